@@ -1,0 +1,1 @@
+"""Measuring checkpoints, labels and verifiers."""

@@ -1,0 +1,1 @@
+"""Loading reasoners, sampling from them, scoring steps with verifiers, counting FLOPs."""

@@ -1,0 +1,1 @@
+"""From rollouts to step labels: detection, the four labellers, expansion."""
