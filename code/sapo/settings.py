@@ -5,6 +5,8 @@ Every value is used somewhere: a setting that only gets recorded is a lie.
 """
 
 import dataclasses
+import math
+import re
 import types
 import typing
 from dataclasses import dataclass
@@ -214,19 +216,35 @@ class Settings:
 Section = TypeVar("Section")
 
 
-def load_settings(path: Path) -> Settings:
-    """Read and check `params.yaml`.
+def load_settings(path: Path, where: str = "") -> Settings:
+    """Read and check `params.yaml`; errors speak of `where` instead of the path if given.
 
     Raises:
-        SettingsError: the file is missing or not YAML, or a key is unknown, missing or of the wrong type.
+        SettingsError: the file is missing or not YAML, or a key is unknown, missing, of the wrong type or out of range.
     """
+    where = where or str(path)
     if not path.is_file():
-        raise SettingsError(f"{path}: no such file; write it with `python -m sapo configure profile=nano`")
+        raise SettingsError(f"{where}: no such file; write it with `python -m sapo configure profile=nano`")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not YAML: {error}") from error
-    return build(Settings, values, str(path))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
+    settings = build(Settings, values, where)
+    _check_graph(settings, where)
+    return settings
+
+
+def _check_graph(settings: Settings, where: str) -> None:
+    """Names become folders and stage names; rounds become a chain. Raises SettingsError."""
+    for section, names in (("models", settings.models), ("tasks", settings.tasks)):
+        if not names:
+            raise SettingsError(f"{where}: {section}: {names!r} names none")
+        for name in names:
+            if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                raise SettingsError(f"{where}: {section}: name {name!r} is not lower-case letters, digits and _")
+    chain = [(r.i, r.prev) for r in settings.rounds]
+    if not chain or chain != [(i, i - 1) for i in range(1, len(chain) + 1)]:
+        raise SettingsError(f"{where}: rounds: (i, prev) is {chain}, expected (1, 0), (2, 1), …")
 
 
 def build(section: type[Section], values: Any, where: str) -> Section:
@@ -255,8 +273,22 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple and isinstance(value, list):
         return tuple(_convert(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value))
     if hint is float and type(value) is int:
-        return float(value)
+        value = float(value)
     if origin is not None or type(value) is not hint:
         wanted = hint if isinstance(hint, types.GenericAlias) else hint.__name__
         raise SettingsError(f"{where}: {value!r} is {type(value).__name__}, expected {wanted}")
+    if hint in (int, float):
+        _check_number(value, where)
     return value
+
+
+# No number of a run is negative; these must also be more than nothing.
+POSITIVE = {"lr", "batch_size", "epochs", "rows", "per_position", "max_new_tokens", "resamples", "train_questions"}
+POSITIVE |= {"test_questions", "ood_questions", "vocabulary", "hidden", "layers", "heads", "context"}
+
+
+def _check_number(value: float, where: str) -> None:
+    """Refuse negative and infinite numbers, and 0 where the key (the last word of `where`) cannot be 0."""
+    key = where.rsplit(" ", 1)[-1]
+    if not math.isfinite(value) or value < 0 or (key in POSITIVE and value == 0):
+        raise SettingsError(f"{where}: {value!r} is no {'positive' if key in POSITIVE else 'non-negative'} number")

@@ -1,0 +1,84 @@
+"""`python -m sapo STAGE [--model M] [--task T] [--round I]` runs one stage of dvc.yaml; `dvc repro` runs them all.
+
+Known kinds of bad input end as one line `error: …` and exit code 2; anything else is a bug and shows its trace.
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from sapo import __doc__ as about
+from sapo.configure import PARAMS, configure
+from sapo.pins import pin_assets
+from sapo.records import RecordError
+from sapo.settings import Settings, SettingsError, load_settings
+from sapo.workspace import StageArguments, Workspace, WorkspaceError, timed
+
+# Stages in story order: module below sapo/stages with `run`, and the arguments that name an instance.
+STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "verify_data": ("verify_data", ()),
+    "base": ("base", ("model",)),
+    "sft": ("sft", ("model", "task")),
+    "round0": ("bootstrap", ("model", "task")),
+    "orpo_outcome": ("orpo_outcome", ("model", "task")),
+    "orpo_mc": ("orpo_mc", ("model", "task")),
+    "sapo": ("sapo", ("model", "task", "round")),
+    "evaluate": ("evaluate", ("model", "task")),
+    "report": ("report", ()),
+}
+# Commands outside the graph: module below sapo/stages with `main(arguments)`.
+COMMANDS = {"pretrain": "pretrain", "lab-report": "lab_report", "doctor": "doctor"}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one stage or command; 0 when it went well, 2 on bad input."""
+    try:
+        _dispatch(arguments)
+    except (RecordError, SettingsError, WorkspaceError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+def _dispatch(arguments: list[str]) -> None:
+    names = [*STAGES, "configure", "pin-assets", *COMMANDS]
+    parser = argparse.ArgumentParser(prog="python -m sapo", description=about)
+    parser.add_argument("command", choices=names, metavar="COMMAND", help=", ".join(names))
+    command, rest = parser.parse_args(arguments[:1]).command, arguments[1:]
+    if command in STAGES:
+        _run_stage(command, rest)
+    elif command == "configure":
+        settings = configure(Path(), rest)
+        print(f"{PARAMS}: profile {settings.profile}, seed {settings.seed}")  # noqa: T201
+    elif command == "pin-assets":
+        argparse.ArgumentParser(prog="python -m sapo pin-assets").parse_args(rest)
+        print(f"pinned {pin_assets(Path())} files of assets/")  # noqa: T201
+    else:
+        importlib.import_module(f"sapo.stages.{COMMANDS[command]}").main(rest)
+
+
+def _run_stage(stage: str, rest: list[str]) -> None:
+    module, needed = STAGES[stage]
+    parser = argparse.ArgumentParser(prog=f"python -m sapo {stage}")
+    for name in needed:
+        parser.add_argument(f"--{name}", required=True, type=int if name == "round" else str)
+    place = StageArguments(**vars(parser.parse_args(rest)))
+    settings = load_settings(PARAMS)
+    _check_instance(settings, needed, place)
+    workspace = Workspace(Path(), settings.profile)
+    with timed(workspace, stage, place):
+        importlib.import_module(f"sapo.stages.{module}").run(settings, workspace, place)
+
+
+def _check_instance(settings: Settings, needed: tuple[str, ...], place: StageArguments) -> None:
+    """Refuse a model, task or round that params.yaml does not name."""
+    named = {"model": list(settings.models), "task": list(settings.tasks), "round": [r.i for r in settings.rounds]}
+    for name in needed:
+        value = getattr(place, name)
+        if value not in named[name]:
+            raise SettingsError(f"{PARAMS}: {name}s: {value!r} is not one of {', '.join(map(str, named[name]))}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,178 @@
+"""Where things live, seeds by name, folders that appear whole or not at all, and what a stage was made from.
+
+Everything below `runs/{profile}/` is the output of one DVC stage. Timings and machines differ from run to run, so
+they go to `runs/.timings/`, which git and DVC ignore: outputs hold nothing that a second run would change.
+"""
+
+import dataclasses
+import hashlib
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from sapo.records import write_json
+
+LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers", "trl")
+
+
+class WorkspaceError(ValueError):
+    """A folder or file of the workspace is missing or not what it should be; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageArguments:
+    """Which of its instances a stage is: the fields that a stage has no use for stay empty."""
+
+    model: str = ""
+    task: str = ""
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Paths of one profile's run below `root`; `sapo(model, task, 0)` is the bootstrap, made by stage `round0`."""
+
+    root: Path
+    profile: str
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs" / self.profile
+
+    @property
+    def data(self) -> Path:
+        """Embedded questions and nano base models, as `verify_data` left them."""
+        return self.root / "data"
+
+    @property
+    def verified_data(self) -> Path:
+        return self.runs / "verified_data.json"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+    @property
+    def figures(self) -> Path:
+        return self.root / "figures"
+
+    def base(self, model: str) -> Path:
+        return self.runs / model / "base"
+
+    def sft(self, model: str, task: str) -> Path:
+        return self.runs / model / task / "sft"
+
+    def orpo_outcome(self, model: str, task: str) -> Path:
+        return self.runs / model / task / "orpo_outcome"
+
+    def orpo_mc(self, model: str, task: str) -> Path:
+        return self.runs / model / task / "orpo_mc"
+
+    def sapo(self, model: str, task: str, round: int) -> Path:
+        return self.runs / model / task / f"sapo{round}"
+
+    def evaluation(self, model: str, task: str) -> Path:
+        return self.runs / model / task / "evaluation"
+
+    def timing(self, stage: str, arguments: StageArguments) -> Path:
+        """Where the seconds of one stage go, e.g. `runs/.timings/nano/sapo-qwen2_nano-nano_math-1.json`."""
+        parts = [stage, arguments.model, arguments.task, str(arguments.round or "")]
+        return self.root / "runs" / ".timings" / self.profile / ("-".join(filter(None, parts)) + ".json")
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """A 63-bit seed for one named purpose, the same in every process and on every machine.
+
+    >>> derive_seed(1, "sft", 2) == derive_seed(1, "sft", 2) != derive_seed(1, "sft", "2")
+    True
+    """
+    digest = hashlib.sha256(repr((seed, *names)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all files of a folder.
+
+    Raises:
+        WorkspaceError: nothing is there.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    if not path.is_dir():
+        raise WorkspaceError(f"{path}: no such file or folder; `dvc repro` makes it")
+    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    lines = [f"{name} {digest(path / name)}" for name in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@contextmanager
+def stage_directory(final: Path) -> Iterator[Path]:
+    """Give an empty folder beside `final` that replaces `final` when the block ends well; on an error `final` stays.
+
+    What killed runs left behind is removed first, so one process at a time may make `final`.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in final.parent.glob(f".{final.name}.*.tmp"):
+        shutil.rmtree(leftover)
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        _replace_directory(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_directory(new: Path, final: Path) -> None:
+    """Put `new` in the place of `final`; a kill in between leaves no `final` or a whole one, never a part."""
+    old = final.with_name(f".{final.name}.old.tmp")
+    if final.exists():
+        os.replace(final, old)
+    os.replace(new, final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_manifest(folder: Path, seed: int, sections: Mapping[str, object], inputs: Mapping[str, Path]) -> None:
+    """Write `manifest.json`: what `folder` was made from, in content that a second run repeats byte for byte.
+
+    Inputs are recorded by digest, so a folder's content names the content of everything before it: whoever
+    depends on the last round depends on all rounds.
+
+    Args:
+        sections: the settings that the stage reads and no others, or DVC could not tell what is unchanged.
+        inputs: files and folders that the stage reads, by role (`base`, `previous`).
+    """
+    manifest = {
+        "seed": seed,
+        "settings": {name: _plain(section) for name, section in sections.items()},
+        "inputs": {name: digest(path) for name, path in inputs.items()},
+        "versions": {name: metadata.version(name).partition("+")[0] for name in LIBRARIES},
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "platform": f"{platform.system()}-{platform.machine()}",
+    }
+    write_json(folder / "manifest.json", manifest)
+
+
+def _plain(section: object) -> object:
+    """A settings section as JSON values."""
+    if dataclasses.is_dataclass(section) and not isinstance(section, type):
+        return dataclasses.asdict(section)
+    return section
+
+
+@contextmanager
+def timed(workspace: Workspace, stage: str, arguments: StageArguments) -> Iterator[None]:
+    """Write the seconds that the block took, and the machine it ran on, where git and DVC do not look."""
+    start = time.perf_counter()
+    yield
+    seconds = round(time.perf_counter() - start, 3)
+    machine = {"python": platform.python_version(), "platform": platform.platform(), "cpus": os.cpu_count()}
+    write_json(workspace.timing(stage, arguments), {"stage": stage, "seconds": seconds, **machine})
