@@ -1,0 +1,140 @@
+r"""MBPP: short Python tasks with three asserts each (Google 2021, CC-BY-4.0).
+
+Task ids 601-974 are `train`, 511-600 `dev`, 11-510 `test`; prompts show the asserts that the protocol says, and all
+three judge. Gold programs have `\n` line ends. A completion is the program, bare or in a Markdown fence; it ends
+before a top-level `assert`, `print`, closing docstring mark or `if __name__`, with which base models run on.
+
+Three tasks (367, 601, 927) build objects of a class that the solution defines, which is no plain data. Their calls
+are moved into wrapper functions that run with the solution, so that only plain results are compared.
+"""
+
+import ast
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from sapo.records import Question, RecordError, Verdict
+from sapo.tasks import code_grading
+from sapo.tasks.few_shot import code_prompt
+from sapo.tasks.protocols import MBPP_SPLITS, PROTOCOLS, Subset
+from sapo.tasks.source import Origin, Row, read_rows, refuse_split
+from sapo.tasks.steps import split_code
+from sapo.tasks.task import DataSource, Split
+
+__all__ = ["NAME", "grade", "load", "normalise", "split"]
+
+NAME = "mbpp"
+
+ORIGIN = Origin(
+    path="mbpp/mbpp.jsonl",
+    sha256="ccf64ceae9c5403bf50a044cb6d505bfd2a2963ee58338ba268fd65beab92a9f",
+    fields={"task_id": int, "text": str, "code": str, "test_list": list, "test_setup_code": str},
+    rows_sha256="9fc730315c1ed2b7c1140a76e574f91f79c9ed2041e405c875413e0c9f092ba5",
+    hub=("google-research-datasets/mbpp", "full", "4bb6404fdc6cacfda99d4ac4205087b89d32030c"),
+    hub_splits=("prompt", "test", "validation", "train"),  # task ids 1-10, 11-510, 511-600, 601-974
+)
+
+STOPS = ("\nassert", "\nprint", '\n"""', "\nif __name__", "\nQuestion:", "\n<")
+TEST_IMPORTS = "import math\nimport sys\n"  # what asserts of the benchmark use
+WRAPPER = "sapo_case_"
+
+
+def load(split: Split, source: DataSource) -> list[Question]:
+    """Questions of a split in file order, `group` is the task.
+
+    Raises:
+        RecordError: unknown split, unreadable file or row, a task id that no split holds.
+    """
+    if split not in MBPP_SPLITS:
+        raise refuse_split(NAME, split, tuple(MBPP_SPLITS))
+    rows = read_rows(ORIGIN, source)
+    for row in rows:
+        if not 1 <= row["task_id"] <= MBPP_SPLITS["train"].last:
+            raise RecordError(f"{row.where}: unknown task_id {row['task_id']}, they go from 1 to 974")
+    left_out = PROTOCOLS[source.protocol].mbpp_left_out
+    kept = [row for row in rows if row["task_id"] in MBPP_SPLITS[split] and row["task_id"] not in left_out]
+    return [q for row in kept for q in _questions(row, split, source)]
+
+
+def _questions(row: Row, split: Split, source: DataSource) -> Iterable[Question]:
+    protocol = PROTOCOLS[source.protocol]
+    number, code, asserts = row["task_id"], _unix(row["code"]), tuple(_unix(t).strip() for t in row["test_list"])
+    if len(asserts) != 3:
+        raise RecordError(f"{row.where}: task {number} has {len(asserts)} asserts, not 3")
+    shown: tuple[Subset, ...] = protocol.mbpp_shown
+    if split != "test":
+        shown = (shown[number % len(shown)],) if protocol.mbpp_train_rotates else ((0, 1, 2),)
+    tests, wrappers = _plain_tests(row, code, asserts)
+    entry = sorted(called(asserts) & _functions(code))
+    if len(entry) != 1:
+        raise RecordError(f"{row.where}: the asserts of task {number} call {entry} of the program, not one function")
+    group = f"{NAME}/{split}/{number}"
+    for subset in shown:
+        prompt = code_prompt(row["text"].strip(), [asserts[i] for i in subset], source.shots)
+        name = group if len(shown) == 1 else f"{group}/{''.join('abc'[i] for i in subset)}"
+        yield Question(name, prompt, code, code, group, tests, wrappers, entry[0])
+
+
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _plain_tests(row: Row, code: str, asserts: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """The asserts and the wrapper functions that they call; no wrappers where only plain data crosses over."""
+    setup = _unix(row["test_setup_code"])
+    try:
+        trees = [ast.parse(test) for test in asserts]
+        classes = {node.name for node in ast.parse(code).body if isinstance(node, ast.ClassDef)}
+    except SyntaxError as error:
+        raise RecordError(f"{row.where}: task {row['task_id']} does not parse: {error}") from error
+    if not setup and not classes & called(asserts):
+        return asserts, ""
+    tests, wrappers = [], [setup] if setup else []
+    for number, tree in enumerate(trees):
+        match tree.body:
+            case [ast.Assert(ast.Compare(left, [ast.Eq()], [right]))]:
+                wrappers.append(f"def {WRAPPER}{number}():\n    return {ast.unparse(left)}")
+                tests.append(f"assert {WRAPPER}{number}() == {ast.unparse(right)}")
+            case _:
+                raise RecordError(f"{row.where}: cannot wrap {asserts[number]!r:.80}")
+    return tuple(tests), "\n".join(["", *wrappers, ""])
+
+
+def called(tests: Sequence[str]) -> set[str]:
+    """Names that the tests call as functions."""
+    calls = [node for test in tests for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Call)]
+    return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+
+
+def _functions(code: str) -> set[str]:
+    return {node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
+
+
+@lru_cache(maxsize=4096)
+def _entry_points(question: Question) -> tuple[str, ...]:
+    return tuple(sorted(called(question.tests) & (_functions(question.answer) | _functions(question.context))))
+
+
+def program_text(completion: str) -> str:
+    """The program that a completion states."""
+    return code_grading.cut_at(code_grading.unfence(completion), STOPS)
+
+
+def split(text: str) -> tuple[str, ...]:
+    """Steps are lines that end a statement."""
+    return split_code(text)
+
+
+def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
+    """Run the programs against all asserts of their tasks in the sandbox."""
+    from sapo.tasks.sandbox import Program
+
+    programs = [
+        Program(f"{program_text(c)}\n{q.context}", q.tests, _entry_points(q), TEST_IMPORTS)
+        for q, c in zip(questions, completions, strict=True)
+    ]
+    return code_grading.judge(programs)
+
+
+def normalise(text: str) -> str:
+    """Comments and layout do not distinguish two programs."""
+    return code_grading.canonical(program_text(text))
