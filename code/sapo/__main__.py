@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     try:
         _dispatch(arguments)
     except (RecordError, SettingsError, WorkspaceError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
@@ -50,10 +50,10 @@ def _dispatch(arguments: list[str]) -> None:
         _run_stage(command, rest)
     elif command == "configure":
         settings = configure(Path(), rest)
-        print(f"{PARAMS}: profile {settings.profile}, seed {settings.seed}")  # noqa: T201
+        print(f"{PARAMS}: profile {settings.profile}, seed {settings.seed}")
     elif command == "pin-assets":
         argparse.ArgumentParser(prog="python -m sapo pin-assets").parse_args(rest)
-        print(f"pinned {pin_assets(Path())} files of assets/")  # noqa: T201
+        print(f"pinned {pin_assets(Path())} files of assets/")
     else:
         importlib.import_module(f"sapo.stages.{COMMANDS[command]}").main(rest)
 

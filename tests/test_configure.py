@@ -1,0 +1,58 @@
+"""configure: a profile's settings in params.yaml, or one clear error and nothing written."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sapo.configure import CONFIG, PARAMS, configure, known_profiles
+from sapo.settings import SettingsError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / CONFIG, tmp_path / CONFIG)
+    (tmp_path / PARAMS).write_text("old\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("profile", known_profiles(ROOT))
+def test_every_profile_composes_and_names_itself(project: Path, profile: str) -> None:
+    assert configure(project, [f"profile={profile}"]).profile == profile
+    assert (project / PARAMS).read_text(encoding="utf-8").startswith(f"profile: {profile}\n")
+
+
+def test_a_key_on_the_command_line_beats_profile_and_config(project: Path) -> None:
+    settings = configure(project, ["profile=smoke", "seed=7", "sft.epochs=9", "pairs.chosen=right"])
+    assert (settings.seed, settings.sft.epochs, settings.pairs.chosen) == (7, 9, "right")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "params.yaml: profile is missing; say profile=X with one of: nano, "),
+        (["profile=none"], "code/conf/profile/none.yaml: no such file; profile 'none' is not one of: nano, "),
+        (["profile=nano", "profile=smoke"], "profile is given 2 times"),
+        (["profile=nano", "sft.rate=1"], "code/conf/profile/nano.yaml with sft.rate=1: unknown setting 'sft.rate'"),
+        (["profile=nano", "seed=x"], "code/conf/profile/nano.yaml with seed=x: seed: 'x' is str, expected int"),
+        (["profile=nano", "seed=1,2"], "Ambiguous value"),
+        (["profile=nano", "seed=["], "with seed=[: "),
+        (["profile=nano", "seed=${none}"], "Interpolation key 'none' not found"),
+        (["profile=nano", "+new=1"], "'+new=1' is not of the form key=value"),
+        (["profile=nano", "hydra.verbose=1"], "'hydra.verbose=1' is not of the form key=value with a key of"),
+        (["profile=../config"], "profile '../config' is not one of: nano, "),
+    ],
+)
+def test_bad_arguments_are_one_clear_line_and_change_nothing(project: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        configure(project, arguments)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (project / PARAMS).read_text(encoding="utf-8") == "old\n"
+
+
+def test_outside_a_project_it_says_where_to_go(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="run this in the repository's root"):
+        configure(tmp_path, ["profile=nano"])

@@ -1,0 +1,85 @@
+"""dvc.yaml declares what stages use: the code that they import and the settings that they read."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sapo.__main__ import STAGES
+
+ROOT = Path(__file__).parents[1]
+CODE = ROOT / "code"
+GRAPH: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+WRITTEN = [stage for stage, (module, _) in STAGES.items() if (CODE / "sapo" / "stages" / f"{module}.py").is_file()]
+
+
+def stage_module(stage: str) -> Path:
+    return CODE / "sapo" / "stages" / f"{STAGES[stage][0]}.py"
+
+
+def module_file(name: str) -> Path | None:
+    """File of a dotted name below `sapo`; a package's own file only if it holds more than a docstring."""
+    path = CODE / Path(*name.split("."))
+    if path.with_suffix(".py").is_file():
+        return path.with_suffix(".py")
+    package = path / "__init__.py"
+    if package.is_file() and len(ast.parse(package.read_text(encoding="utf-8")).body) > 1:
+        return package
+    return None
+
+
+def imports(path: Path) -> set[Path]:
+    """Files of the package that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {file for name in names if name.startswith("sapo") and (file := module_file(name))}
+
+
+def closure(path: Path) -> set[Path]:
+    found, todo = {path}, [path]
+    while todo:
+        new = imports(todo.pop()) - found
+        found |= new
+        todo += new
+    return found
+
+
+@pytest.mark.parametrize("stage", WRITTEN)
+def test_a_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
+    declared = [ROOT / dep for dep in GRAPH[stage]["deps"] if "code/" in dep]
+    used = closure(stage_module(stage))
+    missing = [file for file in used if not any(file.is_relative_to(dep) for dep in declared)]
+    assert not missing, f"add to stage {stage}: {sorted(file.relative_to(ROOT).as_posix() for file in missing)}"
+
+
+@pytest.mark.parametrize("stage", WRITTEN)
+def test_a_stage_depends_on_no_code_folder_that_it_does_not_import(stage: str) -> None:
+    used = closure(stage_module(stage))
+    declared = [ROOT / dep for dep in GRAPH[stage]["deps"] if dep.startswith("code/") and not dep.endswith(".json")]
+    idle = [dep for dep in declared if not any(file.is_relative_to(dep) for file in used)]
+    assert not idle, f"remove from stage {stage}: {[dep.relative_to(ROOT).as_posix() for dep in idle]}"
+
+
+@pytest.mark.parametrize("stage", WRITTEN)
+def test_a_stage_declares_every_section_of_the_settings_that_it_reads(stage: str) -> None:
+    tree = ast.parse(stage_module(stage).read_text(encoding="utf-8"))
+    read = {
+        node.attr.rstrip("_")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "settings"
+    }
+    declared = {name.split(".")[0] for name in GRAPH[stage].get("params", [])}
+    assert read <= declared, f"add to params of stage {stage}: {sorted(read - declared)}"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_itself_with_the_arguments_that_name_its_instance(stage: str) -> None:
+    values = {"model": "${item.model}", "task": "${item.task}", "round": "${item.after.i}"}
+    arguments = [f"--{name} {values[name]}" for name in STAGES[stage][1]]
+    assert GRAPH[stage]["cmd"] == " ".join(["python -m sapo", stage, *arguments])
