@@ -1,0 +1,177 @@
+"""nano-code stands for MBPP: describe a pipeline of list operations, get a real function, run it on three asserts.
+
+Truth of a step (`step_truth`): the first line must be the signature; a line is right when the state after it can
+still reach the right result, that is when the stages of the description that are not yet done, in some order, lead
+from the values it leaves to the right result on every probe list (a sum that the description adds may be split);
+`return` is right when it returns the right result on every probe. Probes are many more than the three asserts,
+so a program can pass its tests by luck and still contain a wrong step.
+"""
+
+import functools
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from sapo.records import Question, Verdict
+from sapo.tasks import nano
+from sapo.tasks.nano import split
+from sapo.tasks.nano_code_lines import LineError, run_line
+from sapo.tasks.nano_code_world import (
+    PIPELINE_WEIGHTS,
+    Pipeline,
+    Stage,
+    compiled,
+    draw_pipeline,
+    habit_sites,
+    parse_pipeline,
+    program,
+)
+from sapo.tasks.task import DataSource, Split
+
+__all__ = ["NAME", "generate", "grade", "load", "normalise", "split", "step_truth"]
+
+NAME = "nano_code"
+SIGNATURE = "def f(xs):\n"
+PROBES = 12
+
+State = tuple[Any, ...]
+
+
+def load(split: Split, source: DataSource) -> list[Question]:
+    return nano.read_embedded(source.root, NAME, split)
+
+
+def generate(split: Split, count: int, seed: int) -> list[Question]:
+    """Questions of a split; a gold program is given only where neither order nor sorting can go wrong."""
+    rng = random.Random(f"{NAME}/{split}/{seed}")
+
+    def draw() -> Question:
+        pipeline = draw_pipeline(rng, PIPELINE_WEIGHTS)
+        return make_question(NAME, split, pipeline, f"Write f(xs): {pipeline.description()}.\n")
+
+    return nano.number(nano.collect(split, count, draw))
+
+
+def make_question(name: str, split: Split, pipeline: Pipeline, prompt: str, context: str = "") -> Question:
+    """A question whose asserts run the pipeline's own lines; gold is withheld where some habits could strike."""
+    gold = program(pipeline.lines()).removeprefix(context)
+    withheld = bool({"wrong_order", "forgotten_sort"} & set(habit_sites(pipeline)))
+    tests = tuple(f"assert f({xs}) == {_reference(pipeline, xs)}" for xs in _asserted(prompt))
+    return Question(f"{name}/{split}", prompt, gold, "" if withheld else gold, "", tests, context, "f")
+
+
+def _asserted(prompt: str) -> list[list[int]]:
+    rng = random.Random(f"asserts/{prompt}")
+    return [_draw_list(rng, 6) for _ in range(3)]
+
+
+def _draw_list(rng: random.Random, length: int) -> list[int]:
+    return [rng.randint(0, 9) for _ in range(length)]
+
+
+def _reference(pipeline: Pipeline, xs: list[int]) -> Any:
+    value: Any = xs
+    for line in pipeline.lines():
+        value = compiled(line)(value)
+    return value
+
+
+def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
+    """Right when the function passes its three asserts in the sandbox; unparsable when it is no Python."""
+    from sapo.tasks.sandbox import Program, shared_sandbox  # starting it belongs to whoever judges
+
+    programs = [
+        Program(question.context + completion, question.tests, (question.entry_point,))
+        for question, completion in zip(questions, completions, strict=True)
+    ]
+    verdicts: list[Verdict] = []
+    for program_, status in zip(programs, shared_sandbox().judge(programs), strict=True):
+        verdicts.append("right" if status == "PASS" else "wrong" if _parses(program_.source) else "unparsable")
+    return verdicts
+
+
+def _parses(source: str) -> bool:
+    try:
+        compile(source, "<completion>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def normalise(text: str) -> str:
+    return text.strip()
+
+
+def step_truth(question: Question, steps: Sequence[str]) -> list[bool]:
+    """Whether each line leaves a state from which the right result can still be reached."""
+    lines = [*question.context.splitlines(keepends=True)[:1], *steps] if question.context else list(steps)
+    truth = [lines[0] == SIGNATURE] if lines else []
+    for number in range(1, len(lines)):
+        truth.append(truth[0] and _prefix_truth(question.prompt, tuple(lines[1 : number + 1])))
+    return truth[len(lines) - len(steps) :]
+
+
+@functools.lru_cache(maxsize=200_000)
+def _prefix_truth(prompt: str, body: tuple[str, ...]) -> bool:
+    """Truth of the last line of `body`; rollouts and trajectories share most of their prefixes."""
+    if any(line.strip().startswith("return") for line in body[:-1]):
+        return False
+    pipeline, probes = _known(prompt)
+    scopes: list[dict[str, Any]] = [{"xs": list(xs)} for xs in probes]
+    name = "xs"
+    for line in body:
+        if not line.startswith("    ") or line.startswith("     "):
+            return False
+        try:
+            values = [run_line(line, scope) for scope in scopes]
+        except LineError:
+            return False
+        name = values[0][0]
+        scopes = [{**scope, name: value} for scope, (_, value) in zip(scopes, values, strict=True)]
+    state = tuple(_freeze(scope[name]) for scope in scopes)
+    goal = tuple(_freeze(_reference(pipeline, list(xs))) for xs in probes)
+    if name == "return":
+        return state == goal
+    return _reaches(state, goal, pipeline.stages, pipeline.returned.code)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _known(prompt: str) -> tuple[Pipeline, tuple[tuple[int, ...], ...]]:
+    rng = random.Random(f"probes/{prompt}")
+    probes = [*_asserted(prompt), *(_draw_list(rng, rng.randint(3, 10)) for _ in range(PROBES))]
+    return parse_pipeline(prompt), tuple(map(tuple, probes))
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _reaches(state: State, goal: State, remaining: tuple[Stage, ...], returned: str) -> bool:
+    """Whether some of the remaining stages, in some order, and the return lead from `state` to `goal`."""
+    seen: set[tuple[State, tuple[Stage, ...]]] = set()
+    stack = [(state, remaining)]
+    while stack:
+        state, remaining = stack.pop()
+        if (state, remaining) in seen:
+            continue
+        seen.add((state, remaining))
+        if _apply(returned, state) == goal:
+            return True
+        for i, stage in enumerate(remaining):
+            rest = remaining[:i] + remaining[i + 1 :]
+            stack += [(after, rest) for line in _variants(stage) if (after := _apply(line, state)) is not None]
+    return False
+
+
+def _variants(stage: Stage) -> list[str]:
+    """The stage's line, and for a sum the parts of it that may still be missing."""
+    if "add" in stage.words or "subtract" in stage.words:
+        return [stage.operation.code.format(number) for number in range(1, stage.number + 1)]
+    return [stage.line]
+
+
+def _apply(line: str, state: State) -> State | None:
+    try:
+        return tuple(_freeze(compiled(line)(list(xs))) for xs in state)
+    except TypeError:  # a state of numbers cannot be worked on
+        return None
