@@ -1,0 +1,22 @@
+"""Run model-written programs against trusted tests, outside this process and outside theirs.
+
+A judge process runs the tests and asks a confined child for values; nothing that the child says can mean "pass".
+Levels: L0 resource limits only, L1 seccomp and Landlock (required on Linux). See `inside/` for what confines.
+"""
+
+from sapo.tasks.sandbox.levels import Level, probe, sandbox_report
+from sapo.tasks.sandbox.pool import Sandbox, shared_sandbox
+from sapo.tasks.sandbox.program import STATUSES, Limits, Program, SandboxError, Status
+
+__all__ = [
+    "STATUSES",
+    "Level",
+    "Limits",
+    "Program",
+    "Sandbox",
+    "SandboxError",
+    "Status",
+    "probe",
+    "sandbox_report",
+    "shared_sandbox",
+]

@@ -1,0 +1,238 @@
+"""The fork server: confines itself, then forks one child for every program.
+
+It is exec'd fresh, holds no secret and sees neither code nor tests: a request on its control socket is one
+descriptor, which the child serves. While a child lives, any byte on the control socket means "end it"; the
+answer says how it ended. When the control socket closes, everything ends.
+
+Usage (by the judge only): python -s -P -S -B zygote.py CONTROL_FD LIMITS_JSON
+"""
+
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+# Candidates import these so often that every child should find them loaded.
+import bisect  # noqa: F401
+import cmath  # noqa: F401
+import copy  # noqa: F401
+import functools  # noqa: F401
+import heapq  # noqa: F401
+import itertools  # noqa: F401
+import math  # noqa: F401
+import operator  # noqa: F401
+import re  # noqa: F401
+import string  # noqa: F401
+import typing  # noqa: F401
+
+import candidate
+import landlock
+import seccomp
+
+REPORT = struct.Struct("<iidq")  # wait status, killed at the deadline, CPU seconds, peak memory in KiB
+FORK_FAILED = -1
+SETUP_FAILED = 97  # exit status of a child that could not confine itself
+CHANNEL = 3  # the child's only descriptor besides 0-2
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
+LINUX = sys.platform == "linux"
+
+
+def _limit(name: str, value: int) -> None:
+    """Lower one resource limit; systems without it, or with less already, are left as they are."""
+    which = getattr(resource, name, None)
+    if which is None:
+        return
+    hard = resource.getrlimit(which)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    try:
+        resource.setrlimit(which, (value, value))
+    except (ValueError, OSError):
+        if LINUX:
+            raise
+
+
+def set_limits(memory_mb: int) -> None:
+    limits = {"AS": memory_mb << 20, "CORE": 0, "FSIZE": 1 << 20, "NOFILE": 32, "MEMLOCK": 0, "MSGQUEUE": 0}
+    for name, value in limits.items():
+        _limit(f"RLIMIT_{name}", value)
+
+
+def drop_capabilities(libc: ctypes.CDLL) -> None:
+    """As root: keep the user id (its own Python must stay readable), give up every privilege of it."""
+    libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24))
+
+
+class Zygote:
+    def __init__(self, control: socket.socket, limits: dict) -> None:
+        self.control = control
+        self.cpu = max(1, -int(-limits["cpu_seconds"] // 1))
+        self.wall = limits["wall_seconds"]
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.filter: seccomp.Filter | None = None
+        self.landlock = 0
+        self.waiter = select.poll()
+        self.waiter.register(control, select.POLLIN)
+
+    def confine(self, limits: dict) -> None:
+        if LINUX:
+            with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as adjust:
+                adjust.write("1000")
+            self.libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+            self.libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            self.libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            if os.geteuid() == 0:
+                drop_capabilities(self.libc)
+            if limits["landlock"]:
+                self.landlock = landlock.restrict(self.libc)
+        set_limits(limits["memory_mb"])
+        if limits["seccomp"] and seccomp.supported():
+            self.filter = seccomp.Filter(self.libc, may_open_to_write=self.landlock > 0)
+            if not self.filter_works():
+                self.filter = None
+
+    def filter_works(self) -> bool:
+        """Install the filter in a child and try to fork there."""
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self.install_filter()
+                os.fork()
+            except PermissionError:
+                os._exit(0)
+            except BaseException:
+                os._exit(1)
+            os._exit(2)
+        return os.waitpid(pid, 0)[1] == 0
+
+    def install_filter(self) -> None:
+        if self.filter:
+            self.filter.install(os.getpid())
+
+    def warm_up(self) -> None:
+        """Go once through what every child does, so that children inherit it done."""
+        job = {"context": "", "source": "def f(x):\n    return [x, 'a', (1.5,), {2: None}]\n", "entry_points": ["f"]}
+        frames = candidate.wire.frame(job) + candidate.wire.frame(["call", "f", ["l", 1], ["d", "x", 1]]) * 2
+        chunks = [frames, b""]
+        with contextlib.suppress(EOFError):
+            candidate.run(lambda _: chunks.pop(0), lambda _: None)
+        del sys.modules[candidate.MODULE]
+
+    def serve(self) -> None:
+        gc.collect()
+        gc.freeze()
+        while True:
+            message, ancillary, _, _ = self.control.recvmsg(1, socket.CMSG_SPACE(4))
+            if not message:
+                return
+            (channel,) = struct.unpack("i", ancillary[0][2])
+            self.control.sendall(REPORT.pack(*self.one(channel)))
+
+    def one(self, channel: int) -> tuple[int, int, float, int]:
+        """Fork a child for one program, see it end, report how."""
+        try:
+            pid = os.fork()
+        except OSError:
+            self.control.recv(1)
+            return FORK_FAILED, 0, 0.0, 0
+        if pid == 0:
+            self.become_child(channel)
+        os.close(channel)
+        late = self.await_order(time.monotonic() + self.wall, pid)
+        _kill(pid)
+        _, status, usage = os.wait4(pid, 0)
+        if not self.filter:
+            self.end_descendants(pid)
+        return status, late, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+
+    def await_order(self, deadline: float, pid: int) -> int:
+        """Wait for the judge's byte; 1 if the deadline came first and the child was killed."""
+        late = 0
+        if not self.waiter.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            late = 1
+            _kill(pid)
+            if not self.filter:
+                self.end_descendants(pid)
+        if not self.control.recv(1):
+            _kill(pid)
+            os._exit(0)
+        return late
+
+    def end_descendants(self, group: int) -> None:
+        """Without seccomp a child can leave processes: end its group and, on Linux, what was inherited from it."""
+        with contextlib.suppress(OSError):
+            os.killpg(group, signal.SIGKILL)
+        for _ in range(100):
+            try:
+                with open(f"/proc/self/task/{os.getpid()}/children") as file:
+                    orphans = [int(pid) for pid in file.read().split() if int(pid) != group]
+            except OSError:
+                return
+            if not orphans:
+                return
+            for pid in orphans:
+                _kill(pid)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(-1, os.WNOHANG)
+
+    def become_child(self, channel: int) -> None:
+        try:
+            os.setsid()
+            if LINUX:
+                self.libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            os.dup2(channel, CHANNEL, inheritable=False)  # takes the control socket's place
+            os.close(channel)
+            resource.setrlimit(resource.RLIMIT_CPU, (self.cpu, self.cpu + 1))  # SIGXCPU, then SIGKILL if ignored
+            self.install_filter()
+        except BaseException:
+            os._exit(SETUP_FAILED)
+        try:
+            candidate.run(_receive, _send)
+        finally:
+            os._exit(0)
+
+
+def _receive(count: int) -> bytes:
+    return os.read(CHANNEL, count)
+
+
+def _send(data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(CHANNEL, view) :]
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def main() -> None:
+    limits = json.loads(sys.argv[2])
+    if LINUX:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != limits["judge"]:
+        return
+    os.dup2(int(sys.argv[1]), CHANNEL, inheritable=False)
+    os.closerange(CHANNEL + 1, 256)
+    zygote = Zygote(socket.socket(fileno=CHANNEL), limits)
+    zygote.warm_up()
+    sys.path.pop(0)
+    zygote.confine(limits)
+    hello = {"seccomp": zygote.filter is not None, "landlock": zygote.landlock}
+    zygote.control.sendall(json.dumps(hello).encode().ljust(64))
+    zygote.serve()
+
+
+if __name__ == "__main__":
+    sys.setrecursionlimit(1000)
+    main()

@@ -1,0 +1,156 @@
+"""Which level of confinement this machine gives, found by trying: honest programs must pass, attacks must not."""
+
+import contextlib
+import functools
+import os
+import platform
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from sapo.tasks.sandbox.program import Limits, Program, SandboxError
+from sapo.tasks.sandbox.worker import Worker
+
+ALLOW_WEAK = "SAPO_ALLOW_WEAK_SANDBOX"
+TESTS = ("assert add(1, 2) == 3", "assert add(5, 7) == 12", "assert add(-1, 1) == 0")
+HONEST = {
+    "plain": "def add(a, b):\n    return a + b\n",
+    "class": "class Sum:\n    def __init__(self, *n): self.n = n\ndef add(a, b):\n    return sum(Sum(a, b).n)\n",
+    "late import": "def add(a, b):\n    import colorsys, csv, datetime, random\n    return a + b\n",
+    "thread": "import threading\ndef add(a, b):\n    n = []\n    t = threading.Thread(target=n.append, args=(a + b,))\n"
+    "    t.start(); t.join()\n    return n[0]\n",
+    "prints": "import sys\ndef add(a, b):\n    print('é' * 9999); sys.stderr.write('x')\n    return a + b\n",
+}
+# Each passes only if its attack succeeds; {file}, {secret} and {port} are canaries of this process.
+ATTACKS = {
+    "runs a command": "import os\nassert os.system('true') == 0\n",
+    "writes a file": "open({file!r}, 'w').close()\n",
+    "connects": "import socket\nsocket.create_connection(('127.0.0.1', {port}), 1).close()\n",
+    "forks": "import os\nif os.fork() == 0: os._exit(0)\n",
+    "reads a file": "assert open({secret!r}).read() == 'canary'\n",
+    "fakes equality": "",
+}
+ADD = "def add(a, b):\n    return a + b\n"
+FAKE = "class Any:\n    __eq__ = lambda *_: True\n    __hash__ = None\ndef add(a, b):\n    return Any()\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What confines programs here; stored beside every result.
+
+    Args:
+        name: L1 where seccomp and Landlock hold, L0 where resource limits only do.
+        failed: honest programs that did not pass and attacks that were not stopped.
+    """
+
+    name: Literal["L0", "L1"]
+    text: str
+    kernel: str
+    python: str
+    limits: dict[str, float]
+    preflight: dict[str, str]
+    failed: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@contextlib.contextmanager
+def _canaries() -> Iterator[tuple[Path, dict[str, object]]]:
+    with tempfile.TemporaryDirectory(prefix="sapo-probe-") as folder, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        secret = Path(folder, "secret")
+        secret.write_text("canary")
+        scratch = Path(folder, "scratch")
+        scratch.mkdir()
+        names = {"file": str(Path(folder, "written")), "secret": str(secret), "port": listener.getsockname()[1]}
+        yield scratch, names
+
+
+def _preflight() -> tuple[dict[str, int], dict[str, str]]:
+    """What could be switched on, and the status of every honest program and attack."""
+    with _canaries() as (scratch, names):
+        sources = {**HONEST, **{name: body.format(**names) + ADD for name, body in ATTACKS.items()}}
+        sources["fakes equality"] = FAKE
+        worker = Worker(Limits(), scratch)
+        try:
+            features = worker.start()
+            verdicts = worker.judge([Program(source, TESTS, ("add",)) for source in sources.values()])
+        finally:
+            worker.stop()
+    for name, (status, detail) in zip(sources, verdicts, strict=True):
+        if status == "HARNESS":
+            raise SandboxError(f"sandbox preflight {name!r} had no verdict: {detail}")
+    return features, {name: status for name, (status, _) in zip(sources, verdicts, strict=True)}
+
+
+@functools.cache
+def measure() -> Level:
+    """The level, tried once per process. Raises SandboxError where programs cannot be judged at all."""
+    if os.name != "posix":
+        raise SandboxError("programs can be judged on Linux and macOS only; on Windows use WSL")
+    features, preflight = _preflight()
+    broken = [f"{name} ({preflight[name]})" for name in HONEST if preflight[name] != "PASS"]
+    if broken:
+        raise SandboxError(f"honest programs fail in the sandbox: {', '.join(broken)}; is {sys.prefix} readable?")
+    if preflight["fakes equality"] == "PASS":
+        raise SandboxError("the judge can be fooled: a value equal to everything passed")
+    failed = tuple(name for name in ATTACKS if preflight[name] == "PASS")
+    strong = bool(features["seccomp"] and features["landlock"] and not failed)
+    layers = [f"landlock{features['landlock']}"] if features["landlock"] else []
+    layers = ["seccomp"] * bool(features["seccomp"]) + layers
+    name: Literal["L0", "L1"] = "L1" if strong else "L0"
+    text = f"{name}-strict {'+'.join(layers) or 'resource limits only'}, no namespaces"
+    return Level(name, text, platform.release(), platform.python_version(), Limits().as_dict(), preflight, failed)
+
+
+def probe(allow_weak: bool = False) -> Level:
+    """The level of this machine.
+
+    Raises:
+        SandboxError: below L1 and not allowed by the argument or the environment, or in CI.
+    """
+    level = measure()
+    if level.name == "L1":
+        return level
+    allowed = allow_weak or os.environ.get(ALLOW_WEAK) == "L0"
+    if allowed and os.environ.get("CI", "").lower() not in ("true", "1"):
+        return level
+    raise SandboxError(f"sandbox too weak: {level.text}. {mend(level)}")
+
+
+def mend(level: Level) -> str:
+    """How to reach L1, in words."""
+    advice = []
+    if platform.system() != "Linux":
+        advice.append("seccomp and Landlock exist on Linux only: use a Linux machine, virtual machine or container")
+    elif "landlock" not in level.text:
+        advice.append("Landlock is off: it needs Linux 5.13 or later with landlock in the lsm= boot parameter")
+    if platform.system() == "Linux" and "seccomp" not in level.text:
+        advice.append("seccomp is off: it needs x86_64 or aarch64, and a container profile that allows prctl(2)")
+    if level.failed:
+        advice.append(f"not stopped: {', '.join(level.failed)}")
+    advice.append(f"to run all the same, outside CI and at your own risk, set {ALLOW_WEAK}=L0")
+    return "; ".join(advice)
+
+
+def sandbox_report() -> list[str]:
+    """Lines for `doctor`: the level, the preflight, and how to mend a weak environment."""
+    try:
+        level = measure()
+    except SandboxError as error:
+        return [f"sandbox: none: {error}"]
+    limits = ", ".join(f"{name} {value:g}" for name, value in level.limits.items())
+    honest = sum(level.preflight[name] == "PASS" for name in HONEST)
+    stopped = sum(level.preflight[name] != "PASS" for name in ATTACKS)
+    lines = [
+        f"sandbox: {level.text}",
+        f"sandbox: Linux {level.kernel}, Python {level.python}, {limits}".replace("Linux", platform.system()),
+        f"sandbox: preflight {honest}/{len(HONEST)} honest programs pass, {stopped}/{len(ATTACKS)} attacks stopped",
+    ]
+    return lines if level.name == "L1" else [*lines, f"sandbox: {mend(level)}"]
