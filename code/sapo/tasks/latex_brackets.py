@@ -1,0 +1,49 @@
+"""Cutting answers in LaTeX at what lies outside brackets."""
+
+import re
+
+_RELATION = re.compile(r"\\(?:le|ge|ne)(?![A-Za-z])|[<>]|(?<![<>!])=")
+
+
+def split_at(text: str, marks: str) -> list[str]:
+    r"""Parts between the marks (single characters, or one command) that lie outside brackets."""
+    parts, depth, start, position = [], 0, 0, 0
+    command = marks.startswith("\\")
+    while position < len(text):
+        if text[position] == "\\" and not (command and text.startswith(marks, position) and depth == 0):
+            depth += (text[position + 1 : position + 2] == "{") - (text[position + 1 : position + 2] == "}")
+            position += 2
+            continue
+        depth += (text[position] in "([{") - (text[position] in ")]}")
+        if depth == 0 and (text.startswith(marks, position) if command else text[position] in marks):
+            parts.append(text[start:position].strip())
+            start = position + (len(marks) if command else 1)
+        position += 1
+    return [*parts, text[start:].strip()]
+
+
+def sides_of(text: str) -> list[str]:
+    """`[left, sign, right, …]` for the relations outside brackets; one side where there is none."""
+    found = list(_RELATION.finditer(text))
+    if not found:
+        return [text]
+    sides, start = [], 0
+    for sign in found:
+        if _depth(text[: sign.start()]) == 0:
+            sides += [text[start : sign.start()].strip(), sign.group()]
+            start = sign.end()
+    return [*sides, text[start:].strip()]
+
+
+def _depth(text: str) -> int:
+    return sum((c in "([{") - (c in ")]}") for c in text)
+
+
+def closes_at(text: str) -> int | None:
+    """Place of the bracket that closes the one at the beginning; any closing kind, for half-open intervals."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0 and character in ")]}":
+            return position
+    return None
