@@ -1,7 +1,6 @@
 """Which level of confinement this machine gives, found by trying: honest programs must pass, attacks must not."""
 
 import contextlib
-import functools
 import os
 import platform
 import socket
@@ -60,41 +59,29 @@ class Level:
 
 
 @contextlib.contextmanager
-def _canaries() -> Iterator[tuple[Path, dict[str, object]]]:
+def _canaries() -> Iterator[dict[str, object]]:
     with tempfile.TemporaryDirectory(prefix="sapo-probe-") as folder, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
         secret = Path(folder, "secret")
         secret.write_text("canary")
-        scratch = Path(folder, "scratch")
-        scratch.mkdir()
-        names = {"file": str(Path(folder, "written")), "secret": str(secret), "port": listener.getsockname()[1]}
-        yield scratch, names
+        yield {"file": str(Path(folder, "written")), "secret": str(secret), "port": listener.getsockname()[1]}
 
 
-def _preflight() -> tuple[dict[str, int], dict[str, str]]:
-    """What could be switched on, and the status of every honest program and attack."""
-    with _canaries() as (scratch, names):
+def _preflight(worker: Worker) -> dict[str, str]:
+    """Status of every honest program and attack."""
+    with _canaries() as names:
         sources = {**HONEST, **{name: body.format(**names) + ADD for name, body in ATTACKS.items()}}
         sources["fakes equality"] = FAKE
-        worker = Worker(Limits(), scratch)
-        try:
-            features = worker.start()
-            verdicts = worker.judge([Program(source, TESTS, ("add",)) for source in sources.values()])
-        finally:
-            worker.stop()
+        verdicts = worker.judge([Program(source, TESTS, ("add",)) for source in sources.values()])
     for name, (status, detail) in zip(sources, verdicts, strict=True):
         if status == "HARNESS":
             raise SandboxError(f"sandbox preflight {name!r} had no verdict: {detail}")
-    return features, {name: status for name, (status, _) in zip(sources, verdicts, strict=True)}
+    return {name: status for name, (status, _) in zip(sources, verdicts, strict=True)}
 
 
-@functools.cache
-def measure() -> Level:
-    """The level, tried once per process. Raises SandboxError where programs cannot be judged at all."""
-    if os.name != "posix":
-        raise SandboxError("programs can be judged on Linux and macOS only; on Windows use WSL")
-    features, preflight = _preflight()
+def _measure(worker: Worker) -> Level:
+    features, preflight = worker.start(), _preflight(worker)
     broken = [f"{name} ({preflight[name]})" for name in HONEST if preflight[name] != "PASS"]
     if broken:
         raise SandboxError(f"honest programs fail in the sandbox: {', '.join(broken)}; is {sys.prefix} readable?")
@@ -106,16 +93,39 @@ def measure() -> Level:
     layers = ["seccomp"] * bool(features["seccomp"]) + layers
     name: Literal["L0", "L1"] = "L1" if strong else "L0"
     text = f"{name}-strict {'+'.join(layers) or 'resource limits only'}, no namespaces"
-    return Level(name, text, platform.release(), platform.python_version(), Limits().as_dict(), preflight, failed)
+    limits = worker.limits.as_dict()
+    return Level(name, text, platform.release(), platform.python_version(), limits, preflight, failed)
 
 
-def probe(allow_weak: bool = False) -> Level:
+_measured: list[Level] = []
+
+
+def measure(worker: Worker | None = None) -> Level:
+    """The level, tried once per process, on `worker` where one is given.
+
+    Raises:
+        SandboxError: programs cannot be judged here at all.
+    """
+    if os.name != "posix":
+        raise SandboxError("programs can be judged on Linux and macOS only; on Windows use WSL")
+    if not _measured:
+        with tempfile.TemporaryDirectory(prefix="sapo-sandbox-") as scratch:
+            trial = worker or Worker(Limits(), Path(scratch))
+            try:
+                _measured.append(_measure(trial))
+            finally:
+                if worker is None:
+                    trial.stop()
+    return _measured[0]
+
+
+def probe(allow_weak: bool = False, worker: Worker | None = None) -> Level:
     """The level of this machine.
 
     Raises:
         SandboxError: below L1 and not allowed by the argument or the environment, or in CI.
     """
-    level = measure()
+    level = measure(worker)
     if level.name == "L1":
         return level
     allowed = allow_weak or os.environ.get(ALLOW_WEAK) == "L0"

@@ -47,7 +47,7 @@ class Sandbox:
         self._owner = os.getpid()
         self._level: Level | None = None
         self._scratch: Path | None = None
-        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
 
@@ -71,13 +71,24 @@ class Sandbox:
             if os.getpid() != self._owner:
                 raise SandboxError("a sandbox cannot be used after a fork: make one in each process")
             if self._threads is None:
-                self._level = probe(self.allow_weak)
+                self._start_workers()
                 self._load_cache()
-                self._scratch = Path(tempfile.mkdtemp(prefix="sapo-sandbox-"))
-                for _ in range(self.count):
-                    self._idle.put(Worker(self.limits, self._scratch))
                 self._threads = ThreadPoolExecutor(self.count, thread_name_prefix="sandbox")
             return self._threads
+
+    def _start_workers(self) -> None:
+        """Make the workers and probe the level on the first; the others start when they are needed."""
+        scratch = Path(tempfile.mkdtemp(prefix="sapo-sandbox-"))
+        workers = [Worker(self.limits, scratch) for _ in range(self.count)]
+        try:
+            self._level = probe(self.allow_weak, workers[0])
+        except SandboxError:
+            workers[0].stop()
+            scratch.rmdir()
+            raise
+        self._scratch = scratch
+        for worker in reversed(workers):  # the last one in, already started, is the first one out
+            self._idle.put(worker)
 
     def judge(self, programs: Sequence[Program]) -> list[Status]:
         """Status of every program, in order.

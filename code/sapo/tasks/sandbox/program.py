@@ -59,7 +59,7 @@ class Limits:
     judge_memory_mb: int = 2048
 
     def __post_init__(self) -> None:
-        if not 0 < self.cpu_seconds <= 3600 or self.memory_mb < 64 or self.judge_memory_mb < 256:
+        if not 0 < self.cpu_seconds <= 3600 or self.memory_mb < 128 or self.judge_memory_mb < 256:
             raise ValueError(f"limits out of range: {self}")
 
     @property

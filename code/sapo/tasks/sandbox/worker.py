@@ -1,5 +1,6 @@
 """One judge process, seen from the caller: started lazily, fed in batches, replaced when it dies."""
 
+import compileall
 import contextlib
 import json
 import os
@@ -14,7 +15,8 @@ from pathlib import Path
 from sapo.tasks.sandbox.inside import wire
 from sapo.tasks.sandbox.program import STATUSES, Limits, Program, SandboxError, Status
 
-JUDGE = Path(__file__).parent / "inside" / "judge.py"
+INSIDE = str(Path(__file__).parent / "inside")
+START = f"import sys; sys.path.insert(0, {INSIDE!r}); import judge; judge.main()"
 FEATURES = {"seccomp": True, "landlock": True}  # what a fork server is asked to use, where the system has it
 ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
 PATIENCE = 15.0  # seconds beyond every limit of the judge's own after which it counts as hung
@@ -39,8 +41,10 @@ class Worker:
         if self.process is not None and self.process.poll() is None:
             return self.features
         self.stop()
+        if not sys.dont_write_bytecode:
+            compileall.compile_dir(INSIDE, quiet=2)  # the judge and the fork server write nothing
         # -s -P -E together are -I; without -E so that the hash seed above holds: the environment is ours anyway
-        command = [sys.executable, "-s", "-P", "-S", "-B", "-W", "ignore", str(JUDGE)]
+        command = [sys.executable, "-s", "-P", "-S", "-B", "-W", "ignore", "-c", START]
         command.append(json.dumps(self.limits.as_dict() | FEATURES))
         self.process = subprocess.Popen(
             command,

@@ -26,12 +26,13 @@ class Zygote:
         self.wall = limits["wall_seconds"]
         self.served = 0
         self.control, theirs = socket.socketpair()
-        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "zygote.py")
+        folder = os.path.dirname(os.path.abspath(__file__))
+        start = f"import sys; sys.path.insert(0, {folder!r}); import zygote; zygote.main()"
         config = json.dumps(limits | {"judge": os.getpid()})
         nothing = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
         channel = theirs.fileno()
         os.set_inheritable(channel, True)
-        command = [sys.executable, "-s", "-P", "-S", "-B", "-W", "ignore", script, str(channel), config]
+        command = [sys.executable, "-s", "-P", "-S", "-B", "-W", "ignore", "-c", start, str(channel), config]
         self.pid = os.posix_spawn(sys.executable, command, dict(os.environ), file_actions=nothing)
         theirs.close()
         self.control.settimeout(self.wall + 20)

@@ -4,7 +4,8 @@ Tests see the candidate's entry points as proxies; only plain values come back (
 plain as numbered stand-ins, which tests may hand back, read and write attributes of, but never compare or test
 for truth. The verdict is formed here. No byte from the child can mean "pass".
 
-Usage (by the pool only): python -s -P -S -B judge.py LIMITS_JSON; jobs as frames on descriptor 0, verdicts on 1.
+The pool starts it (`worker.py`) as: python -s -P -S -B -c "… judge.main()" LIMITS_JSON
+Jobs come as frames on descriptor 0, verdicts go out on 1.
 """
 
 import builtins
@@ -18,8 +19,6 @@ import signal
 import sys
 from types import CodeType
 from typing import Any
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import wire
 from forks import GRACE, HarnessError, Zygote, how_it_ended
@@ -157,7 +156,3 @@ def _harden(memory_mb: int) -> None:
 
         resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: no other process of this user reads the tests
-
-
-if __name__ == "__main__":
-    main()

@@ -16,6 +16,7 @@ NET_RIGHTS, SCOPES = 0b11, 0b11  # bind and connect TCP; abstract sockets and si
 RULE_PATH_BENEATH = 1
 
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo")
+INSTALLED = ("site-packages", "dist-packages")
 FILES = ("/etc/ld.so.cache", "/etc/localtime", "/dev/urandom", "/dev/zero")
 
 
@@ -25,10 +26,13 @@ def version(libc: ctypes.CDLL) -> int:
 
 
 def readable() -> list[str]:
-    """Folders that honest programs import from."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    stdlib = [path for path in sys.path if path and os.path.abspath(path) != here]
-    return [os.path.dirname(os.__file__), *stdlib, os.path.join(sys.base_prefix, "lib"), *LIBRARIES]
+    """Files and folders that honest programs import from: not the packages installed beside them."""
+    stdlib = os.path.dirname(os.__file__)
+    beside = os.path.join(sys.base_prefix, "lib")
+    modules = [entry.path for entry in os.scandir(stdlib) if entry.name not in INSTALLED]
+    objects = [entry.path for entry in os.scandir(beside) if ".so" in entry.name] if os.path.isdir(beside) else []
+    zipped = [path for path in sys.path if path.endswith(".zip")]
+    return [*modules, *objects, *zipped, *LIBRARIES]
 
 
 def restrict(libc: ctypes.CDLL) -> int:
@@ -45,6 +49,7 @@ def restrict(libc: ctypes.CDLL) -> int:
     try:
         for path in readable():
             _allow(libc, ruleset, path, READ_FILE | READ_DIR)
+        _allow(libc, ruleset, os.path.dirname(os.__file__), READ_DIR)
         for path in FILES:
             _allow(libc, ruleset, path, READ_FILE)
         _allow(libc, ruleset, os.devnull, (READ_FILE | WRITE_FILE | TRUNCATE) & rights)

@@ -25,6 +25,7 @@ getrlimit 97 163|getrusage 98 165|sysinfo 99 179|times 100 153|futex 202 98|set_
 exit 60 93|exit_group 231 94|set_tid_address 218 96|clock_gettime 228 113|clock_getres 229 114|gettimeofday 96 169
 time 201 -|getrandom 318 278|membarrier 324 283|restart_syscall 219 128|getcpu 309 168|recvfrom 45 207|fsync 74 82
 getsockname 51 204|getpeername 52 205|getsockopt 55 209|shutdown 48 210|ftruncate 77 46|umask 95 166
+alarm 37 -|getitimer 36 102|setitimer 38 103
 """
 FILTERED = """
 clone 56 220|clone3 435 435|openat2 437 437|fcntl 72 25|ioctl 16 29|prctl 157 167|prlimit64 302 261|kill 62 129

@@ -4,40 +4,39 @@ It is exec'd fresh, holds no secret and sees neither code nor tests: a request o
 descriptor, which the child serves. While a child lives, any byte on the control socket means "end it"; the
 answer says how it ended. When the control socket closes, everything ends.
 
-Usage (by the judge only): python -s -P -S -B zygote.py CONTROL_FD LIMITS_JSON
+The judge starts it (`forks.py`) as: python -s -P -S -B -c "… zygote.main()" CONTROL_FD LIMITS_JSON
 """
 
+import bisect
+import cmath
 import contextlib
+import copy
 import ctypes
+import functools
 import gc
+import heapq
+import itertools
 import json
+import math
+import operator
 import os
+import re
 import resource
 import select
 import signal
 import socket
+import string
 import struct
 import sys
 import time
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-# Candidates import these so often that every child should find them loaded.
-import bisect  # noqa: F401
-import cmath  # noqa: F401
-import copy  # noqa: F401
-import functools  # noqa: F401
-import heapq  # noqa: F401
-import itertools  # noqa: F401
-import math  # noqa: F401
-import operator  # noqa: F401
-import re  # noqa: F401
-import string  # noqa: F401
-import typing  # noqa: F401
+import typing
 
 import candidate
 import landlock
 import seccomp
+
+# Candidates import these so often that every child should find them loaded.
+PRELOADED = (bisect, cmath, copy, functools, heapq, itertools, math, operator, re, string, typing)
 
 REPORT = struct.Struct("<iidq")  # wait status, killed at the deadline, CPU seconds, peak memory in KiB
 FORK_FAILED = -1
@@ -231,8 +230,3 @@ def main() -> None:
     hello = {"seccomp": zygote.filter is not None, "landlock": zygote.landlock}
     zygote.control.sendall(json.dumps(hello).encode().ljust(64))
     zygote.serve()
-
-
-if __name__ == "__main__":
-    sys.setrecursionlimit(1000)
-    main()
