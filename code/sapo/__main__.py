@@ -11,9 +11,9 @@ from pathlib import Path
 from sapo import __doc__ as about
 from sapo.configure import PARAMS, configure
 from sapo.pins import pin_assets
-from sapo.records import RecordError
+from sapo.records import BadInput
 from sapo.settings import Settings, SettingsError, load_settings
-from sapo.workspace import StageArguments, Workspace, WorkspaceError, timed
+from sapo.workspace import StageArguments, Workspace, timed
 
 # Stages in story order: module below sapo/stages with `run`, and the arguments that name an instance.
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     """Run one stage or command; 0 when it went well, 2 on bad input."""
     try:
         _dispatch(arguments)
-    except (RecordError, SettingsError, WorkspaceError) as error:
+    except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -20,7 +20,11 @@ SCHEMA_VERSION = 1
 Verdict = Literal["right", "wrong", "unparsable", "grader_error"]
 
 
-class RecordError(ValueError):
+class BadInput(ValueError):
+    """What a user gave cannot be used; the command line shows the message as one line, without a trace."""
+
+
+class RecordError(BadInput):
     """A record or a file of records breaks its contract; the message names file, record and value."""
 
 

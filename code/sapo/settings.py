@@ -4,20 +4,14 @@ A key that is a Python keyword (`align.from`) is the field of that name with a t
 Every value is used somewhere: a setting that only gets recorded is a lie.
 """
 
-import dataclasses
-import math
 import re
-import types
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import yaml
 
-
-class SettingsError(ValueError):
-    """A setting is unknown, missing or of the wrong type; the message names file, key and value."""
+from sapo.typed_values import SettingsError, build
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +96,33 @@ class SamplingSettings:
 
 @dataclass(frozen=True, slots=True)
 class RolloutSettings:
-    """Rollouts that decide a step label (SAPO eq. 3): at most `per_position`, in growing waves if `lazy`."""
+    """Rollouts that decide a step label (SAPO eq. 3): at most `per_position`.
+
+    Args:
+        lazy: draw in growing waves and stop at the first success.
+        merge: draw equal prefixes of one question once.
+    """
 
     per_position: int
     temperature: float
     lazy: bool
+    merge: bool
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSettings:
-    """Which trajectories get labels. `witness`: a right trajectory's own end labels all its steps 1.
+    """How rollouts become labels, and how many trajectories get them.
 
     Args:
+        witness: a right trajectory's own end labels all its steps 1.
+        monotone: a step that a later success proves gets label 1 (shepherd).
         bootstrap_trajectories: labelled by omega for V_0.
         round_trajectories: labelled by saps in each round.
         mc_trajectories: labelled by shepherd for the MC-supervision baseline.
     """
 
     witness: bool
+    monotone: bool
     bootstrap_trajectories: int
     round_trajectories: int
     mc_trajectories: int
@@ -213,9 +216,6 @@ class Settings:
     report: ReportSettings
 
 
-Section = TypeVar("Section")
-
-
 def load_settings(path: Path, where: str = "") -> Settings:
     """Read and check `params.yaml`; errors speak of `where` instead of the path if given.
 
@@ -245,50 +245,3 @@ def _check_graph(settings: Settings, where: str) -> None:
     chain = [(r.i, r.prev) for r in settings.rounds]
     if not chain or chain != [(i, i - 1) for i in range(1, len(chain) + 1)]:
         raise SettingsError(f"{where}: rounds: (i, prev) is {chain}, expected (1, 0), (2, 1), …")
-
-
-def build(section: type[Section], values: Any, where: str) -> Section:
-    """Make a settings dataclass from plain values. Raises SettingsError naming the key and the value."""
-    if not isinstance(values, dict):
-        raise SettingsError(f"{where}: expected keys, found {values!r}")
-    hints = {name.rstrip("_"): (name, hint) for name, hint in typing.get_type_hints(section).items()}
-    for key in values.keys() - hints.keys():
-        raise SettingsError(f"{where}: unknown setting {key!r} (value {values[key]!r}); known: {', '.join(hints)}")
-    for key in hints.keys() - values.keys():
-        raise SettingsError(f"{where}: setting {key!r} is missing")
-    return section(**{name: _convert(hint, values[key], f"{where}: {key}") for key, (name, hint) in hints.items()})
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin = typing.get_origin(hint)
-    arguments = typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return build(hint, value, where)  # pyright: ignore[reportArgumentType]
-    if origin is Literal:
-        if value not in arguments:
-            raise SettingsError(f"{where}: {value!r} is not one of {', '.join(map(repr, arguments))}")
-        return value
-    if origin is dict and isinstance(value, dict):
-        return {key: _convert(arguments[1], item, f"{where}: {key}") for key, item in value.items()}
-    if origin is tuple and isinstance(value, list):
-        return tuple(_convert(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value))
-    if hint is float and type(value) is int:
-        value = float(value)
-    if origin is not None or type(value) is not hint:
-        wanted = hint if isinstance(hint, types.GenericAlias) else hint.__name__
-        raise SettingsError(f"{where}: {value!r} is {type(value).__name__}, expected {wanted}")
-    if hint in (int, float):
-        _check_number(value, where)
-    return value
-
-
-# No number of a run is negative; these must also be more than nothing.
-POSITIVE = {"lr", "batch_size", "epochs", "rows", "per_position", "max_new_tokens", "resamples", "train_questions"}
-POSITIVE |= {"test_questions", "ood_questions", "vocabulary", "hidden", "layers", "heads", "context"}
-
-
-def _check_number(value: float, where: str) -> None:
-    """Refuse negative and infinite numbers, and 0 where the key (the last word of `where`) cannot be 0."""
-    key = where.rsplit(" ", 1)[-1]
-    if not math.isfinite(value) or value < 0 or (key in POSITIVE and value == 0):
-        raise SettingsError(f"{where}: {value!r} is no {'positive' if key in POSITIVE else 'non-negative'} number")

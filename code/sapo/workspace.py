@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from sapo.records import write_json
+from sapo.records import BadInput, write_json
 
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers", "trl")
 
 
-class WorkspaceError(ValueError):
+class WorkspaceError(BadInput):
     """A folder or file of the workspace is missing or not what it should be; the message names it."""
 
 
