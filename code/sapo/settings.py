@@ -11,7 +11,8 @@ from typing import Literal
 
 import yaml
 
-from sapo.typed_values import SettingsError, build
+from sapo.typed_values import SettingsError as SettingsError  # both are part of this module for its readers
+from sapo.typed_values import build as build
 
 
 @dataclass(frozen=True, slots=True)
