@@ -1,0 +1,107 @@
+"""One training loop for ORPO and the verifier: AdamW, linear warm-up then linear decay, clipped, seeded.
+
+Weight decay is 0 (the papers print none; the usual trainers' default). The same seed on the same machine and
+number of threads gives the same weights bit for bit; rows are reshuffled every epoch.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from sapo.models.encoding import bucketed_batches
+from sapo.settings import FitSettings
+
+MAX_NORM = 1.0
+
+BatchLoss = Callable[[Sequence[int]], tuple[Tensor, dict[str, Tensor]]]
+Progress = Callable[["StepLog", int], None]
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss or its gradient became NaN or infinite; the message names step and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepLog:
+    """One optimiser step, counted from 1: its loss, learning rate, gradient norm before clipping, other measures."""
+
+    step: int
+    epoch: int
+    loss: float
+    lr: float
+    gradient_norm: float
+    measures: dict[str, float] = field(default_factory=dict)
+
+
+def schedule(step: int, total: int, warmup: float) -> float:
+    """Factor on the learning rate at `step` = 1…`total`: up to 1 over the first `warmup` share, then down towards 0.
+
+    Unlike the usual trainers' schedule, no step is spent at rate 0.
+    """
+    rising = math.ceil(warmup * total)
+    if step <= rising:
+        return step / rising
+    return (total - step + 1) / (total - rising)
+
+
+def fit(
+    model: nn.Module,
+    batch_loss: BatchLoss,
+    lengths: Sequence[int],
+    settings: FitSettings,
+    seed: int,
+    progress: Progress | None = None,
+) -> list[StepLog]:
+    """Train `model` in place and leave it in evaluation mode.
+
+    Args:
+        batch_loss: the mean loss of the rows with these indices, and measures to log.
+        lengths: length in tokens of every row; rows of similar length share a batch.
+        progress: called after every step with its log and the total number of steps.
+
+    Raises:
+        ValueError: there is nothing to train on.
+        TrainingDiverged: a loss or a gradient is NaN or infinite; the weights are those before that step.
+    """
+    if not lengths:
+        raise ValueError("there is nothing to train on: no rows")
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    device = weights[0].device
+    optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=0.0, fused=True)
+    plan = [
+        (epoch, batch)
+        for epoch in range(1, settings.epochs + 1)
+        for batch in bucketed_batches(lengths, settings.batch_size, f"{seed}/{epoch}")
+    ]
+    log: list[StepLog] = []
+    model.train()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)  # dropout; the caller's own stream of random numbers is left as it was
+        for step, (epoch, batch) in enumerate(plan, start=1):
+            lr = settings.lr * schedule(step, len(plan), settings.warmup)
+            loss, measures = batch_loss(batch)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise TrainingDiverged(f"loss is {value} at step {step} of {len(plan)} (learning rate {lr:.2g})")
+            norm = _update(optimizer, weights, loss, lr)
+            if not math.isfinite(norm):
+                raise TrainingDiverged(f"gradient norm is {norm} at step {step} of {len(plan)}, loss {value:.4g}")
+            log.append(StepLog(step, epoch, value, lr, norm, {name: m.item() for name, m in measures.items()}))
+            if progress:
+                progress(log[-1], len(plan))
+    model.eval()
+    return log
+
+
+def _update(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter], loss: Tensor, lr: float) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(weights, MAX_NORM).item()
+    if math.isfinite(norm):
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm

@@ -1,0 +1,62 @@
+"""Labelled trajectories to a step verifier: MSE (SAPO eq. 6) or cross-entropy (SIPF) at every step's last token.
+
+The verifier starts anew from the given reasoner's backbone each time (method.md §5).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from sapo.models.encoding import Encoder
+from sapo.models.verifier import Verifier
+from sapo.settings import VerifierSettings
+from sapo.train.loop import Progress, StepLog, fit
+from sapo.train.losses import verifier_loss
+
+
+class VerifierExample(NamedTuple):
+    """One labelled trajectory: `labels[j]` is the label of `steps[j]`, 0 or 1."""
+
+    trajectory_id: str
+    prompt: str
+    steps: tuple[str, ...]
+    labels: tuple[int, ...]
+
+
+def train_verifier(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    examples: Sequence[VerifierExample],
+    settings: VerifierSettings,
+    seed: int,
+    progress: Progress | None = None,
+) -> tuple[Verifier, list[StepLog]]:
+    """Fit a fresh verifier; `model` itself is not changed. The log's measure is `accuracy` of steps at 0.5.
+
+    Raises:
+        ValueError: labels and steps differ in number, a trajectory has none, or a step has no token of its own.
+        TrainingDiverged: see `loop.fit`.
+    """
+    _check(examples)
+    verifier = Verifier.from_reasoner(model, encoder, seed)
+    rows = encoder.encode_steps_many([(example.prompt, example.steps) for example in examples])
+
+    def batch_loss(batch: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, mask = verifier.step_logits([rows[index] for index in batch])
+        labels = torch.zeros(mask.shape, device=logits.device)
+        labels[mask] = torch.tensor([float(c) for index in batch for c in examples[index].labels], device=logits.device)
+        right = ((logits.detach() > 0) == (labels > 0.5))[mask].float().mean()
+        return verifier_loss(logits, labels, mask, settings.loss), {"accuracy": right}
+
+    log = fit(verifier, batch_loss, [len(row.ids) for row in rows], settings.fit, seed, progress)
+    return verifier, log
+
+
+def _check(examples: Sequence[VerifierExample]) -> None:
+    for example in examples:
+        labels, steps = len(example.labels), len(example.steps)
+        if labels != steps or not steps:
+            raise ValueError(f"labels has {labels} entries for {steps} steps of trajectory {example.trajectory_id}")
