@@ -23,7 +23,7 @@ from transformers import (
 
 END = "<|end|>"
 PAD = "<|pad|>"
-LARGEST_NUMBER = 199
+LARGEST_NUMBER = 129
 CONTEXT = 256
 
 
@@ -69,13 +69,13 @@ def build_model(name: str, vocabulary: int) -> PreTrainedModel:
         "tie_word_embeddings": True,
     }
     if name == "qwen2_nano":
-        heads = {"hidden_size": 96, "intermediate_size": 288, "num_attention_heads": 4, "num_key_value_heads": 2}
+        heads = {"hidden_size": 96, "intermediate_size": 288, "num_attention_heads": 6, "num_key_value_heads": 3}
         return Qwen2ForCausalLM(Qwen2Config(**shape, **heads))
     if name == "llama_nano":
         heads = {"hidden_size": 96, "intermediate_size": 256, "num_attention_heads": 6, "num_key_value_heads": 6}
         return LlamaForCausalLM(LlamaConfig(**shape, **heads))
     if name == "gemma2_nano":
-        heads = {"hidden_size": 96, "intermediate_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2}
-        gemma = {"head_dim": 24, "query_pre_attn_scalar": 24, "sliding_window": CONTEXT}
+        heads = {"hidden_size": 96, "intermediate_size": 256, "num_attention_heads": 6, "num_key_value_heads": 3}
+        gemma = {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": CONTEXT}
         return Gemma2ForCausalLM(Gemma2Config(**shape, **heads, **gemma))
     raise ValueError(f"{name!r} is no nano model; known: qwen2_nano, gemma2_nano, llama_nano")

@@ -14,9 +14,10 @@ from sapo.records import Cost
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion to draw: the text to go on from (prompt and step prefix) and the seed of its randomness."""
+    """One completion to draw: what the reasoner reads, the steps it goes on from, the seed of its randomness."""
 
-    text: str
+    prompt: str
+    prefix: str
     seed: int
 
 

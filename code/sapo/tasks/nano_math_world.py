@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 NAMES = ("Ana", "Ben", "Cy", "Dee", "Eli", "Flo", "Gus", "Hal", "Ivy", "Jo", "Kit", "Lou")
-LARGEST = 99
+LARGEST = 60
 CHAIN_WEIGHTS = {2: 25, 3: 45, 4: 30}
 
 RelationKind = Literal["more", "fewer", "times", "sum"]
@@ -120,7 +120,7 @@ def parse_problem(prompt: str) -> Problem:
 
 
 def draw_problem(rng: random.Random, chain: dict[int, int], questions: Sequence[Asked]) -> Problem:
-    """A random problem whose values all lie in 1…99; `chain` weighs the number of relations."""
+    """A random problem whose values all lie in 1…60; `chain` weighs the number of relations."""
     length = rng.choices(list(chain), list(chain.values()))[0]
     while True:
         names = rng.sample(NAMES, length + 1)
@@ -129,7 +129,7 @@ def draw_problem(rng: random.Random, chain: dict[int, int], questions: Sequence[
         last = names[-1] if rng.random() < 0.85 else rng.choice(names[1:])
         other = rng.choice([name for name in names if name != last])
         problem = Problem(
-            (names[0], rng.randint(4, 40)), relations, (last,) if question == "one" else (last, other), question
+            (names[0], rng.randint(3, 25)), relations, (last,) if question == "one" else (last, other), question
         )
         if all(1 <= v <= LARGEST for v in problem.values().values()) and 1 <= problem.answer() <= LARGEST:
             return problem

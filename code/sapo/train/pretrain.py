@@ -23,6 +23,7 @@ from sapo.tasks import nano_code_ood, nano_code_world, nano_math_ood, nano_math_
 from sapo.tasks.nano import bucket
 
 HABIT_RATE = 0.65
+MATH_SHARE = 0.65  # chains need more practice than pipelines
 POOL = 32  # batches that are cut from one length-sorted pool
 
 
@@ -34,17 +35,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class PretrainSettings:
-    documents: int = 300_000
-    batch_size: int = 128
-    lr: float = 3e-3
-    warmup: int = 100
+    documents: int = 400_000
+    batch_size: int = 64
+    lr: float = 2.5e-3
+    warmup: int = 200
 
 
 def documents(seed: int) -> Iterator[Document]:
-    """An endless stream of documents: maths and code alike, one in five in the out-of-domain style."""
+    """An endless stream of documents: two of maths for one of code, one in five in the out-of-domain style."""
     rng = random.Random(f"pretrain/{seed}")
     while True:
-        document = _math_document(rng) if rng.random() < 0.5 else _code_document(rng)
+        document = _math_document(rng) if rng.random() < MATH_SHARE else _code_document(rng)
         if document is not None and bucket(document.prompt) == "pretrain":
             yield document
 

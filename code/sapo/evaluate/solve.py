@@ -1,0 +1,22 @@
+"""How many questions of a benchmark a checkpoint solves: one greedy completion each, judged."""
+
+from collections.abc import Sequence
+
+from sapo.models.sampling import Request, Sampler
+from sapo.records import Cost, Outcome, Question
+from sapo.tasks.task import Task
+
+
+def solve(
+    task: Task, sampler: Sampler, questions: Sequence[Question], max_new_tokens: int
+) -> tuple[list[Outcome], Cost]:
+    """Greedy answers and their verdicts, in the order of the questions."""
+    requests = [Request(question.prompt, "", 0) for question in questions]
+    completions, cost = sampler.complete(requests, 0.0, max_new_tokens)
+    texts = [completion.text for completion in completions]
+    verdicts = task.grade(questions, texts)
+    outcomes = [
+        Outcome(question.id, question.group, text, verdict)
+        for question, text, verdict in zip(questions, texts, verdicts, strict=True)
+    ]
+    return outcomes, cost

@@ -1,0 +1,49 @@
+"""Stage `base`: the pretrained model M of a run, from where its kind says: shipped, made from scratch, or the hub."""
+
+import shutil
+from pathlib import Path
+
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from sapo.models.encoding import Encoder
+from sapo.models.loading import LoadingError, load_reasoner, save_reasoner
+from sapo.settings import ModelSettings, Settings
+from sapo.stages.job import Job
+from sapo.train.scratch import train_scratch
+from sapo.workspace import StageArguments, Workspace, stage_directory
+
+
+def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
+    model = settings.models[place.model]
+    with stage_directory(workspace.base(place.model)) as folder:
+        if model.kind == "nano":
+            shutil.copytree(workspace.data / "models" / place.model, folder, dirs_exist_ok=True)
+            load_reasoner(folder)
+        elif model.kind == "scratch":
+            _from_scratch(Job(settings, workspace, place, "base"), model, folder)
+        else:
+            _from_hub(model, folder)
+
+
+def _from_scratch(job: Job, model: ModelSettings, folder: Path) -> None:
+    texts = []
+    for name, task in job.settings.tasks.items():
+        questions = job.questions(name, "train", task.train_questions)
+        texts += [(question.prompt, question.solution) for question in questions if question.solution]
+    made, encoder = train_scratch(model.architecture, texts, job.settings.scratch, job.seed())
+    save_reasoner(made, encoder, folder)
+
+
+def _from_hub(model: ModelSettings, folder: Path) -> None:
+    """Copy a hub model at its pinned revision. Raises LoadingError with what to do where it is not to be had."""
+    try:
+        weights = AutoModelForCausalLM.from_pretrained(
+            model.hub_id, revision=model.revision, use_safetensors=True, trust_remote_code=False
+        )
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(model.hub_id, revision=model.revision)
+    except OSError as error:
+        raise LoadingError(
+            f"{model.hub_id} at revision {model.revision} cannot be loaded: {error}. Gated models need access granted "
+            "on their hub page and `hf auth login`; without a network, fill the hub's cache first"
+        ) from error
+    save_reasoner(weights, Encoder(tokenizer), folder)

@@ -1,0 +1,45 @@
+"""Rollouts become training trajectories of the verifier (SAPO "Expansion").
+
+At a verified position j: if c_j = 1, every completion that ends right becomes a trajectory with all labels 1; if
+c_j = 0, every completion becomes one whose steps from j on are 0 and whose earlier steps keep their labels.
+"""
+
+from collections.abc import Sequence
+
+from sapo.records import StepLabels, Trajectory
+from sapo.supervise.labellers import Labelled
+from sapo.supervise.rollouts import Evidence
+
+
+def expand(labelled: Sequence[Labelled], most: int) -> list[tuple[Trajectory, StepLabels]]:
+    """New trajectories with labels: at most `most` from each labelled one, none that is there already.
+
+    Two trajectories are the same where question and text are; the first one found stays.
+    """
+    seen = {(entry.item.question.id, entry.item.trajectory.text) for entry in labelled}
+    expanded = []
+    for entry in labelled:
+        fresh = []
+        for position, evidence in entry.evidence.items():
+            fresh += [c for c in _candidates(entry.labels, position, evidence) if _add(seen, c[0])]
+        expanded += fresh[:most]
+    return expanded
+
+
+def _add(seen: set[tuple[str, str]], trajectory: Trajectory) -> bool:
+    key = (trajectory.question_id, trajectory.text)
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
+
+
+def _candidates(labels: StepLabels, position: int, evidence: Evidence) -> list[tuple[Trajectory, StepLabels]]:
+    if evidence.label:
+        return [(c, _labels(c, (1,) * len(c.steps))) for c in evidence.completions if c.right]
+    kept = labels.labels[: position - 1]
+    return [(c, _labels(c, kept + (0,) * (len(c.steps) - len(kept)))) for c in evidence.completions]
+
+
+def _labels(trajectory: Trajectory, labels: tuple[int, ...]) -> StepLabels:
+    return StepLabels(trajectory.id, labels, (), "expansion")

@@ -1,0 +1,127 @@
+"""One interface for all labellers: trajectories and rollouts in, labels with their evidence out.
+
+The strategies of many trajectories run in step, so that one batch of rollouts answers all of them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sapo.records import Question, StepLabels, StepScores, Trajectory
+from sapo.settings import DetectSettings, LabelSettings, SapsSettings
+from sapo.supervise import strategies
+from sapo.supervise.detection import detect
+from sapo.supervise.rollouts import Evidence, Prefix, Rollouts
+from sapo.supervise.strategies import Finding, Strategy
+
+LabellerName = Literal["outcome", "shepherd", "omega", "saps"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelItem:
+    """A trajectory to label; `scores` are owed to `saps` only."""
+
+    question: Question
+    trajectory: Trajectory
+    scores: StepScores | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A labelled trajectory and, by position, the evidence that its labels rest on."""
+
+    item: LabelItem
+    labels: StepLabels
+    evidence: dict[int, Evidence]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that labellers follow."""
+
+    labels: LabelSettings
+    detect: DetectSettings
+    saps: SapsSettings
+
+
+def label(name: LabellerName, items: Sequence[LabelItem], rollouts: Rollouts, rules: Rules) -> list[Labelled]:
+    """Labels of every item, in order; what they cost is added to `rollouts.cost`.
+
+    Raises:
+        RecordError: scores are missing or do not match the steps of a trajectory.
+    """
+    choose: dict[LabellerName, Callable[[LabelItem, Rules], Strategy]] = {
+        "outcome": _outcome,
+        "shepherd": _shepherd,
+        "omega": _omega,
+        "saps": _saps,
+    }
+    running = [_Run(item, choose[name](item, rules)) for item in items]
+    for run in running:
+        run.resume(None)
+    while waiting := [run for run in running if run.wanted]:
+        prefixes = [Prefix(run.item.question, run.item.trajectory, j) for run in waiting for j in run.wanted]
+        answers = iter(rollouts.ask(prefixes))
+        for run in waiting:
+            run.resume({j: next(answers) for j in run.wanted})
+    return [run.labelled() for run in running]
+
+
+class _Run:
+    """One strategy on its way: what it wants to know next, what it was told, what it found."""
+
+    def __init__(self, item: LabelItem, strategy: Strategy) -> None:
+        self.item = item
+        self.wanted: tuple[int, ...] = ()
+        self._strategy = strategy
+        self._evidence: dict[int, Evidence] = {}
+        self._finding: Finding | None = None
+
+    def resume(self, answers: dict[int, Evidence] | None) -> None:
+        """Start the strategy (None) or give it the answers to `wanted`."""
+        try:
+            if answers is None:
+                self.wanted = next(self._strategy)
+            else:
+                self._evidence |= answers
+                self.wanted = self._strategy.send({j: evidence.label for j, evidence in answers.items()})
+        except StopIteration as end:
+            self.wanted, self._finding = (), end.value
+
+    def labelled(self) -> Labelled:
+        if self._finding is None:
+            raise AssertionError(f"the labeller of trajectory {self.item.trajectory.id} asked for nothing and stopped")
+        found = self._finding
+        labels = StepLabels(self.item.trajectory.id, found.labels, tuple(self._evidence), found.case)
+        labels.check(self.item.trajectory)
+        return Labelled(self.item, labels, self._evidence)
+
+
+def _outcome(item: LabelItem, _: Rules) -> Strategy:
+    return strategies.outcome(len(item.trajectory.steps), item.trajectory.right)
+
+
+def _shepherd(item: LabelItem, rules: Rules) -> Strategy:
+    steps, right = len(item.trajectory.steps), item.trajectory.right
+    if (right and rules.labels.witness) or steps == 1:
+        return strategies.witness(steps) if right else strategies.outcome(steps, right)
+    return strategies.shepherd(steps, right, rules.labels.monotone)
+
+
+def _omega(item: LabelItem, rules: Rules) -> Strategy:
+    if item.trajectory.right:
+        return _shepherd(item, rules)
+    return strategies.omega(len(item.trajectory.steps))
+
+
+def _saps(item: LabelItem, rules: Rules) -> Strategy:
+    if item.trajectory.right:
+        return _shepherd(item, rules)
+    if item.scores is None:
+        raise ValueError(f"saps needs the verifier's scores of trajectory {item.trajectory.id}")
+    item.scores.check(item.trajectory)
+    steps, scores = len(item.trajectory.steps), item.scores.scores
+    detected = detect(scores, rules.detect.sign, rules.detect.virtual_start)
+    if rules.saps.search == "once":
+        return strategies.saps(steps, detected)
+    return strategies.saps_until_located(steps, detected, scores)

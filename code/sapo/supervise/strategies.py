@@ -1,0 +1,116 @@
+"""The four labellers as pure strategies: each yields the positions whose c_j it wants to know, then returns labels.
+
+A strategy sees one trajectory of n steps and knows no model: `c_0 = 1` and `c_n = outcome` are free, every other
+c_j is asked. `labellers.py` runs many strategies in step and asks the reasoner for all of them at once.
+
+| strategy | asks | source |
+|---|---|---|
+| `outcome` | nothing | Lightman 2024 |
+| `shepherd` | every step 1…n-1 | Wang 2024 |
+| `omega` | the steps that a binary search visits | Luo 2024 |
+| `saps` | the detected step and the one after it | SAPO |
+"""
+
+import math
+from collections.abc import Generator, Mapping, Sequence
+from typing import NamedTuple
+
+from sapo.records import LabelCase
+
+
+class Finding(NamedTuple):
+    """Labels c_1…c_n and the rule that decided them."""
+
+    labels: tuple[int, ...]
+    case: LabelCase
+
+
+# Yields positions in 1…n-1, receives whether c_j = 1 for each of them.
+Strategy = Generator[tuple[int, ...], Mapping[int, bool], Finding]
+
+
+def good_until(position: int, steps: int) -> tuple[int, ...]:
+    """Labels 1 for steps 1…position and 0 after it (SAPO eq. 11)."""
+    return (1,) * position + (0,) * (steps - position)
+
+
+def outcome(steps: int, right: bool) -> Strategy:
+    """Every step gets the label of the outcome (ORM; "w/o PF")."""
+    yield from ()
+    return Finding((int(right),) * steps, "outcome")
+
+
+def witness(steps: int) -> Strategy:
+    """A right trajectory is its own winning continuation: every label is 1 (method §1)."""
+    yield from ()
+    return Finding((1,) * steps, "witness")
+
+
+def shepherd(steps: int, right: bool, monotone: bool) -> Strategy:
+    """Asks at every step. `monotone`: a later success is evidence for every earlier step."""
+    answers = yield tuple(range(1, steps))
+    labels = [int(answers[j]) for j in range(1, steps)] + [int(right)]
+    if monotone:
+        labels = [max(labels[j:]) for j in range(steps)]
+    return Finding(tuple(labels), "every_step")
+
+
+def omega(steps: int) -> Strategy:
+    """First error of a wrong trajectory by bisection: c_low = 1 and c_high = 0 close in on it."""
+    low, high = 0, steps
+    while high - low > 1:
+        middle = (low + high) // 2
+        if (yield (middle,))[middle]:
+            low = middle
+        else:
+            high = middle
+    return Finding(good_until(low, steps), "bisection")
+
+
+def saps(steps: int, detected: int) -> Strategy:
+    """Verifies the detected step t^ and the next one, and corrects by at most one step (SAPO "Self-verification").
+
+    (a) 1,0: detection was right. (b) 1,1: the error is later, step t^+1 becomes 1. (c) 0,0: it is earlier, step t^
+    becomes 0. (0,1) contradicts monotonicity and is read as (1,1).
+    """
+    before, after = yield from _verify(steps, detected)
+    if after:
+        return Finding(good_until(detected + 1, steps), "b")
+    if before:
+        return Finding(good_until(detected, steps), "a")
+    return Finding(good_until(detected - 1, steps), "c")
+
+
+def saps_until_located(steps: int, detected: int, scores: Sequence[float]) -> Strategy:
+    """Ours: goes on, guided by the scores, until the first error is bracketed; exact under §1's labels.
+
+    Asks at most ceil(log2 n) + 2 positions: a guess is only followed where bisection could still finish in time.
+    """
+    before, after = yield from _verify(steps, detected)
+    low, high = (detected + 1, steps) if after else (detected, detected + 1) if before else (0, detected)
+    case: LabelCase = "b" if after else "a" if before else "c"
+    budget = math.ceil(math.log2(max(steps, 2)))
+    while high - low > 1:
+        guess = _guess(low, high, scores)
+        if 1 + math.ceil(math.log2(max(guess - low, high - guess))) > budget:
+            guess = (low + high) // 2
+        if (yield (guess,))[guess]:
+            low = guess
+        else:
+            high = guess
+        budget -= 1
+    return Finding(good_until(low, steps), case)
+
+
+def _verify(steps: int, detected: int) -> Generator[tuple[int, ...], Mapping[int, bool], tuple[bool, bool]]:
+    """c at the detected step and at the next one; positions 0 and n are free."""
+    asked = tuple(j for j in (detected, detected + 1) if 0 < j < steps)
+    answers = (yield asked) if asked else {}
+    return answers.get(detected, True), answers.get(detected + 1, False)
+
+
+def _guess(low: int, high: int, scores: Sequence[float]) -> int:
+    """The position in low+1…high-1 next to the largest drop of the scores between low and high."""
+    padded = [1.0, *scores]
+    drop = max(range(low, high), key=lambda j: (padded[j] - padded[j + 1], -j))
+    return drop if drop > low else low + 1

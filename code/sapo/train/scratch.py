@@ -1,0 +1,90 @@
+"""A small base model from the training text itself: proof that real benchmarks go through the graph, no more.
+
+Profile `real_smoke` uses it, where no pretrained weights are at hand. Its accuracy is near zero by construction.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from sapo.models.encoding import Encoder, pad_rows
+from sapo.settings import FitSettings, ScratchSettings
+from sapo.train.loop import fit
+
+END = "<|endoftext|>"
+Architecture = Literal["qwen2", "gemma2", "llama"]
+
+
+def train_scratch(
+    architecture: Architecture, texts: Sequence[tuple[str, str]], settings: ScratchSettings, seed: int
+) -> tuple[PreTrainedModel, Encoder]:
+    """A byte-level BPE tokenizer and a model of `architecture`, both trained on (prompt, solution) texts."""
+    encoder = Encoder(build_tokenizer([prompt + solution for prompt, solution in texts], settings))
+    torch.manual_seed(seed)
+    model = build_model(architecture, encoder, settings)
+    rows = [row.ids[: settings.context] for row in encoder.encode_many(texts)]
+
+    def batch_loss(batch: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        ids = pad_rows([rows[index] for index in batch], encoder.pad_id)
+        real = pad_rows([[1] * len(rows[index]) for index in batch], 0)
+        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(logits[real[:, 1:] == 1], ids[:, 1:][real[:, 1:] == 1])
+        return loss, {}
+
+    plan = FitSettings(settings.lr, settings.epochs, settings.batch_size, 0.1)
+    fit(model, batch_loss, [len(row) for row in rows], plan, seed)
+    return model, encoder
+
+
+def build_tokenizer(texts: Sequence[str], settings: ScratchSettings) -> PreTrainedTokenizerFast:
+    """Byte-level BPE, every digit a token of its own, no text without a lossless round trip."""
+    tokenizer = Tokenizer(BPE())
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
+        [pre_tokenizers.Split("\n", "isolated"), digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = BpeTrainer(
+        vocab_size=settings.vocabulary, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=END, pad_token=END, clean_up_tokenization_spaces=False
+    )
+
+
+def build_model(architecture: Architecture, encoder: Encoder, settings: ScratchSettings) -> PreTrainedModel:
+    """Fresh weights from torch's current seed."""
+    shape = {
+        "vocab_size": len(encoder.tokenizer),
+        "hidden_size": settings.hidden,
+        "intermediate_size": 3 * settings.hidden,
+        "num_hidden_layers": settings.layers,
+        "num_attention_heads": settings.heads,
+        "num_key_value_heads": max(1, settings.heads // 2),
+        "max_position_embeddings": settings.context,
+        "bos_token_id": None,
+        "eos_token_id": encoder.eos_id,
+        "pad_token_id": encoder.pad_id,
+        "tie_word_embeddings": True,
+    }
+    if architecture == "qwen2":
+        return Qwen2ForCausalLM(Qwen2Config(**shape))
+    if architecture == "llama":
+        return LlamaForCausalLM(LlamaConfig(**shape))
+    return Gemma2ForCausalLM(Gemma2Config(**shape, head_dim=settings.hidden // settings.heads))
