@@ -15,13 +15,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sapo.records import PreferencePair, Question, Trajectory
+from sapo.records import BadInput, PreferencePair, Trajectory
 from sapo.settings import PairSettings
 
 ROUNDING = 1e-9  # 0.3 - 0.2 is 0.09999999999999998 and still meets eta = 0.1
 
 
-class PairError(ValueError):
+class PairError(BadInput):
     """No question kept a pair; the message says why."""
 
 
@@ -47,17 +47,18 @@ class PairReport:
     small_gap: int
 
 
-def build_pairs(
-    questions: Sequence[Question],
+def make_pairs(
     trajectories: Sequence[Trajectory],
     rewards: Mapping[str, float],
+    prompts: Mapping[str, str],
     settings: PairSettings,
     seed: int,
 ) -> tuple[list[PreferencePair], PairReport]:
-    """Preference pairs in the order of `questions`; trajectories of other questions are left aside.
+    """Preference pairs in the order of `prompts`; trajectories of other questions are left aside.
 
     Args:
         rewards: reward of every trajectory by its id; see `outcome_rewards` for pairs by outcome.
+        prompts: prompt of every question asked about, by its id.
 
     Raises:
         ValueError: a trajectory has no reward, or one that is not finite; names the trajectory.
@@ -68,14 +69,16 @@ def build_pairs(
         answers[trajectory.question_id].append(trajectory)
     pairs: list[PreferencePair] = []
     fates: Counter[str] = Counter()
-    for question in questions:
-        found, fate = _question_pairs(question, answers[question.id], rewards, settings, seed)
-        pairs += found
+    for question, prompt in prompts.items():
+        chosen, fate = _choose(question, answers[question], rewards, settings, seed)
         fates[fate] += 1
+        for winner, loser in chosen:
+            values = rewards[winner.id], rewards[loser.id]
+            pairs.append(PreferencePair(question, prompt, winner.text, loser.text, *values))
     reasons = {reason: fates[reason] for reason in ("few_texts", "flat", "none_right", "small_gap")}
-    report = PairReport(len(questions), fates["kept"], len(pairs), **reasons)
+    report = PairReport(len(prompts), fates["kept"], len(pairs), **reasons)
     if not pairs:
-        raise PairError(f"no preference pair in {len(questions)} questions at eta = {settings.eta}: {reasons}")
+        raise PairError(f"no preference pair in {len(prompts)} questions at eta = {settings.eta}: {reasons}")
     return pairs, report
 
 
@@ -84,23 +87,23 @@ def outcome_rewards(trajectories: Sequence[Trajectory]) -> dict[str, float]:
     return {trajectory.id: float(trajectory.right) for trajectory in trajectories}
 
 
-def _question_pairs(
-    question: Question,
+def _choose(
+    question: str,
     trajectories: Sequence[Trajectory],
     rewards: Mapping[str, float],
     settings: PairSettings,
     seed: int,
-) -> tuple[list[PreferencePair], str]:
-    """Pairs of one question, and its fate: "kept" or the reason for having none."""
+) -> tuple[list[tuple[Trajectory, Trajectory]], str]:
+    """(winner, loser) pairs of one question, and its fate: "kept" or the reason for having none."""
     unique = _one_per_text(trajectories)
     for one in unique:
         if not math.isfinite(rewards.get(one.id, math.nan)):
-            raise ValueError(f"trajectory {one.id} of question {question.id} has the reward {rewards.get(one.id)}")
+            raise ValueError(f"trajectory {one.id} of question {question} has the reward {rewards.get(one.id)}")
     if len(unique) < 2:
         return [], "few_texts"
     if len({rewards[one.id] for one in unique}) == 1:
         return [], "flat"
-    random.Random(f"{seed}/{question.id}").shuffle(unique)  # decides among equal rewards: the sorts are stable
+    random.Random(f"{seed}/{question}").shuffle(unique)  # decides among equal rewards: the sorts are stable
     losers = sorted(unique, key=lambda one: rewards[one.id])
     winners = sorted(unique, key=lambda one: -rewards[one.id])
     if settings.chosen == "right":
@@ -108,14 +111,13 @@ def _question_pairs(
     if not winners:
         return [], "none_right"
     used: Counter[str] = Counter()
-    pairs: list[PreferencePair] = []
+    pairs: list[tuple[Trajectory, Trajectory]] = []
     for winner, loser in _by_gap(winners, losers, rewards, settings.eta):
         if len(pairs) == settings.per_question:
             break
         if max(used[winner.id], used[loser.id]) < settings.per_trajectory:
             used.update([winner.id, loser.id])
-            values = rewards[winner.id], rewards[loser.id]
-            pairs.append(PreferencePair(question.id, question.prompt, winner.text, loser.text, *values))
+            pairs.append((winner, loser))
     return pairs, "kept" if pairs else "small_gap"
 
 
