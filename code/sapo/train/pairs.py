@@ -14,6 +14,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sapo.records import BadInput, PreferencePair, Trajectory
 from sapo.settings import PairSettings
@@ -47,9 +48,16 @@ class PairReport:
     small_gap: int
 
 
+class Candidate(NamedTuple):
+    """A trajectory and its reward."""
+
+    trajectory: Trajectory
+    reward: float
+
+
 def make_pairs(
     trajectories: Sequence[Trajectory],
-    rewards: Mapping[str, float],
+    rewards: Sequence[float],
     prompts: Mapping[str, str],
     settings: PairSettings,
     seed: int,
@@ -57,24 +65,28 @@ def make_pairs(
     """Preference pairs in the order of `prompts`; trajectories of other questions are left aside.
 
     Args:
-        rewards: reward of every trajectory by its id; see `outcome_rewards` for pairs by outcome.
+        rewards: reward of every trajectory, in step with them; `outcome_rewards` gives pairs by outcome.
         prompts: prompt of every question asked about, by its id.
 
     Raises:
-        ValueError: a trajectory has no reward, or one that is not finite; names the trajectory.
+        ValueError: rewards and trajectories differ in number, or a reward is not finite; names the trajectory.
         PairError: not one pair can be made.
     """
-    answers: defaultdict[str, list[Trajectory]] = defaultdict(list)
-    for trajectory in trajectories:
-        answers[trajectory.question_id].append(trajectory)
+    if len(rewards) != len(trajectories):
+        raise ValueError(f"rewards has {len(rewards)} entries for {len(trajectories)} trajectories")
+    answers: defaultdict[str, list[Candidate]] = defaultdict(list)
+    for trajectory, reward in zip(trajectories, rewards, strict=True):
+        if not math.isfinite(reward):
+            raise ValueError(f"trajectory {trajectory.id} of question {trajectory.question_id} has the reward {reward}")
+        answers[trajectory.question_id].append(Candidate(trajectory, reward))
     pairs: list[PreferencePair] = []
     fates: Counter[str] = Counter()
     for question, prompt in prompts.items():
-        chosen, fate = _choose(question, answers[question], rewards, settings, seed)
+        chosen, fate = _choose(answers[question], settings, random.Random(f"{seed}/{question}"))
         fates[fate] += 1
         for winner, loser in chosen:
-            values = rewards[winner.id], rewards[loser.id]
-            pairs.append(PreferencePair(question, prompt, winner.text, loser.text, *values))
+            texts = winner.trajectory.text, loser.trajectory.text
+            pairs.append(PreferencePair(question, prompt, *texts, winner.reward, loser.reward))
     reasons = {reason: fates[reason] for reason in ("few_texts", "flat", "none_right", "small_gap")}
     report = PairReport(len(prompts), fates["kept"], len(pairs), **reasons)
     if not pairs:
@@ -82,62 +94,56 @@ def make_pairs(
     return pairs, report
 
 
-def outcome_rewards(trajectories: Sequence[Trajectory]) -> dict[str, float]:
+def outcome_rewards(trajectories: Sequence[Trajectory]) -> list[float]:
     """Reward 1 for a right trajectory, 0 for any other: pairs by outcome (SAPO w/o RM, SIPF's SIOF)."""
-    return {trajectory.id: float(trajectory.right) for trajectory in trajectories}
+    return [float(trajectory.right) for trajectory in trajectories]
 
 
 def _choose(
-    question: str,
-    trajectories: Sequence[Trajectory],
-    rewards: Mapping[str, float],
-    settings: PairSettings,
-    seed: int,
-) -> tuple[list[tuple[Trajectory, Trajectory]], str]:
+    candidates: Sequence[Candidate], settings: PairSettings, chance: random.Random
+) -> tuple[list[tuple[Candidate, Candidate]], str]:
     """(winner, loser) pairs of one question, and its fate: "kept" or the reason for having none."""
-    unique = _one_per_text(trajectories)
-    for one in unique:
-        if not math.isfinite(rewards.get(one.id, math.nan)):
-            raise ValueError(f"trajectory {one.id} of question {question} has the reward {rewards.get(one.id)}")
+    unique = _one_per_text(candidates)
     if len(unique) < 2:
         return [], "few_texts"
-    if len({rewards[one.id] for one in unique}) == 1:
+    if len({one.reward for one in unique}) == 1:
         return [], "flat"
-    random.Random(f"{seed}/{question}").shuffle(unique)  # decides among equal rewards: the sorts are stable
-    losers = sorted(unique, key=lambda one: rewards[one.id])
-    winners = sorted(unique, key=lambda one: -rewards[one.id])
+    chance.shuffle(unique)  # decides among equal rewards: the sorts are stable
+    losers = sorted(unique, key=lambda one: one.reward)
+    winners = sorted(unique, key=lambda one: -one.reward)
     if settings.chosen == "right":
-        winners = [one for one in winners if one.right]
+        winners = [one for one in winners if one.trajectory.right]
     if not winners:
         return [], "none_right"
     used: Counter[str] = Counter()
-    pairs: list[tuple[Trajectory, Trajectory]] = []
-    for winner, loser in _by_gap(winners, losers, rewards, settings.eta):
+    pairs: list[tuple[Candidate, Candidate]] = []
+    for winner, loser in _by_gap(winners, losers, settings.eta):
         if len(pairs) == settings.per_question:
             break
-        if max(used[winner.id], used[loser.id]) < settings.per_trajectory:
-            used.update([winner.id, loser.id])
+        texts = winner.trajectory.text, loser.trajectory.text
+        if max(used[text] for text in texts) < settings.per_trajectory:
+            used.update(texts)
             pairs.append((winner, loser))
     return pairs, "kept" if pairs else "small_gap"
 
 
-def _one_per_text(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
-    first: dict[str, Trajectory] = {}
-    for trajectory in sorted(trajectories, key=lambda one: one.id):
-        first.setdefault(trajectory.text, trajectory)
+def _one_per_text(candidates: Sequence[Candidate]) -> list[Candidate]:
+    first: dict[str, Candidate] = {}
+    for one in sorted(candidates, key=lambda one: one.trajectory.id):
+        first.setdefault(one.trajectory.text, one)
     return list(first.values())
 
 
 def _by_gap(
-    winners: Sequence[Trajectory], losers: Sequence[Trajectory], rewards: Mapping[str, float], eta: float
-) -> Iterator[tuple[Trajectory, Trajectory]]:
+    winners: Sequence[Candidate], losers: Sequence[Candidate], eta: float
+) -> Iterator[tuple[Candidate, Candidate]]:
     """All admissible (winner, loser) by falling gap, without making every pair: best-first from the extremes.
 
     `winners` fall and `losers` rise in reward, so the next largest gap is always beside one already given.
     """
 
     def entry(w: int, k: int) -> tuple[float, int, int, int]:
-        return rewards[losers[k].id] - rewards[winners[w].id], max(w, k), w, k
+        return losers[k].reward - winners[w].reward, max(w, k), w, k
 
     heap, seen = [entry(0, 0)], {(0, 0)}
     while heap:
