@@ -150,7 +150,7 @@ class Zygote:
         _kill(pid)
         _, status, usage = os.wait4(pid, 0)
         if not self.filter:
-            self.end_descendants(pid)
+            _end_descendants(pid)
         return status, late, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 
     def await_order(self, deadline: float, pid: int) -> int:
@@ -160,28 +160,11 @@ class Zygote:
             late = 1
             _kill(pid)
             if not self.filter:
-                self.end_descendants(pid)
+                _kill_descendants(pid)
         if not self.control.recv(1):
             _kill(pid)
             os._exit(0)
         return late
-
-    def end_descendants(self, group: int) -> None:
-        """Without seccomp a child can leave processes: end its group and, on Linux, what was inherited from it."""
-        with contextlib.suppress(OSError):
-            os.killpg(group, signal.SIGKILL)
-        for _ in range(100):
-            try:
-                with open(f"/proc/self/task/{os.getpid()}/children") as file:
-                    orphans = [int(pid) for pid in file.read().split() if int(pid) != group]
-            except OSError:
-                return
-            if not orphans:
-                return
-            for pid in orphans:
-                _kill(pid)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(-1, os.WNOHANG)
 
     def become_child(self, channel: int) -> None:
         try:
@@ -198,6 +181,26 @@ class Zygote:
             candidate.run(_receive, _send)
         finally:
             os._exit(0)
+
+
+def _kill_descendants(group: int) -> None:
+    """Without seccomp a child can leave processes: kill its group and, on Linux, what was inherited from it."""
+    with contextlib.suppress(OSError):
+        os.killpg(group, signal.SIGKILL)
+    entries = os.listdir("/proc") if LINUX else []
+    for entry in entries:
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{int(entry)}/stat") as file:
+            if int(file.read().rpartition(") ")[2].split()[1]) == os.getpid():
+                _kill(int(entry))
+
+
+def _end_descendants(group: int) -> None:
+    for _ in range(100):
+        _kill_descendants(group)
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
 
 
 def _receive(count: int) -> bytes:

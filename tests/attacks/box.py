@@ -1,0 +1,110 @@
+"""A throw-away box for dangerous programs: own process, network, IPC, mount and host-name spaces, an overlay of the
+root whose changes die with it, and a limit on processes. Needs root; nothing that runs inside reaches the host.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+MOST_PROCESSES = 300
+UNSHARE = [
+    "unshare",
+    "--pid",
+    "--net",
+    "--ipc",
+    "--uts",
+    "--mount",
+    "--fork",
+    "--kill-child",
+    "--propagation",
+    "private",
+]
+MS_BIND, MS_REC = 4096, 16384
+
+
+def why_not() -> str:
+    """Why no box can be made here; empty where one can."""
+    if sys.platform != "linux" or shutil.which("unshare") is None:
+        return "boxes need Linux and unshare"
+    if os.geteuid() != 0:
+        return "boxes need root"
+    if not any(_pids_roots()):
+        return "no cgroup here limits processes"
+    trial = subprocess.run([*UNSHARE, sys.executable, __file__, "true"], capture_output=True, text=True)
+    return "" if trial.returncode == 0 else f"no box could be made: {trial.stderr.strip()[-200:]}"
+
+
+def _pids_roots() -> Iterator[Path]:
+    for root in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
+        controllers = root / "cgroup.subtree_control"
+        limits = controllers.is_file() and "pids" in controllers.read_text()
+        if os.access(root, os.W_OK) and (limits or root.name == "pids") and (root / "cgroup.procs").exists():
+            yield root
+
+
+@contextlib.contextmanager
+def limited_processes() -> Iterator[Path]:
+    """A control group that holds at most MOST_PROCESSES."""
+    group = Path(tempfile.mkdtemp(prefix="sapo-box-", dir=next(_pids_roots())))
+    try:
+        (group / "pids.max").write_text(str(MOST_PROCESSES))
+        yield group
+    finally:
+        group.rmdir()
+
+
+def run_in_box(script: Path, arguments: list[str], timeout: float) -> list[dict[str, object]]:
+    """Run a Python script in a box and return the JSON that it prints last."""
+    with limited_processes() as group:
+        enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(group)]
+        inside = [sys.executable, __file__, sys.executable, str(script), *arguments]
+        done = subprocess.run(
+            [*enter, *UNSHARE, *inside], input="GRADER-STDIN\n", capture_output=True, text=True, timeout=timeout
+        )
+    if done.returncode != 0:
+        raise RuntimeError(f"the box ended with {done.returncode}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(source.encode(), target.encode(), kind.encode(), flags, data.encode()) != 0:
+        raise OSError(ctypes.get_errno(), f"mount {source} on {target}")
+
+
+def _enter() -> None:
+    """Inside the new spaces: an overlay of / becomes the root. What lies on other mounts and is needed is bound."""
+    base = tempfile.mkdtemp(prefix="sapo-box-")
+    _mount("tmpfs", base, "tmpfs")
+    upper, work, root = (os.path.join(base, name) for name in ("upper", "work", "root"))
+    for folder in (upper, work, root):
+        os.mkdir(folder)
+    _mount("overlay", root, "overlay", 0, f"lowerdir=/,upperdir={upper},workdir={work}")
+    for needed in {str(REPOSITORY), sys.prefix, sys.base_prefix, os.environ.get("SAPO_ATTACKS", str(REPOSITORY))}:
+        inside = Path(root + needed)
+        if not inside.is_dir() or not any(inside.iterdir()):
+            inside.mkdir(parents=True, exist_ok=True)
+            _mount(needed, str(inside), "none", MS_BIND | MS_REC)
+    _mount("proc", f"{root}/proc", "proc")
+    _mount("/dev", f"{root}/dev", "none", MS_BIND | MS_REC)
+    for folder in ("tmp", "dev/shm"):
+        _mount("tmpfs", f"{root}/{folder}", "tmpfs", 0, "mode=1777")
+    for needed in (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix)):
+        for parent in needed.parents:  # an ordinary user must reach the Python that root uses
+            os.chmod(root + str(parent), 0o755)
+    os.chroot(root)
+    os.chdir("/")
+
+
+if __name__ == "__main__":
+    _enter()
+    os.execvp(sys.argv[1], sys.argv[1:])
