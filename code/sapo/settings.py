@@ -187,9 +187,17 @@ class AlignSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:
-    """Bootstrap resamples of every interval."""
+    """Bootstrap resamples of every interval, and where the report goes.
+
+    Args:
+        results, figures: folders below the repository's root; two profiles must not share them.
+        readme: also rewrite the README's results.
+    """
 
     resamples: int
+    results: str
+    figures: str
+    readme: bool
 
 
 @dataclass(frozen=True, slots=True)
