@@ -7,6 +7,7 @@ the vocabulary is taken whole (`ignore_merges`, as Llama 3 does); anything else 
 
 import collections
 from collections.abc import Iterable
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
@@ -59,8 +60,9 @@ def build_tokenizer(texts: Iterable[str], names: Iterable[str]) -> PreTrainedTok
 
 def build_model(name: str, vocabulary: int) -> PreTrainedModel:
     """A base model with fresh weights (seed torch before). Raises ValueError for an unknown name."""
-    shape = {
+    shape: dict[str, Any] = {
         "vocab_size": vocabulary,
+        "hidden_size": 96,
         "num_hidden_layers": 4,
         "max_position_embeddings": CONTEXT,
         "bos_token_id": None,
@@ -69,13 +71,13 @@ def build_model(name: str, vocabulary: int) -> PreTrainedModel:
         "tie_word_embeddings": True,
     }
     if name == "qwen2_nano":
-        heads = {"hidden_size": 96, "intermediate_size": 288, "num_attention_heads": 6, "num_key_value_heads": 3}
-        return Qwen2ForCausalLM(Qwen2Config(**shape, **heads))
+        shape |= {"intermediate_size": 288, "num_attention_heads": 6, "num_key_value_heads": 3}
+        return Qwen2ForCausalLM(Qwen2Config(**shape))
     if name == "llama_nano":
-        heads = {"hidden_size": 96, "intermediate_size": 256, "num_attention_heads": 6, "num_key_value_heads": 6}
-        return LlamaForCausalLM(LlamaConfig(**shape, **heads))
+        shape |= {"intermediate_size": 256, "num_attention_heads": 6, "num_key_value_heads": 6}
+        return LlamaForCausalLM(LlamaConfig(**shape))
     if name == "gemma2_nano":
-        heads = {"hidden_size": 96, "intermediate_size": 256, "num_attention_heads": 6, "num_key_value_heads": 3}
-        gemma = {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": CONTEXT}
-        return Gemma2ForCausalLM(Gemma2Config(**shape, **heads, **gemma))
+        shape |= {"intermediate_size": 256, "num_attention_heads": 6, "num_key_value_heads": 3}
+        shape |= {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": CONTEXT}
+        return Gemma2ForCausalLM(Gemma2Config(**shape))
     raise ValueError(f"{name!r} is no nano model; known: qwen2_nano, gemma2_nano, llama_nano")

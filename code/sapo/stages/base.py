@@ -17,12 +17,20 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     model = settings.models[place.model]
     with stage_directory(workspace.base(place.model)) as folder:
         if model.kind == "nano":
-            shutil.copytree(workspace.data / "models" / place.model, folder, dirs_exist_ok=True)
-            load_reasoner(folder)
+            _copy(workspace.data / "models" / place.model, folder)
         elif model.kind == "scratch":
             _from_scratch(Job(settings, workspace, place, "base"), model, folder)
         else:
             _from_hub(model, folder)
+
+
+def _copy(shipped: Path, folder: Path) -> None:
+    """Copy a shipped model's files, not their read-only modes or hard links into DVC's cache, and try it."""
+    if not shipped.is_dir():
+        raise LoadingError(f"{shipped}: no such base model; `python -m sapo pretrain {shipped.name}` makes it")
+    for file in sorted(shipped.iterdir()):
+        shutil.copyfile(file, folder / file.name)
+    load_reasoner(folder)
 
 
 def _from_scratch(job: Job, model: ModelSettings, folder: Path) -> None:

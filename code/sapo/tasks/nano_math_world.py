@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-NAMES = ("Ana", "Ben", "Cy", "Dee", "Eli", "Flo", "Gus", "Hal", "Ivy", "Jo", "Kit", "Lou")
+NAMES: tuple[str, ...] = ("Ana", "Ben", "Cy", "Dee", "Eli", "Flo", "Gus", "Hal", "Ivy", "Jo", "Kit", "Lou")
 LARGEST = 60
 CHAIN_WEIGHTS = {2: 25, 3: 45, 4: 30}
 
@@ -47,7 +47,7 @@ class Relation:
         first = self.references[0]
         if self.kind == "sum":
             return f"{self.name} has as many as {first} and {self.references[1]} together."
-        words = {"more": "more than", "fewer": "fewer than", "times": "times as many as"}[self.kind]
+        words = next(words for words, kind in _KINDS.items() if kind == self.kind)
         return f"{self.name} has {self.number} {words} {first}."
 
     def operands(self) -> tuple[str, str]:
@@ -89,6 +89,7 @@ def apply(sign: str, left: int, right: int) -> int:
     return {"+": left + right, "-": left - right, "*": left * right}[sign]
 
 
+_KINDS: dict[str, RelationKind] = {"more than": "more", "fewer than": "fewer", "times as many as": "times"}
 _NAME = "|".join(NAMES)
 _GIVEN = re.compile(rf"({_NAME}) has (\d+) coins\. ")
 _RELATION = re.compile(
@@ -110,7 +111,7 @@ def parse_problem(prompt: str) -> Problem:
     relations, position = [], given.end()
     while found := _RELATION.match(prompt, position):
         name, number, words, reference, first, second = found.groups()
-        kind: RelationKind = "sum" if first else "times" if words.startswith("times") else words.split()[0]
+        kind = "sum" if first else _KINDS[words]
         relations.append(Relation(name, kind, (first, second) if first else (reference,), int(number or 0)))
         position = found.end()
     for question, pattern in _QUESTIONS.items():

@@ -35,7 +35,10 @@ class DataSource:
 class Task(Protocol):
     """Interface of a benchmark module."""
 
-    NAME: str
+    @property
+    def NAME(self) -> str:
+        """Name of the task in params.yaml and in the ids of its questions."""
+        ...
 
     def load(self, split: Split, source: DataSource) -> list[Question]:
         """Questions of a split, in file order. Raises RecordError naming file, line and value."""

@@ -75,6 +75,7 @@ def pretrain(
 ) -> Iterator[dict[str, float]]:
     """Train in place on solutions given prompts; yields a log entry every 50 steps."""
     stream = _batches(tokenizer, documents(seed), settings.batch_size)
+    pad = int(tokenizer.convert_tokens_to_ids(tokenizer.pad_token))  # pyright: ignore[reportArgumentType]
     steps = settings.documents // settings.batch_size
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -85,7 +86,7 @@ def pretrain(
     started, tokens, losses = time.perf_counter(), 0, []
     for step in range(1, steps + 1):
         ids, labels = next(stream)
-        tokens += int((ids != tokenizer.pad_token_id).sum())
+        tokens += int(ids.ne(pad).sum())
         with torch.autocast("cpu", torch.bfloat16):
             hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
             wanted = labels[:, 1:] != -100
@@ -114,6 +115,7 @@ def _batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of documents of like length, in random order: padding would double the work."""
     rng = random.Random(0)
+    pad = int(tokenizer.convert_tokens_to_ids(tokenizer.pad_token))  # pyright: ignore[reportArgumentType]
     while True:
         pool = list(itertools.islice(stream, size * POOL))
         prompts = tokenizer([d.prompt for d in pool])["input_ids"]
@@ -123,7 +125,7 @@ def _batches(
         batches = [rows[i : i + size] for i in range(0, len(rows), size)]
         rng.shuffle(batches)
         for batch in batches:
-            yield _pad(batch, tokenizer.pad_token_id)
+            yield _pad(batch, pad)
 
 
 def _pad(rows: list[tuple[list[int], list[int]]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:

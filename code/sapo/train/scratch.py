@@ -4,7 +4,7 @@ Profile `real_smoke` uses it, where no pretrained weights are at hand. Its accur
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers
@@ -70,7 +70,7 @@ def build_tokenizer(texts: Sequence[str], settings: ScratchSettings) -> PreTrain
 
 def build_model(architecture: Architecture, encoder: Encoder, settings: ScratchSettings) -> PreTrainedModel:
     """Fresh weights from torch's current seed."""
-    shape = {
+    shape: dict[str, Any] = {
         "vocab_size": len(encoder.tokenizer),
         "hidden_size": settings.hidden,
         "intermediate_size": 3 * settings.hidden,

@@ -1,0 +1,131 @@
+"""Command `lab-report`: is every base model × task a laboratory? Prints the targets and writes `results/lab.json`.
+
+Trains SFT, RFT and ORPO on outcomes over several seeds for each of them, on the settings of params.yaml; about
+three minutes a seed. Share of questions that keep a pair in every round: read from the last `dvc repro`.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from sapo.configure import PARAMS
+from sapo.evaluate.laboratory import Measured, pass_rates, step_statistics, verdicts
+from sapo.evaluate.solve import solve
+from sapo.models.loading import load_reasoner
+from sapo.models.local import LocalSampler
+from sapo.records import Trajectory, write_json
+from sapo.settings import Settings, load_settings
+from sapo.stages.job import Job
+from sapo.supervise.sampling import distinct, sample
+from sapo.tasks.catalog import EMBEDDED
+from sapo.train.orpo import train_orpo
+from sapo.train.pairs import make_pairs, outcome_rewards
+from sapo.train.sft import train_sft
+from sapo.workspace import StageArguments, Workspace
+
+RESULT = Path("results/lab.json")
+MODELS = ("qwen2_nano", "gemma2_nano", "llama_nano")
+TASKS = ("nano_math", "nano_code")
+EVALUATED = 300
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m sapo lab-report", description=__doc__)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args(arguments)
+    settings = load_settings(PARAMS)
+    cells = [(settings, model, task, seed) for model in given.models for task in given.tasks for seed in given.seeds]
+    with ProcessPoolExecutor(given.workers, get_context("spawn")) as pool:
+        measured = [job.result() for job in [pool.submit(_measure, *cell) for cell in cells]]
+    report = {}
+    for model in given.models:
+        for task in given.tasks:
+            runs = [m for m, cell in zip(measured, cells, strict=True) if cell[1:3] == (model, task)]
+            report[f"{model}/{task}"] = {"targets": verdicts(runs), "seeds": [asdict(run) for run in runs]}
+    _merge(report, Workspace(Path(), settings.profile), settings)
+
+
+def _merge(report: dict[str, dict[str, object]], workspace: Workspace, settings: Settings) -> None:
+    """Add the measured cells to what the file holds of others, and print every verdict."""
+    known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
+    for name, cell in report.items():
+        kept = _questions_with_pairs(workspace, settings, *name.split("/"))
+        if kept:
+            cell["questions_with_pairs_by_round"] = {"value": kept, "met": min(kept) >= 0.40}
+    write_json(RESULT, {**known, **report})
+    for name, cell in report.items():
+        for target, verdict in cell["targets"].items():  # pyright: ignore[reportAttributeAccessIssue]
+            sign = "met   " if verdict["met"] else "MISSED"
+            sys.stdout.write(f"{name:24} {sign} {target:38} {verdict['value']:.3f}\n")
+    sys.stdout.write(f"{RESULT}\n")
+
+
+def _questions_with_pairs(workspace: Workspace, settings: Settings, model: str, task: str) -> list[float]:
+    """Share of the training questions that keep a pair, by round; empty where the graph did not run."""
+    shares = []
+    for number in settings.rounds:
+        path = workspace.sapo(model, task, number.i) / "pairs.json"
+        if path.is_file():
+            shares.append(json.loads(path.read_text(encoding="utf-8"))["kept"])
+    return [round(share / settings.tasks[task].train_questions, 4) for share in shares]
+
+
+def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measured:
+    """One seed of one base model and task."""
+    torch.set_num_threads(1)
+    settings = dataclasses.replace(settings, seed=seed)
+    job = Job(settings, Workspace(Path(), settings.profile), StageArguments(model, task_name), "lab")
+    task, base, limit = EMBEDDED[task_name], Path("data/models") / model, job.limits.max_new_tokens
+    questions = job.train_questions()
+    held_out = job.questions(task_name, "dev", EVALUATED)
+
+    def accuracy(trained) -> float:
+        outcomes, _ = solve(task, LocalSampler(*trained, settings.sampling.rows), held_out, limit)
+        return sum(outcome.verdict == "right" for outcome in outcomes) / len(outcomes)
+
+    def tuned(texts: list[tuple[str, str]]):
+        reasoner, encoder = load_reasoner(base)
+        with tempfile.TemporaryDirectory() as scratch:
+            train_sft(reasoner, encoder, texts, settings.sft, seed, Path(scratch))
+        return reasoner, encoder
+
+    gold = [(q.prompt, q.solution) for q in job.gold_questions()]
+    sft = tuned(gold)
+    sampler = LocalSampler(*sft, settings.sampling.rows)
+    drawn, _ = sample(task, sampler, questions, settings.sampling, limit, job.seed("sample"))
+    pool = distinct(task, drawn)
+    by_id = {question.id: question for question in questions}
+    rft = tuned([*gold, *((by_id[t.question_id].prompt, t.text) for t in pool if t.right)])
+    flawed, first_errors = step_statistics(task, by_id, drawn[: len(drawn) // 4])
+    pass_at_1, pass_at_k = pass_rates(questions, drawn)
+    return Measured(
+        accuracy(load_reasoner(base)),
+        accuracy(sft),
+        accuracy(rft),
+        accuracy(_aligned(job, base, pool)),
+        pass_at_1,
+        pass_at_k,
+        flawed,
+        sum(len(t.steps) for t in drawn) / len(drawn),
+        first_errors,
+    )
+
+
+def _aligned(job: Job, base: Path, pool: list[Trajectory]):
+    """ORPO on the outcomes of a pool."""
+    prompts = {question.id: question.prompt for question in job.train_questions()}
+    pairs, _ = make_pairs(pool, outcome_rewards(pool), prompts, job.settings.pairs, job.seed("pairs"))
+    reasoner, encoder = load_reasoner(base)
+    train_orpo(reasoner, encoder, pairs, job.settings.orpo, job.seed("orpo"))
+    return reasoner, encoder
