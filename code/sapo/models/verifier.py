@@ -87,7 +87,7 @@ class Verifier(nn.Module):
         save_file({name: value.detach().cpu() for name, value in self.head.state_dict().items()}, directory / HEAD)
 
     @classmethod
-    def load(cls, directory: Path, attention: str = ATTENTION) -> "Verifier":
+    def load(cls, directory: Path, attention: str | None = ATTENTION) -> "Verifier":
         """Load what `save` wrote. Raises LoadingError naming the directory."""
         encoder = load_encoder(directory)
         if not (directory / HEAD).is_file():

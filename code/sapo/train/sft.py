@@ -81,8 +81,8 @@ def _arguments(settings: FitSettings, seed: int, scratch: Path) -> Any:
         warmup_steps=settings.warmup,  # below 1 it is a share of all steps
         lr_scheduler_type="linear",
         weight_decay=0.0,
-        seed=seed,
-        data_seed=seed,
+        seed=seed % 2**32,  # numpy takes no more bits
+        data_seed=seed % 2**32,
         train_sampling_strategy="group_by_length",
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
@@ -93,6 +93,7 @@ def _arguments(settings: FitSettings, seed: int, scratch: Path) -> Any:
         save_strategy="no",
         logging_strategy="steps",
         logging_steps=1,
+        logging_nan_inf_filter=False,
         report_to=[],
         disable_tqdm=True,
     )
