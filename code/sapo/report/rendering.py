@@ -1,0 +1,74 @@
+"""Tables of text to Markdown, to the terminal, and into the README between its two markers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from sapo.records import BadInput
+from sapo.report.tables import Table
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+PLAIN_WIDTH = 160  # of output that is no terminal
+
+
+class ReadmeError(BadInput):
+    """The README has no place for the results; the message names file and marker."""
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """The tables as Markdown, a blank line between them; the first column is text, the others lean right."""
+    return "\n\n".join(_markdown(table) for table in tables) + "\n"
+
+
+def _markdown(table: Table) -> str:
+    rule = ["---" if text else "---:" for text in _text_columns(table)]
+    lines = [f"| {' | '.join(cells)} |" for cells in (table.header, rule, *table.rows)]
+    return "\n".join([f"**{table.title}**", "", *lines, *(["", table.note] if table.note else [])])
+
+
+def _text_columns(table: Table) -> list[bool]:
+    """Which columns hold words: those whose first cell does not begin like a number."""
+    return [not (cell[:1].isdigit() or cell[:1] in "+-") for cell in table.rows[0]]
+
+
+def show(tables: Sequence[Table], console: Console | None = None) -> None:
+    """Print the tables; output that is no terminal gets lines wide enough for all columns."""
+    console = console or Console()
+    if not console.is_terminal:
+        console = Console(file=console.file, width=PLAIN_WIDTH)
+    for table in tables:
+        view = RichTable(title=Text(table.title), caption=Text(table.note), title_justify="left")
+        view.caption_justify = "left"
+        for name, text in zip(table.header, _text_columns(table), strict=True):
+            view.add_column(Text(name), justify="left" if text else "right")
+        for row in table.rows:
+            view.add_row(*map(Text, row))
+        console.print(view)
+
+
+def section(first: Sequence[Table], images: Sequence[str], more: Sequence[Table], rest: str) -> str:
+    """The README's results: accuracies, figures by their paths, further tables, and where the rest is."""
+    shown = [f"![{Path(image).stem.replace('_', ' ')}]({image})\n" for image in images]
+    pointer = f"Differences between methods, with intervals: [{rest}]({rest}).\n"
+    return "\n".join([markdown(first), *shown, markdown(more), pointer])
+
+
+def with_results(path: Path, body: str) -> str:
+    """The text of a README with `body` between its markers, which each stand on a line of their own, once.
+
+    Raises:
+        ReadmeError: the file or a marker is missing, or a marker is there twice or in the wrong order.
+    """
+    if not path.is_file():
+        raise ReadmeError(f"{path}: no such file")
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for marker in (BEGIN, END):
+        if lines.count(marker) != 1:
+            raise ReadmeError(f"{path}: {lines.count(marker)} lines {marker!r}, expected one")
+    begin, end = lines.index(BEGIN), lines.index(END)
+    if end < begin:
+        raise ReadmeError(f"{path}: line {end + 1}: {END!r} comes before {BEGIN!r}")
+    return "\n".join([*lines[: begin + 1], "", *body.strip("\n").split("\n"), "", *lines[end:]])
