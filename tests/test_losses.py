@@ -78,7 +78,7 @@ def test_certain_chosen_answer_keeps_loss_and_gradient_finite() -> None:
 
 
 def test_certain_rejected_answer_is_still_pushed_down() -> None:
-    """P_l = 1: z = -13.8155, loss = log 2 + 0.1 * 13.8155 = 2.0747, gradient 0.1 * 1 * 1e6 = 1e5: large, finite, positive."""
+    """P_l = 1: z = -13.8155, loss = log 2 + 0.1 * 13.8155 = 2.0747, gradient 0.1 * 1 * 1e6."""
     chosen, rejected = leaf(-LOG2), leaf(0.0)
     terms = orpo_loss(chosen, rejected, -chosen, beta=0.1)
     assert terms.loss_B.item() == pytest.approx(2.0747, abs=1e-3)

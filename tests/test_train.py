@@ -81,7 +81,7 @@ def test_divergence_stops_with_step_and_loss_before_the_weights_are_hurt(bad: fl
 def test_infinite_gradient_of_a_finite_loss_stops_too() -> None:
     """The square root has an infinite slope at 0."""
     line = Line()
-    with pytest.raises(TrainingDiverged, match="gradient norm is .* at step 1"):
+    with pytest.raises(TrainingDiverged, match=r"gradient norm is .* at step 1"):
         fit(line, lambda batch: ((line.weight - 1).sqrt().sum(), {}), [1], FitSettings(0.1, 1, 1, 0.0), 1)
     assert line.weight.item() == 1.0
 

@@ -1,5 +1,7 @@
 """Tokenizers of every kind and causal models of two layers, built on the spot for tests of training."""
 
+from typing import Any
+
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
@@ -102,7 +104,7 @@ def hand_merged() -> PreTrainedTokenizerFast:
     return _wrap(tokenizer)
 
 
-SHAPE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+SHAPE: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 
 def tiny_model(architecture: str, vocabulary: int, seed: int = 0, window: int = 64) -> PreTrainedModel:
@@ -113,7 +115,7 @@ def tiny_model(architecture: str, vocabulary: int, seed: int = 0, window: int = 
         return Qwen2ForCausalLM(Qwen2Config(**shape, num_key_value_heads=2)).eval()
     if architecture == "llama":
         return LlamaForCausalLM(LlamaConfig(**shape, num_key_value_heads=4, bos_token_id=1, eos_token_id=2)).eval()
-    gemma = {"head_dim": 16, "sliding_window": window, "query_pre_attn_scalar": 16}
+    gemma: dict[str, Any] = {"head_dim": 16, "sliding_window": window, "query_pre_attn_scalar": 16}
     return Gemma2ForCausalLM(Gemma2Config(**shape, **gemma, num_key_value_heads=2)).eval()
 
 
