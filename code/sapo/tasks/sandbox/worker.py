@@ -12,11 +12,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sapo.tasks.sandbox.inside import wire
+from sapo.tasks.sandbox.inside import forks, wire
 from sapo.tasks.sandbox.program import STATUSES, Limits, Program, SandboxError, Status
 
-INSIDE = str(Path(__file__).parent / "inside")
-START = f"import sys; sys.path.insert(0, {INSIDE!r}); import judge; judge.main()"
 FEATURES = {"seccomp": True, "landlock": True}  # what a fork server is asked to use, where the system has it
 ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
 PATIENCE = 15.0  # seconds beyond every limit of the judge's own after which it counts as hung
@@ -42,9 +40,9 @@ class Worker:
             return self.features
         self.stop()
         if not sys.dont_write_bytecode:
-            compileall.compile_dir(INSIDE, quiet=2)  # the judge and the fork server write nothing
+            compileall.compile_dir(Path(forks.__file__).parent, quiet=2)  # the judge and the fork server write nothing
         # -s -P -E together are -I; without -E so that the hash seed above holds: the environment is ours anyway
-        command = [sys.executable, "-s", "-P", "-S", "-B", "-W", "ignore", "-c", START]
+        command = [sys.executable, "-s", "-P", "-S", "-B", "-W", "ignore", "-c", forks.command_of("judge")]
         command.append(json.dumps(self.limits.as_dict() | FEATURES))
         self.process = subprocess.Popen(
             command,

@@ -15,6 +15,24 @@ GRACE = 2.0  # seconds that the judge may take longer than the child
 Report = tuple[int, int, float, int]
 
 
+START = """
+import sys, types
+name = ""
+for part in ("sapo", "tasks", "sandbox", "inside"):
+    name = f"{{name}}.{{part}}".strip(".")
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = []
+sys.modules[name].__path__.append({folder!r})
+from sapo.tasks.sandbox.inside import {module}
+{module}.main()
+"""
+
+
+def command_of(module: str) -> str:
+    """Python that runs a module of this folder without the packages above it, whose imports would cost time."""
+    return START.format(folder=os.path.dirname(os.path.abspath(__file__)), module=module)
+
+
 class HarnessError(Exception):
     """The sandbox or the tests failed, not the candidate."""
 
@@ -26,13 +44,23 @@ class Zygote:
         self.wall = limits["wall_seconds"]
         self.served = 0
         self.control, theirs = socket.socketpair()
-        folder = os.path.dirname(os.path.abspath(__file__))
-        start = f"import sys; sys.path.insert(0, {folder!r}); import zygote; zygote.main()"
         config = json.dumps(limits | {"judge": os.getpid()})
         nothing = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
         channel = theirs.fileno()
         os.set_inheritable(channel, True)
-        command = [sys.executable, "-s", "-P", "-S", "-B", "-W", "ignore", "-c", start, str(channel), config]
+        command = [
+            sys.executable,
+            "-s",
+            "-P",
+            "-S",
+            "-B",
+            "-W",
+            "ignore",
+            "-c",
+            command_of("zygote"),
+            str(channel),
+            config,
+        ]
         self.pid = os.posix_spawn(sys.executable, command, dict(os.environ), file_actions=nothing)
         theirs.close()
         self.control.settimeout(self.wall + 20)

@@ -4,7 +4,7 @@ Tests see the candidate's entry points as proxies; only plain values come back (
 plain as numbered stand-ins, which tests may hand back, read and write attributes of, but never compare or test
 for truth. The verdict is formed here. No byte from the child can mean "pass".
 
-The pool starts it (`worker.py`) as: python -s -P -S -B -c "… judge.main()" LIMITS_JSON
+The pool starts it (`worker.py`) as: python -s -P -S -B -c COMMAND LIMITS_JSON
 Jobs come as frames on descriptor 0, verdicts go out on 1.
 """
 
@@ -20,9 +20,9 @@ import sys
 from types import CodeType
 from typing import Any
 
-import wire
-from forks import GRACE, HarnessError, Zygote, how_it_ended
-from session import STATUS_OF_REPLY, Session, Stopped
+from sapo.tasks.sandbox.inside import wire
+from sapo.tasks.sandbox.inside.forks import GRACE, HarnessError, Zygote, how_it_ended
+from sapo.tasks.sandbox.inside.session import STATUS_OF_REPLY, Session, Stopped
 
 RECYCLE_AFTER = 10_000
 Verdict = tuple[str, str]  # status, and for HARNESS the reason

@@ -4,7 +4,7 @@ It is exec'd fresh, holds no secret and sees neither code nor tests: a request o
 descriptor, which the child serves. While a child lives, any byte on the control socket means "end it"; the
 answer says how it ended. When the control socket closes, everything ends.
 
-The judge starts it (`forks.py`) as: python -s -P -S -B -c "… zygote.main()" CONTROL_FD LIMITS_JSON
+The judge starts it (`forks.py`) as: python -s -P -S -B -c COMMAND CONTROL_FD LIMITS_JSON
 """
 
 import bisect
@@ -31,9 +31,7 @@ import sys
 import time
 import typing
 
-import candidate
-import landlock
-import seccomp
+from sapo.tasks.sandbox.inside import candidate, landlock, seccomp, wire
 
 # Candidates import these so often that every child should find them loaded.
 PRELOADED = (bisect, cmath, copy, functools, heapq, itertools, math, operator, re, string, typing)
@@ -120,7 +118,7 @@ class Zygote:
     def warm_up(self) -> None:
         """Go once through what every child does, so that children inherit it done."""
         job = {"context": "", "source": "def f(x):\n    return [x, 'a', (1.5,), {2: None}]\n", "entry_points": ["f"]}
-        frames = candidate.wire.frame(job) + candidate.wire.frame(["call", "f", ["l", 1], ["d", "x", 1]]) * 2
+        frames = wire.frame(job) + wire.frame(["call", "f", ["l", 1], ["d", "x", 1]]) * 2
         chunks = [frames, b""]
         with contextlib.suppress(EOFError):
             candidate.run(lambda _: chunks.pop(0), lambda _: None)
@@ -228,7 +226,6 @@ def main() -> None:
     os.closerange(CHANNEL + 1, 256)
     zygote = Zygote(socket.socket(fileno=CHANNEL), limits)
     zygote.warm_up()
-    sys.path.pop(0)
     zygote.confine(limits)
     hello = {"seccomp": zygote.filter is not None, "landlock": zygote.landlock}
     zygote.control.sendall(json.dumps(hello).encode().ljust(64))
