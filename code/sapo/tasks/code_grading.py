@@ -1,6 +1,7 @@
 """What MBPP and HumanEval share: reading programs out of completions, and judging them in the sandbox."""
 
 import ast
+import contextlib
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,17 +14,21 @@ if TYPE_CHECKING:
 MAX_SOURCE = 100_000  # characters; no solution of these benchmarks comes near, and parsing time grows with it
 
 
-def parses(source: str) -> bool:
-    """Whether Python's grammar accepts a text of at most `MAX_SOURCE` characters."""
+def syntax_tree(source: str) -> ast.Module | None:
+    """Python's reading of a text of at most `MAX_SOURCE` characters, or None; warnings about its style are dropped."""
     if len(source) > MAX_SOURCE:
-        return False
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compile(source, "completion", "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+            return ast.parse(source)
     except (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError):
-        return False
-    return True
+        return None
+
+
+def parses(source: str) -> bool:
+    """Whether `syntax_tree` can read a text."""
+    return syntax_tree(source) is not None
 
 
 def unfence(text: str) -> str:
@@ -46,13 +51,10 @@ def cut_at(text: str, stops: Sequence[str]) -> str:
 
 def canonical(source: str) -> str:
     """The program without comments and layout where it parses, else its text without blanks at line ends."""
-    if parses(source):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                return ast.unparse(ast.parse(source))
-            except (RecursionError, MemoryError, ValueError):
-                pass
+    tree = syntax_tree(source)
+    if tree is not None:
+        with contextlib.suppress(RecursionError, MemoryError, ValueError):
+            return ast.unparse(tree)
     return "\n".join(line.rstrip() for line in source.strip().splitlines())
 
 

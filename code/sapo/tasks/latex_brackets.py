@@ -2,6 +2,7 @@
 
 import re
 
+OPEN, CLOSE = "([{⟨", ")]}⟩"
 _RELATION = re.compile(r"\\(?:le|ge|ne)(?![A-Za-z])|[<>]|(?<![<>!])=")
 
 
@@ -14,7 +15,7 @@ def split_at(text: str, marks: str) -> list[str]:
             depth += (text[position + 1 : position + 2] == "{") - (text[position + 1 : position + 2] == "}")
             position += 2
             continue
-        depth += (text[position] in "([{") - (text[position] in ")]}")
+        depth += (text[position] in OPEN) - (text[position] in CLOSE)
         if depth == 0 and (text.startswith(marks, position) if command else text[position] in marks):
             parts.append(text[start:position].strip())
             start = position + (len(marks) if command else 1)
@@ -36,14 +37,23 @@ def sides_of(text: str) -> list[str]:
 
 
 def _depth(text: str) -> int:
-    return sum((c in "([{") - (c in ")]}") for c in text)
+    return sum((c in OPEN) - (c in CLOSE) for c in text)
+
+
+def deepest(text: str) -> int:
+    """How deep brackets nest; those that never close count."""
+    depth = most = 0
+    for character in text:
+        depth += (character in OPEN) - (character in CLOSE)
+        most = max(most, depth)
+    return most
 
 
 def closes_at(text: str) -> int | None:
     """Place of the bracket that closes the one at the beginning; any closing kind, for half-open intervals."""
     depth = 0
     for position, character in enumerate(text):
-        depth += (character in "([{") - (character in ")]}")
-        if depth == 0 and character in ")]}":
+        depth += (character in OPEN) - (character in CLOSE)
+        if depth == 0 and character in CLOSE:
             return position
     return None

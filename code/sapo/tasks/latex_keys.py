@@ -15,13 +15,13 @@ import sympy
 from latex2sympy2_extended import latex2sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 
-from sapo.tasks.latex_brackets import closes_at, sides_of, split_at
+from sapo.tasks.latex_brackets import closes_at, deepest, sides_of, split_at
 from sapo.tasks.latex_text import ROW_END, plain_number
 from sapo.tasks.latex_values import Unreadable, equation_key, expression_key, number_key
 from sapo.tasks.math_answers import read_number
 
+MAX_DEPTH = 60
 _CONVERSION = ConversionConfig(lowercase_symbols=False)
-_PAIRS = {"(": ")", "[": "]", "{": "}"}
 _SYMBOL = re.compile(r"(?:[A-Za-z]|\\(?!infty|pi(?![a-z])|frac|sqrt)[a-z]+)(?:_(?:[0-9A-Za-z]|\{[0-9A-Za-z]+\}))?'?")
 _FUNCTION_OF = re.compile(r"[A-Za-z]+(?:\^\{?-1\}?)?\([a-z](?:,[a-z])*\)")
 _TEXT = re.compile(r"\(?\\text\{([^{}]*)\}\)?")
@@ -46,22 +46,37 @@ def answer_keys(text: str) -> frozenset[str]:
     Raises:
         Unreadable: the text is no answer.
     """
+    if deepest(text) > MAX_DEPTH:
+        raise Unreadable(f"brackets nested deeper than {MAX_DEPTH}")
     keys = {_key(text)}
     parts = split_at(text, ",;")
-    if len(parts) > 1:
+    if len(parts) > 1 and not any(re.match("0[0-9]", part) for part in parts):
         keys.add("sequence " + ";".join(_key(part) for part in parts))
     sides = sides_of(text)
-    if len(parts) == 1 and len(sides) == 3 and sides[1] == "=":
+    if len(parts) == 1 and len(sides) == 3:
         with contextlib.suppress(Unreadable):
-            keys.add("equation " + equation_key(_tree(f"{sides[0]}-({sides[2]})"), signed=False))
+            keys.add(_as_condition(*sides))
     if re.fullmatch(r"[a-z]{2,3}", text):
         keys.add("text " + text)
     return frozenset(keys)
 
 
+def _as_condition(left: str, sign: str, right: str) -> str:
+    """Key of an equation or inequality that does not ask what stands alone on a side."""
+    if sign == "=":
+        return "equation " + equation_key(_tree(f"{left}-({right})"), signed=False)
+    if sign in (">", r"\ge"):
+        left, right, sign = right, left, _TURNED[sign]
+    if sign == r"\ne":
+        raise Unreadable("no order")
+    return f"positive {sign} " + equation_key(_tree(f"{right}-({left})"), signed=True)
+
+
 def _key(text: str) -> str:
     if not text:
         raise Unreadable("nothing")
+    if text[0] == "{" and closes_at(text) == len(text) - 1:
+        return _key(text[1:-1])
     for rule in (_number, _words, _special, _union, _list, _member, _relation, _bracketed, _matrix, _ratio):
         found = rule(text)
         if found is not None:
@@ -177,7 +192,7 @@ def _relation(text: str) -> str | None:
             return _key(sides[-1])
         if _is_name(sides[-1]):
             return _key(sides[0])
-        return "equation " + equation_key(_tree(f"{sides[0]}-({sides[2]})"), signed=False)
+        return _as_condition(*sides)
     if signs & {"=", r"\ne"}:
         if len(sides) == 3 and _is_name(sides[0]) and sides[1] == r"\ne":
             key = _key(sides[2])
@@ -200,7 +215,7 @@ def _ascending(sides: list[str]) -> str:
     if len(sides) == 3 and _is_name(sides[0]):
         return f"(-oo,{_key(sides[2])}{')]'[closed[0]]}"
     if len(sides) == 3:
-        return f"positive {closed[0]} " + equation_key(_tree(f"{sides[2]}-({sides[0]})"), signed=True)
+        return _as_condition(*sides)
     return "chain " + " ".join(_key(side) if n % 2 == 0 else side for n, side in enumerate(sides))
 
 
@@ -209,7 +224,7 @@ def _is_name(text: str) -> bool:
 
 
 def _bracketed(text: str) -> str | None:
-    for left, right in ((r"\{", r"\}"), (r"\langle", r"\rangle"), ("(", ")"), ("[", "]"), ("(", "]"), ("[", ")")):
+    for left, right in ((r"\{", r"\}"), ("⟨", "⟩"), ("(", ")"), ("[", "]"), ("(", "]"), ("[", ")")):
         if not (text.startswith(left) and text.endswith(right)) or closes_at(text) != len(text) - 1:
             continue
         inner = text[len(left) : len(text) - len(right)].strip()
@@ -247,11 +262,12 @@ def _tree(text: str) -> sympy.Basic:
         raise Unreadable(f"no expression: {text!r:.60}")
     if text.endswith("°") and not _TRIGONOMETRY.search(text):
         text = text[:-1]
+    text = re.sub(r"\^([a-z])", r"^{\1}", text)
     text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text)
     text = re.sub(r"(\([^()]*\)|[0-9.]+|\})%", r"\1\\cdot\\frac{1}{100}", text)
     text = _DECIMAL.sub(lambda found: f"(\\frac{{{int(found[1] + found[2])}}}{{{10 ** len(found[2])}}})", text)
     text = re.sub(r"([0-9]),([0-9]{3})(?![0-9])", r"\1\2", text)
-    if len(text) > 1 and re.search(r"(?<![0-9A-Za-z\\{])[0-9]+[eE][-+]?[0-9]", text):
+    if len(text) > 1 and re.search(r"(?<![0-9A-Za-z\\{])[0-9]+[eE][-+]?[0-9]+(?![0-9A-Za-z])", text):
         raise Unreadable(f"scientific notation inside an expression: {text!r:.60}")
     try:
         tree = latex2sympy(

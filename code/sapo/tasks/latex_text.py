@@ -17,7 +17,7 @@ _UNICODE = {
     "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "≤": r"\le ", "≥": r"\ge ",
     "≠": r"\ne ", "∞": r"\infty ", "∪": r"\cup ", "∈": r"\in ", "π": r"\pi ", "±": r"\pm ", "°": r"^\circ ",
     "²": "^{2}", "³": "^{3}", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "√": r"\sqrt",
-    "\u00a0": " ", "\u2009": " ", "’": "'", "⟨": r"\langle ", "⟩": r"\rangle ", "θ": r"\theta ", "∅": r"\emptyset ",
+    "\u00a0": " ", "\u2009": " ", "’": "'", "θ": r"\theta ", "∅": r"\emptyset ",
 }  # fmt: skip
 _TRANSLATE = str.maketrans(_UNICODE)
 
@@ -25,6 +25,7 @@ _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", 
 _LAYOUT = re.compile(
     r"\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|displaystyle|textstyle|limits|hfill)(?![A-Za-z])\.?"
 )
+_CURRENCY = re.compile("[$€£¥]")
 _THOUSANDS = re.compile(r"(?<=[0-9]),\s*\\!\s*(?=[0-9]{3}(?![0-9]))|(?<=[0-9])\{,\}(?=[0-9]{3}(?![0-9]))")
 _SPACES = re.compile(r"\\[,;:>/ ]|~|\\q?quad(?![A-Za-z])|\\(?:thin|med|thick)space(?![A-Za-z])|\s")
 _TEXT = re.compile(r"\\(?:mbox|textrm|textbf|textit|textsf|texttt|mathrm|mathbf|mathit|mathsf|operatorname|bold)\s*\{")
@@ -32,6 +33,9 @@ _TEXT_SPACE = re.compile(r"\\text\s+\{")
 _AND = re.compile(r"\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![A-Za-z\\{])(?:and|or)(?![A-Za-z])")
 _COMMAS = re.compile(r"\s*,(?:\s*,)+\s*")
 _UNIT_TEXT = re.compile(r"(?<=[0-9A-Za-z})!]) *(?:\\text\{[^{}]*\}) *(?:\^ *(?:\{[0-9]\}|[0-9]))? *$")
+_SCALE_TEXT = re.compile(
+    r" *\\text\{ *(hundred|thousand|million|billion|trillion|percent|dozen|(?:and a )?half)\b([^{}]*)\}"
+)
 _UNITS = (
     "degrees?|radians?|dollars?|cents?|pounds?|euros?|inch(?:es)?|feet|foot|ft|yards?|miles?|mph|kph|"
     "mm|cm|km|meters?|metres?|kg|grams?|gm|lbs?|oz|ounces?|tons?|liters?|litres?|ml|gallons?|quarts?|pints?|cups?|"
@@ -49,7 +53,8 @@ _OPERATORS = {
     "**": "^", "<=": r"\le ", ">=": r"\ge ", "!=": r"\ne ", "*": r"\cdot ", r"\geq": r"\ge ", r"\leq": r"\le ",
     r"\geqslant": r"\ge ", r"\leqslant": r"\le ", r"\neq": r"\ne ", r"\lt": "<", r"\gt": ">", r"\div": "/",
     r"\times": r"\cdot ", r"\ne": r"\ne ", r"\ge": r"\ge ", r"\le": r"\le ", r"\varnothing": r"\emptyset ",
-    r"\lbrace": r"\{", r"\rbrace": r"\}", r"\lvert": "|", r"\rvert": "|", r"\vert": "|", r"\mid": "|", r"\to": "\\to ",
+    r"\langle": "⟨", r"\rangle": "⟩", r"\lbrace": r"\{", r"\rbrace": r"\}",
+    r"\lvert": "|", r"\rvert": "|", r"\vert": "|", r"\mid": "|",
     r"\mathopen": "", r"\mathclose": "",
 }  # fmt: skip
 _OPERATOR = re.compile(r"\*\*|<=|>=|!=|\*|\\[A-Za-z]+")
@@ -65,15 +70,17 @@ def clean(text: str) -> str:
     r"""The one spelling of an answer. Two answers with the same one are equal; the reverse is for `latex_keys`."""
     text = _unwrap(text.translate(_TRANSLATE).strip()).replace("\\\\", ROW_END)
     text = _LAYOUT.sub("", _THOUSANDS.sub(",", text)).replace(r"\!", "")
-    text = text.replace(r"\%", "%").replace(r"\$", "").replace("$", "")
+    text = text.replace(r"\%", "%").replace("\\$", "$")
+    text = _CURRENCY.sub("", text)
     text = _TEXT_SPACE.sub(r"\\text{", _TEXT.sub(r"\\text{", _FRACTION.sub(r"\\frac", text)))
     text = _SPACES.sub(" ", text)
     if not text.startswith(r"\text{") or text.find("}") < len(text) - 1:
         text = _COMMAS.sub(", ", _AND.sub(",", text)).strip(" ,;")
+    text = _SCALE_TEXT.sub(r" \1\2", text)
     text = _DEGREE.sub("°", text.rstrip(" .") if not text.endswith("!.") else text)
     text = _UNIT_WORDS.sub("", _UNIT_TEXT.sub("", text)).strip()
     text = _OPERATOR.sub(lambda found: _OPERATORS.get(found.group(), found.group()), text)
-    text = _plain_notation(text)
+    text = re.sub(r"_([0-9]) (?=[0-9])", r"_{\1} ", _plain_notation(text))
     text = _explicit_arguments(text)
     return _TIGHT.sub("", re.sub(r" +", " ", text)).strip()
 

@@ -20,7 +20,7 @@ POINTS = 3
 _DIGITS = 60
 _SHOWN = 30
 _MAX_BITS = 40_000  # of exact powers and factorials
-_MAX_EXPONENT = 10**7
+_MAX_EXPONENT = 10**5
 _ZERO = mpmath.mpf(10) ** -40
 _MAX_TERM = 10**6
 

@@ -21,8 +21,10 @@ Number = int | Fraction
 
 MAX_ANSWER = 1200  # characters; longer answers are equal to the gold as text or unparsable
 MAX_EXPONENT = 400
+MAX_ATTEMPTS = 16  # boxes without an end before the search for one with an end is given up
 
-_RUN_ON = re.compile(r"\n\s*(?:Question|Problem|Q):")
+_RUN_ON_MARKS = ("Question:", "Problem:", "Q:")  # looked for first: the pattern takes longer
+_RUN_ON = re.compile(r"\n[ \t]*(?:Question|Problem|Q):")
 _ANSWER_IS = re.compile(r"\b(?:the|final)\s+answer\s+is\b:?|\banswer:", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\.(?=\s|$)|\n")
 
@@ -36,6 +38,7 @@ _NUMBER = re.compile(
     r"(?P<rest>.*)",
     re.DOTALL,
 )
+_PLAIN = re.compile(r"-?[0-9]+")
 _PERCENT = re.compile(r" ?(?:\\?%|percent\b|per cent\b)")
 _SCALE = re.compile(r" (hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
 _SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
@@ -76,8 +79,9 @@ def check_grader_errors(verdicts: Iterable[Verdict], ceiling: float = 0.001) -> 
 
 def final_answer(completion: str) -> str | None:
     """The stated answer (see the module's three rules), stripped, or None where none is stated."""
-    run_on = _RUN_ON.search(completion)
-    text = completion[: run_on.start()] if run_on else completion
+    text = completion
+    if any(mark in completion for mark in _RUN_ON_MARKS) and (run_on := _RUN_ON.search(completion)):
+        text = completion[: run_on.start()]
     answer = _hash_line(text)
     if answer is None:
         answer = last_boxed(text)
@@ -101,7 +105,10 @@ def _hash_line(text: str) -> str | None:
 def last_boxed(text: str) -> str | None:
     r"""Content of the last `\boxed{…}` (or `\fbox{…}`, or `\boxed 5`) whose braces balance, else None."""
     position = len(text)
-    while (position := max(text.rfind("\\boxed", 0, position), text.rfind("\\fbox", 0, position))) >= 0:
+    for _ in range(MAX_ATTEMPTS):
+        position = max(text.rfind("\\boxed", 0, position), text.rfind("\\fbox", 0, position))
+        if position < 0:
+            return None
         start = position + (6 if text.startswith("\\boxed", position) else 5)
         while start < len(text) and text[start] == " ":
             start += 1
@@ -131,6 +138,8 @@ def read_number(text: str, units: bool = True) -> Number | None:
     """
     if len(text) > MAX_ANSWER:
         return None
+    if _PLAIN.fullmatch(text):
+        return int(text)
     text = _tidy(text)
     found = _NUMBER.fullmatch(text)
     if found is None or (found["sign"] and found["sign2"]) or (found["money"] and not units):

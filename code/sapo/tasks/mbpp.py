@@ -4,8 +4,8 @@ Task ids 601-974 are `train`, 511-600 `dev`, 11-510 `test`; prompts show the ass
 three judge. Gold programs have `\n` line ends. A completion is the program, bare or in a Markdown fence; it ends
 before a top-level `assert`, `print`, closing docstring mark or `if __name__`, with which base models run on.
 
-Three tasks (367, 601, 927) build objects of a class that the solution defines, which is no plain data. Their calls
-are moved into wrapper functions that run with the solution, so that only plain results are compared.
+Three tasks (367, 601, 927) build objects of a class that the solution defines, two of them in set-up code; the class
+is an entry point like the function, and the set-up runs with the tests.
 """
 
 import ast
@@ -35,7 +35,6 @@ ORIGIN = Origin(
 
 STOPS = ("\nassert", "\nprint", '\n"""', "\nif __name__", "\nQuestion:", "\n<")
 TEST_IMPORTS = "import math\nimport sys\n"  # what asserts of the benchmark use
-WRAPPER = "sapo_case_"
 
 
 def load(split: Split, source: DataSource) -> list[Question]:
@@ -63,55 +62,36 @@ def _questions(row: Row, split: Split, source: DataSource) -> Iterable[Question]
     shown: tuple[Subset, ...] = protocol.mbpp_shown
     if split != "test":
         shown = (shown[number % len(shown)],) if protocol.mbpp_train_rotates else ((0, 1, 2),)
-    tests, wrappers = _plain_tests(row, code, asserts)
-    entry = sorted(called(asserts) & _functions(code))
+    for text in (code, *asserts):
+        if not code_grading.parses(text):
+            raise RecordError(f"{row.where}: task {number} is no Python: {text!r:.80}")
+    entry = sorted(_used(asserts, code, ast.FunctionDef))
     if len(entry) != 1:
         raise RecordError(f"{row.where}: the asserts of task {number} call {entry} of the program, not one function")
     group = f"{NAME}/{split}/{number}"
     for subset in shown:
         prompt = code_prompt(row["text"].strip(), [asserts[i] for i in subset], source.shots)
         name = group if len(shown) == 1 else f"{group}/{''.join('abc'[i] for i in subset)}"
-        yield Question(name, prompt, code, code, group, tests, wrappers, entry[0])
+        yield Question(name, prompt, code, code, group, asserts, _unix(row["test_setup_code"]), entry[0])
 
 
 def _unix(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _plain_tests(row: Row, code: str, asserts: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-    """The asserts and the wrapper functions that they call; no wrappers where only plain data crosses over."""
-    setup = _unix(row["test_setup_code"])
-    try:
-        trees = [ast.parse(test) for test in asserts]
-        classes = {node.name for node in ast.parse(code).body if isinstance(node, ast.ClassDef)}
-    except SyntaxError as error:
-        raise RecordError(f"{row.where}: task {row['task_id']} does not parse: {error}") from error
-    if not setup and not classes & called(asserts):
-        return asserts, ""
-    tests, wrappers = [], [setup] if setup else []
-    for number, tree in enumerate(trees):
-        match tree.body:
-            case [ast.Assert(ast.Compare(left, [ast.Eq()], [right]))]:
-                wrappers.append(f"def {WRAPPER}{number}():\n    return {ast.unparse(left)}")
-                tests.append(f"assert {WRAPPER}{number}() == {ast.unparse(right)}")
-            case _:
-                raise RecordError(f"{row.where}: cannot wrap {asserts[number]!r:.80}")
-    return tuple(tests), "\n".join(["", *wrappers, ""])
-
-
-def called(tests: Sequence[str]) -> set[str]:
-    """Names that the tests call as functions."""
-    calls = [node for test in tests for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Call)]
-    return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
-
-
-def _functions(code: str) -> set[str]:
-    return {node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
+def _used(tests: Sequence[str], code: str, kind: type[ast.FunctionDef] | type[ast.ClassDef]) -> set[str]:
+    """Names that the tests call and that the program's top level defines as functions or as classes."""
+    tree, calls = code_grading.syntax_tree(code), code_grading.syntax_tree("\n".join(tests))
+    defined = {node.name for node in tree.body if isinstance(node, kind)} if tree else set()
+    names = [node.func for node in ast.walk(calls) if isinstance(node, ast.Call)] if calls else []
+    return defined & {name.id for name in names if isinstance(name, ast.Name)}
 
 
 @lru_cache(maxsize=4096)
-def _entry_points(question: Question) -> tuple[str, ...]:
-    return tuple(sorted(called(question.tests) & (_functions(question.answer) | _functions(question.context))))
+def _trusted(question: Question) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The tests with their set-up, and the names that the program must define for them."""
+    tests = (question.context, *question.tests) if question.context else question.tests
+    return tests, (question.entry_point, *sorted(_used(tests, question.answer, ast.ClassDef)))
 
 
 def program_text(completion: str) -> str:
@@ -129,8 +109,7 @@ def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Ver
     from sapo.tasks.sandbox import Program
 
     programs = [
-        Program(f"{program_text(c)}\n{q.context}", q.tests, _entry_points(q), TEST_IMPORTS)
-        for q, c in zip(questions, completions, strict=True)
+        Program(program_text(c), *_trusted(q), TEST_IMPORTS) for q, c in zip(questions, completions, strict=True)
     ]
     return code_grading.judge(programs)
 
