@@ -2,8 +2,10 @@
 
 At a verified position j: if c_j = 1, every completion that ends right becomes a trajectory with all labels 1; if
 c_j = 0, every completion becomes one whose steps from j on are 0 and whose earlier steps keep their labels.
+c_j is the final label: where a later success has overruled failed rollouts at j, those prove nothing.
 """
 
+import itertools
 from collections.abc import Sequence
 
 from sapo.records import StepLabels, Trajectory
@@ -19,10 +21,9 @@ def expand(labelled: Sequence[Labelled], most: int) -> list[tuple[Trajectory, St
     seen = {(entry.item.question.id, entry.item.trajectory.text) for entry in labelled}
     expanded = []
     for entry in labelled:
-        fresh = []
-        for position, evidence in entry.evidence.items():
-            fresh += [c for c in _candidates(entry.labels, position, evidence) if _add(seen, c[0])]
-        expanded += fresh[:most]
+        found = (c for j, evidence in entry.evidence.items() for c in _candidates(entry.labels, j, evidence))
+        # Lazy: what the cap leaves out may still come from another trajectory.
+        expanded += itertools.islice((c for c in found if _add(seen, c[0])), most)
     return expanded
 
 
@@ -35,7 +36,7 @@ def _add(seen: set[tuple[str, str]], trajectory: Trajectory) -> bool:
 
 
 def _candidates(labels: StepLabels, position: int, evidence: Evidence) -> list[tuple[Trajectory, StepLabels]]:
-    if evidence.label:
+    if labels.labels[position - 1]:
         return [(c, _labels(c, (1,) * len(c.steps))) for c in evidence.completions if c.right]
     kept = labels.labels[: position - 1]
     return [(c, _labels(c, kept + (0,) * (len(c.steps) - len(kept)))) for c in evidence.completions]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sapo.records import Question, StepLabels, StepScores, Trajectory
+from sapo.records import Question, RecordError, StepLabels, StepScores, Trajectory
 from sapo.settings import DetectSettings, LabelSettings, SapsSettings
 from sapo.supervise import strategies
 from sapo.supervise.detection import detect
@@ -48,7 +48,7 @@ def label(name: LabellerName, items: Sequence[LabelItem], rollouts: Rollouts, ru
     """Labels of every item, in order; what they cost is added to `rollouts.cost`.
 
     Raises:
-        RecordError: scores are missing or do not match the steps of a trajectory.
+        RecordError: scores are missing, another trajectory's, or do not match the steps of a trajectory.
     """
     choose: dict[LabellerName, Callable[[LabelItem, Rules], Strategy]] = {
         "outcome": _outcome,
@@ -118,7 +118,9 @@ def _saps(item: LabelItem, rules: Rules) -> Strategy:
     if item.trajectory.right:
         return _shepherd(item, rules)
     if item.scores is None:
-        raise ValueError(f"saps needs the verifier's scores of trajectory {item.trajectory.id}")
+        raise RecordError(f"saps needs the verifier's scores of trajectory {item.trajectory.id}, none are given")
+    if item.scores.trajectory_id != item.trajectory.id:
+        raise RecordError(f"scores of trajectory {item.scores.trajectory_id} are given for {item.trajectory.id}")
     item.scores.check(item.trajectory)
     steps, scores = len(item.trajectory.steps), item.scores.scores
     detected = detect(scores, rules.detect.sign, rules.detect.virtual_start)

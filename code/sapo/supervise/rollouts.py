@@ -74,7 +74,8 @@ class Rollouts:
         drawn = 0
         for wave in self._waves():
             pending = [o for o in open_.values() if not (self.settings.lazy and o.won)]
-            self._draw(pending, range(drawn, drawn + wave))
+            if pending:
+                self._draw(pending, range(drawn, drawn + wave))
             drawn += wave
         for key, item in open_.items():
             self._known[key] = Evidence(item.won, tuple(item.completions))

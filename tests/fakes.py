@@ -1,0 +1,79 @@
+"""Stand-ins that honour the real interfaces: a sampler that follows a script, a task of lines, a verifier by table."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sapo.models.sampling import Completion, Request
+from sapo.records import Cost, Question, Trajectory, Verdict
+from sapo.tasks import nano
+from sapo.tasks.task import DataSource, Split
+
+MOST = 2.0**63  # seeds are below it
+
+Reply = Callable[[Request], str]
+
+
+@dataclass
+class ScriptedSampler:
+    """Answers every request with `reply(request)`, one token a line; `calls` keeps what was asked at once."""
+
+    reply: Reply
+    calls: list[list[Request]] = field(default_factory=list)
+    finished: bool = True
+
+    def complete(
+        self, requests: Sequence[Request], temperature: float, max_new_tokens: int
+    ) -> tuple[list[Completion], Cost]:
+        self.calls.append(list(requests))
+        texts = [self.reply(request) for request in requests]
+        found = [Completion(text, text.count("\n"), self.finished) for text in texts]
+        return found, Cost(rollouts=len(requests), generated_tokens=sum(c.tokens for c in found))
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(call) for call in self.calls]
+
+
+class LineTask:
+    """Steps are lines; a text is right when its last line is `win`, unparsable when it is neither that nor `lose`."""
+
+    NAME = "lines"
+
+    def load(self, split: Split, source: DataSource) -> list[Question]:
+        return [question(f"{split}/{source.root}")]
+
+    def split(self, text: str) -> tuple[str, ...]:
+        return nano.split(text)
+
+    def grade(self, questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
+        assert len(questions) == len(completions)
+        known: dict[str, Verdict] = {"win\n": "right", "lose\n": "wrong"}
+        return [known.get((nano.split(text) or ("",))[-1], "unparsable") for text in completions]
+
+    def normalise(self, text: str) -> str:
+        return text.strip()
+
+
+@dataclass
+class TableVerifier:
+    """Scores steps by looking each of them up."""
+
+    table: Mapping[str, float]
+
+    def score(self, items: Sequence[tuple[str, Sequence[str]]]) -> list[tuple[float, ...]]:
+        return [tuple(self.table[step] for step in steps) for _, steps in items]
+
+
+def question(name: str = "q", tests: tuple[str, ...] = ()) -> Question:
+    return Question(name, f"Prompt of {name}.\n", "win", tests=tests)
+
+
+def trajectory(name: str, steps: Sequence[str], question_id: str = "q") -> Trajectory:
+    """A trajectory of `LineTask`: one step for each word given, judged by its last one."""
+    lines = tuple(f"{step}\n" for step in steps)
+    return Trajectory(name, question_id, lines, LineTask().grade([question()], ["".join(lines)])[0], "sample")
+
+
+def wins_unless_bad(request: Request) -> str:
+    """A reasoner that always finds the way, except from a prefix that holds a step `bad…`."""
+    return "lose\n" if "bad" in request.prefix else "win\n"
