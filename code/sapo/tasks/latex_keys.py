@@ -31,6 +31,7 @@ _CLOCK = re.compile(r"([0-9]{1,2}:[0-9]{2}) ?([AaPp])\.? ?[Mm]\.?")
 _BASE = re.compile(r"(-?)([0-9A-Z]+(?:\.[0-9A-Z]+)?)_(?:\{([0-9]{1,2})\}|([0-9]{1,2}))")
 _MIXED = re.compile(r"(-?)([0-9]+) ?\\frac\{([0-9]+)\}\{([0-9]+)\}")
 _FRACTION = re.compile(r"(-?)\\frac\{(-?)([0-9,]+)\}\{([0-9,]+)\}")
+_REPEATING = re.compile(r"(-?)([0-9]{0,9})\.([0-9]{0,40})\\(?:overline|bar)\{([0-9]{1,40})\}")
 _MATRIX = re.compile(r"\\begin\{([pb]?matrix)\}((?:(?!\\begin|\\end).)*)\\end\{\1\}")
 _TWO_NUMBERS = re.compile(r"[0-9.] +[0-9.\\]")
 _DECIMAL = re.compile(r"(?<![0-9.])([0-9]*)\.([0-9]+)(?![0-9.])")
@@ -93,6 +94,9 @@ def _number(text: str) -> str | None:
             value = int(found[2]) + _fraction(found[3], found[4])
         elif found := _FRACTION.fullmatch(stem):
             value = _fraction(found[3], found[4]) * (-1 if found[2] else 1)
+        elif found := _REPEATING.fullmatch(stem):
+            value = _fraction(f"{int('0' + found[2] + found[3] + found[4]) - int('0' + found[2] + found[3])}", "1")
+            value /= (10 ** len(found[4]) - 1) * 10 ** len(found[3])
         else:
             return None
         value = (-value if found[1] else value) * (Fraction(1, 100) if percent else 1)
@@ -258,11 +262,12 @@ def _ratio(text: str) -> str | None:
 
 
 def _tree(text: str) -> sympy.Basic:
-    if _TWO_NUMBERS.search(text) or "\\text" in text or ROW_END in text:
+    if _TWO_NUMBERS.search(text) or re.search(r"[^A-Za-z']'", text) or "\\text" in text or ROW_END in text:
         raise Unreadable(f"no expression: {text!r:.60}")
     if text.endswith("°") and not _TRIGONOMETRY.search(text):
         text = text[:-1]
     text = re.sub(r"\^([a-z])", r"^{\1}", text)
+    text = re.sub(r"([A-Za-z])('+)", lambda found: f"{found[1]}_{{{'p' * len(found[2])}}}", text)
     text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text)
     text = re.sub(r"(\([^()]*\)|[0-9.]+|\})%", r"\1\\cdot\\frac{1}{100}", text)
     text = _DECIMAL.sub(lambda found: f"(\\frac{{{int(found[1] + found[2])}}}{{{10 ** len(found[2])}}})", text)
