@@ -5,6 +5,7 @@ Known kinds of bad input end as one line `error: …` and exit code 2; anything 
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -28,7 +29,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "report": ("report", ()),
 }
 # Commands outside the graph: module below sapo/stages with `main(arguments)`.
-COMMANDS = {"pretrain": "pretrain", "lab-report": "lab_report", "doctor": "doctor"}
+COMMANDS = {"questions": "questions", "pretrain": "pretrain", "lab-report": "lab_report", "doctor": "doctor"}
 
 
 def main(arguments: list[str]) -> int:
@@ -67,6 +68,7 @@ def _run_stage(stage: str, rest: list[str]) -> None:
     settings = load_settings(PARAMS)
     _check_instance(settings, needed, place)
     workspace = Workspace(Path(), settings.profile)
+    os.environ["OMP_NUM_THREADS"] = str(settings.threads)  # read when a stage imports torch
     with timed(workspace, stage, place):
         importlib.import_module(f"sapo.stages.{module}").run(settings, workspace, place)
 

@@ -206,6 +206,7 @@ class Settings:
 
     profile: str
     seed: int
+    threads: int
     data: DataSettings
     models: dict[str, ModelSettings]
     tasks: dict[str, TaskSettings]
