@@ -93,7 +93,7 @@ BECOMES = {
     "collections.namedtuple('P', 'a b')(1, 2)": "f(0) == (1, 2)",
     "re.match('a', 'ab')": "f(0)",
     "lambda y: y + 1": "f(0)(1) == 2",
-    "type('C', (), dict(n=3))()": "f(0).n == 3",
+    "type('C', (), dict(n=3))()": "f(0).n == 3 and not callable(f(0)) and f(0) is not None",
 }
 
 
@@ -106,6 +106,13 @@ def test_values_near_to_plain_become_plain(sandbox: Sandbox, expression: str) ->
 @pytest.mark.parametrize("test", ["f(0) == f(0)", "not f(0) != 2", "f(0) in [1, 2]", "{f(0)}", "[2] == [f(0)]"])
 def test_what_is_not_plain_never_passes(sandbox: Sandbox, expression: str, test: str) -> None:
     assert sandbox.judge([program(returning(expression), f"assert {test}")])[0] != "PASS"
+
+
+@pytest.mark.parametrize("kind", ["Sized", "Iterable", "Container", "Hashable"])
+def test_a_stand_in_is_no_instance_of_anything(sandbox: Sandbox, kind: str) -> None:
+    test = f"assert isinstance(f(0), {kind})"
+    context = f"from collections.abc import {kind}"
+    assert sandbox.judge([program(returning("object()"), test, context=context)]) == ["NOTPLAIN"]
 
 
 def test_tests_may_build_objects_of_the_candidate_and_hand_them_back(sandbox: Sandbox) -> None:

@@ -103,7 +103,7 @@ def refuse(value: object) -> int:
 def through(value: Any) -> Any:
     """The value after a journey: tree, frame, bytes, frame, tree."""
     stream = [wire.frame(wire.Encoder(refuse).tree(value)), b""]
-    return wire.Decoder(lambda number: None).value(wire.Reader(lambda _: stream.pop(0)).frame())
+    return wire.Decoder(lambda number, _: None).value(wire.Reader(lambda _: stream.pop(0)).frame())
 
 
 numbers = some.integers() | some.integers(1 << 200, 1 << 300) | some.floats(allow_nan=False)
@@ -143,7 +143,7 @@ def test_no_message_breaks_the_reader(tree: Any) -> None:
     """Whatever JSON a child sends is a value or an error of the wire's own."""
     body = json.dumps(tree).encode()
     with contextlib.suppress(wire.WireError):
-        wire.Decoder(lambda number: number).value(wire.parse(body))
+        wire.Decoder(lambda number, _: number).value(wire.parse(body))
 
 
 @settings(max_examples=200, deadline=None)
@@ -152,7 +152,7 @@ def test_no_bytes_break_the_reader(data: bytes) -> None:
     stream = [data, b""]
     reader = wire.Reader(lambda _: stream.pop(0) if stream else b"")
     with contextlib.suppress(wire.WireError, EOFError):
-        wire.Decoder(lambda number: number).value(reader.frame())
+        wire.Decoder(lambda number, _: number).value(reader.frame())
 
 
 def nested(depth: int) -> list[Any]:

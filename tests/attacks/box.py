@@ -16,6 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 MOST_PROCESSES = 300
+NEEDED = [os.environ["SAPO_ATTACKS"]] if "SAPO_ATTACKS" in os.environ else []  # besides the repository and Python
 UNSHARE = [
     "unshare",
     "--pid",
@@ -39,7 +40,8 @@ def why_not() -> str:
         return "boxes need root"
     if not any(_pids_roots()):
         return "no cgroup here limits processes"
-    trial = subprocess.run([*UNSHARE, sys.executable, __file__, "true"], capture_output=True, text=True)
+    with tempfile.TemporaryDirectory(prefix="sapo-box-") as base:
+        trial = subprocess.run([*UNSHARE, sys.executable, __file__, base, "true"], capture_output=True, text=True)
     return "" if trial.returncode == 0 else f"no box could be made: {trial.stderr.strip()[-200:]}"
 
 
@@ -64,9 +66,9 @@ def limited_processes() -> Iterator[Path]:
 
 def run_in_box(script: Path, arguments: list[str], timeout: float) -> list[dict[str, object]]:
     """Run a Python script in a box and return the JSON that it prints last."""
-    with limited_processes() as group:
+    with limited_processes() as group, tempfile.TemporaryDirectory(prefix="sapo-box-") as base:
         enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(group)]
-        inside = [sys.executable, __file__, sys.executable, str(script), *arguments]
+        inside = [sys.executable, __file__, base, sys.executable, str(script), *arguments]
         done = subprocess.run(
             [*enter, *UNSHARE, *inside], input="GRADER-STDIN\n", capture_output=True, text=True, timeout=timeout
         )
@@ -81,15 +83,14 @@ def _mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") 
         raise OSError(ctypes.get_errno(), f"mount {source} on {target}")
 
 
-def _enter() -> None:
+def _enter(base: str) -> None:
     """Inside the new spaces: an overlay of / becomes the root. What lies on other mounts and is needed is bound."""
-    base = tempfile.mkdtemp(prefix="sapo-box-")
     _mount("tmpfs", base, "tmpfs")
     upper, work, root = (os.path.join(base, name) for name in ("upper", "work", "root"))
     for folder in (upper, work, root):
         os.mkdir(folder)
     _mount("overlay", root, "overlay", 0, f"lowerdir=/,upperdir={upper},workdir={work}")
-    for needed in {str(REPOSITORY), sys.prefix, sys.base_prefix, os.environ.get("SAPO_ATTACKS", str(REPOSITORY))}:
+    for needed in {str(REPOSITORY), sys.prefix, sys.base_prefix, *NEEDED}:
         inside = Path(root + needed)
         if not inside.is_dir() or not any(inside.iterdir()):
             inside.mkdir(parents=True, exist_ok=True)
@@ -106,5 +107,5 @@ def _enter() -> None:
 
 
 if __name__ == "__main__":
-    _enter()
-    os.execvp(sys.argv[1], sys.argv[1:])
+    _enter(sys.argv[1])
+    os.execvp(sys.argv[2], sys.argv[2:])

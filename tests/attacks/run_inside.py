@@ -20,7 +20,7 @@ CANARY = Path("/canary")
 TESTS = ("assert add(1, 2) == 3", "assert add(5, 7) == 12", "assert add(-1, 1) == 0")
 HONEST = "def add(a, b):\n    # after {}\n    return a + b\n"
 SLACK = 6.0  # seconds beyond the wall limit within which a verdict must come, restarts of the judge included
-ENDLESS = {"r01_infinite_loop", "r02_loop_swallows_exceptions", "r03_sleep_forever", "r04_ignore_all_signals"}
+TIME_ONLY = ("r0", "r2", "r3", "p31", "p36")  # beginnings of names; left out where nothing confines programs
 MOST_MEMORY = 400 << 10  # KiB that this process and each judge may have used
 
 
@@ -190,7 +190,7 @@ def main() -> None:
         FEATURES.update(seccomp=False, landlock=False)
     watch = Watch()
     programs = [path for path in sorted(Path(sys.argv[-1]).iterdir()) if path.read_text().startswith(f"# {path.stem}")]
-    findings = [watch.attack(path) for path in programs if not weak or path.stem not in ENDLESS]
+    findings = [watch.attack(path) for path in programs if not weak or not path.stem.startswith(TIME_ONLY)]
     watch.sandbox.close()
     sys.stdout.write("\n" + json.dumps(findings) + "\n")
 

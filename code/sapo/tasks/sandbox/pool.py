@@ -106,8 +106,11 @@ class Sandbox:
             jobs.put(job)
         crews = min(self.count, -(-len(waiting) // 2))
         share = max(1, min(BATCH, len(waiting) // (2 * self.count)))
-        for done in [threads.submit(self._work, jobs, share) for _ in range(crews)]:
-            done.result()
+        try:
+            for done in [threads.submit(self._work, jobs, share) for _ in range(crews)]:
+                done.result()
+        finally:
+            list(_take(jobs, jobs.qsize()))  # after an error or an interrupt nothing more is begun
         with self._lock:
             return [self._verdicts[key] for key in keys]
 

@@ -36,7 +36,7 @@ class Candidate:
         self.space = self.module.__dict__
         sys.modules[MODULE] = self.module
         self.held: list[Any] = []
-        self.decoder = wire.Decoder(lambda number: self.held[number])
+        self.decoder = wire.Decoder(lambda number, _: self.held[number])
 
     def hold(self, value: Any) -> int:
         self.held.append(value)

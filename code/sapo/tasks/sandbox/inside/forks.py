@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -105,6 +106,7 @@ class Zygote:
 def how_it_ended(report: Report, cpu_limit: float) -> str:
     """Status of a child that ended before it was told to. Raises HarnessError."""
     status, late, cpu, _ = report
+    cpu_limit = max(1, math.ceil(cpu_limit))  # as the kernel keeps it
     if status == FORK_FAILED:
         raise HarnessError("the fork server cannot fork")
     if late or cpu >= cpu_limit or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):

@@ -32,14 +32,17 @@ class Session:
         self.status = ""
         self.asked = 0
         self.raised: list[BaseException] = []
-        self.decoder = wire.Decoder(lambda number: Remote(self, number))
+        self.decoder = wire.Decoder(self.stand_in)
+
+    def stand_in(self, number: int, is_callable: bool) -> "Remote":
+        return RemoteFunction(self, number) if is_callable else Remote(self, number)
 
     def stop(self, status: str) -> Stopped:
         self.status = self.status or status
         return Stopped(status)
 
     def number_of(self, value: Any) -> int:
-        if type(value) is Remote:
+        if type(value) in (Remote, RemoteFunction):
             return object.__getattribute__(value, "_number")
         raise self.stop("NOTPLAIN")
 
@@ -106,6 +109,17 @@ class Remote:
 
     def __setattr__(self, name: str, value: Any) -> None:
         _session_of(self).ask("set", _number_of(self), name, value)
+
+    @property
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """What `isinstance` asks for."""
+        return _refuse(self)
+
+
+class RemoteFunction(Remote):
+    """One that can be called."""
+
+    __slots__ = ()
 
     def __call__(self, *positional: Any, **named: Any) -> Any:
         return _session_of(self).ask("call", _number_of(self), list(positional), named)

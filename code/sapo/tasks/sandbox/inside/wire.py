@@ -138,13 +138,13 @@ class Encoder:
             return self.items("d", (part for pair in dict.items(value) for part in pair), depth)
         if kind is type and _TYPES.get(value.__name__) is value:
             return ["T", value.__name__]
-        if isinstance(value, tuple) and hasattr(kind, "_fields"):
+        if issubclass(kind, tuple) and hasattr(kind, "_fields"):
             return self.items("t", tuple.__iter__(value), depth)
         if kind is _KEYS or kind is _ITEMS:
             return self.items("k" if kind is _KEYS else "p", value, depth)
         if kind is _VALUES or hasattr(kind, "__next__"):
             return self.items("I", value, depth, MAX_ITERATED)
-        return ["R", self.ref(value)]
+        return ["R", self.ref(value), callable(value)]
 
 
 _PLAIN_TYPES = (bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, type(None))
@@ -170,9 +170,9 @@ class Opaque:
 
 
 class Decoder:
-    """Rebuilds a value from a tree; `ref` makes what stands for a value that did not cross."""
+    """Rebuilds a value from a tree; `ref` makes what stands for a value that did not cross, callable or not."""
 
-    def __init__(self, ref: Callable[[int], Any]) -> None:
+    def __init__(self, ref: Callable[[int, bool], Any]) -> None:
         self.ref = ref
 
     def value(self, tree: Tree) -> Any:
@@ -194,7 +194,8 @@ class Decoder:
         if tag in _LEAVES:
             return _LEAVES[tag](*rest)
         if tag == "R":
-            return self.ref(_integer(*rest))
+            number, is_callable = rest
+            return self.ref(_integer(number), is_callable is True)
         if tag not in _BRANCHES:
             raise WireError(f"unknown tag {tag[:10]!r}")
         return _BRANCHES[tag]([self.build(part, depth + 1) for part in rest])
