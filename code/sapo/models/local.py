@@ -2,7 +2,9 @@
 
 Equal prompts are computed once and their cache is handed to all their completions; rows that have ended leave
 the batch. Randomness belongs to the request: uniform number t of a request is a hash of (seed, t), turned into a
-token by the inverse of the cumulative distribution, so that batch size and company change nothing.
+token by the inverse of the cumulative distribution, so that batch size and company change nothing. Not promised:
+logits of batches of different shapes differ in the last bits of a float, so that a draw within about 1e-6 of the
+border between two tokens may fall on either side; and what is computed once is shared within a batch only.
 """
 
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from sapo.models.encoding import Encoder
-from sapo.models.flops import decode_flops, prefill_flops
+from sapo.models.flops import decode_flops, head_flops, prefill_flops
 from sapo.models.sampling import Completion, Request
 from sapo.progress import Progress
 from sapo.records import Cost
@@ -62,18 +64,18 @@ class LocalSampler:
         self, prompts: list[tuple[int, ...]], seeds: list[int], temperature: float, max_new_tokens: int
     ) -> tuple[list[Completion], Cost]:
         """Completions of one batch."""
-        limit = min(max_new_tokens, self.context - max(map(len, prompts)))
+        limits = torch.tensor([max(0, min(max_new_tokens, self.context - len(p))) for p in prompts])
+        limit = int(limits.max())
         cache, logits, mask, spent = self._prefill(prompts)
         seed_B = np.array(seeds, dtype=np.uint64)
         alive = torch.arange(len(prompts))
         lengths = torch.tensor([len(p) for p in prompts])
         drawn = torch.full((len(prompts), limit), -1)
-        done = torch.zeros(len(prompts), dtype=torch.bool)
+        done = limits == 0
         for t in range(limit):
             token = _pick(logits, seed_B[alive.numpy()], t, temperature)
-            token[done[alive]] = self.encoder.eos_id
-            drawn[alive, t] = token
-            done[alive] |= token == self.encoder.eos_id
+            drawn[alive, t] = token.where(~done[alive], -1)
+            done[alive] |= (token == self.encoder.eos_id) | (limits[alive] == t + 1)
             running = ~done[alive]
             if t + 1 == limit or not running.any():
                 break
@@ -85,14 +87,16 @@ class LocalSampler:
             logits = self.model(
                 input_ids=token.unsqueeze(1),
                 attention_mask=mask,
-                position_ids=(lengths[alive] + t).unsqueeze(1),
+                position_ids=(lengths[alive] + t).clamp(max=self.context - 1).unsqueeze(1),  # past it: ended rows only
                 past_key_values=cache,
                 use_cache=True,
             ).logits[:, -1]
         completions = self._completions(drawn.tolist())
         flops = sum(
-            decode_flops(self.model.config, len(prompt), completion.tokens)
+            # The first token comes from the prefill's logits, the last one is never fed.
+            head_flops(self.model.config) + decode_flops(self.model.config, len(prompt), completion.tokens - 1)
             for prompt, completion in zip(prompts, completions, strict=True)
+            if completion.tokens
         )
         tokens = sum(completion.tokens for completion in completions)
         return completions, spent + Cost(len(prompts), 0, tokens, flops)
@@ -118,9 +122,10 @@ class LocalSampler:
         return output.past_key_values, output.logits[rows, -1], mask[rows], Cost(0, sum(map(len, unique)), 0, flops)
 
     def _completions(self, drawn: list[list[int]]) -> list[Completion]:
+        """Rows of ids, -1 behind the last one drawn, to texts without the end token."""
         ended = [self.encoder.eos_id in row for row in drawn]
-        rows = [row[: row.index(self.encoder.eos_id)] if end else row for row, end in zip(drawn, ended, strict=True)]
-        texts = self.encoder.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        rows = [[token for token in row if token not in (-1, self.encoder.eos_id)] for row in drawn]
+        texts = self.encoder.tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [Completion(t, len(r) + e, e) for t, r, e in zip(texts, rows, ended, strict=True)]
 
 
