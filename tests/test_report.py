@@ -11,7 +11,7 @@ import matplotlib
 import pytest
 
 from sapo.records import Outcome, RecordError, StepLabels, StepScores, Trajectory, write_json, write_records
-from sapo.report.rendering import BEGIN, END, ReadmeError, with_results
+from sapo.report.rendering import ReadmeError, with_section
 from sapo.report.style import spread
 from sapo.settings import Settings, load_settings
 from sapo.stages import report
@@ -21,6 +21,7 @@ from sapo.workspace import StageArguments, Workspace
 ROOT = Path(__file__).parents[1]
 MODEL, TASK, OOD = "qwen2_nano", "nano_math", "nano_math_ood"
 # R right, W wrong, E grader error; the same answers on both benchmarks.
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 ANSWERS = {"cot": "WWWW", "sft": "RRWW", "orpo_outcome": "RRRW", "orpo_mc": "RWEW", "sapo1": "RRRW", "sapo2": "RRRR"}
 VERDICTS = {"R": "right", "W": "wrong", "E": "grader_error"}
 
@@ -243,17 +244,17 @@ def test_a_file_that_is_not_as_it_should_be_is_named(fresh: Workspace, file: str
 def test_a_readme_without_its_markers_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "README.md"
     with pytest.raises(ReadmeError, match=r"README\.md: no such file"):
-        with_results(path, "x")
+        with_section(path, "results", "x")
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ReadmeError, match=message):
-        with_results(path, "x")
+        with_section(path, "results", "x")
 
 
 def test_results_replace_results(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text(f"a\n{BEGIN}\n{END}\nb\n", encoding="utf-8")
-    path.write_text(with_results(path, "one\n"), encoding="utf-8")
-    assert with_results(path, "two\n") == f"a\n{BEGIN}\n\ntwo\n\n{END}\nb\n"
+    path.write_text(with_section(path, "results", "one\n"), encoding="utf-8")
+    assert with_section(path, "results", "two\n") == f"a\n{BEGIN}\n\ntwo\n\n{END}\nb\n"
 
 
 def test_labels_are_moved_apart_in_order() -> None:

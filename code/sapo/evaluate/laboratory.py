@@ -57,7 +57,8 @@ def verdicts(runs: Sequence[Measured]) -> dict[str, dict[str, float | bool]]:
         return sum(values) / len(values)
 
     base = mean([run.base for run in runs])
-    concentration = max(max(run.first_errors) / sum(run.first_errors) for run in runs)
+    # Without a single wrong trajectory there is nothing to locate: as bad as all errors in one place.
+    concentration = max(max(run.first_errors, default=1) / max(1, sum(run.first_errors)) for run in runs)
     found = {
         "base_accuracy": (base, 0.15 <= base <= 0.45),
         "sft_gain": (value := mean([run.sft - run.base for run in runs]), value > 0),

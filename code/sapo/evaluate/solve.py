@@ -4,17 +4,23 @@ from collections.abc import Sequence
 
 from sapo.models.sampling import Request, Sampler
 from sapo.records import Cost, Outcome, Question
+from sapo.tasks.math_answers import check_grader_errors
 from sapo.tasks.task import Task
 
 
 def solve(
     task: Task, sampler: Sampler, questions: Sequence[Question], max_new_tokens: int
 ) -> tuple[list[Outcome], Cost]:
-    """Greedy answers and their verdicts, in the order of the questions."""
+    """Greedy answers and their verdicts, in the order of the questions.
+
+    Raises:
+        GraderErrors: more answers than one in a thousand could not be judged.
+    """
     requests = [Request(question.prompt, "", 0) for question in questions]
     completions, cost = sampler.complete(requests, 0.0, max_new_tokens)
     texts = [completion.text for completion in completions]
     verdicts = task.grade(questions, texts)
+    check_grader_errors(verdicts)
     outcomes = [
         Outcome(question.id, question.group, text, verdict)
         for question, text, verdict in zip(questions, texts, verdicts, strict=True)

@@ -1,4 +1,4 @@
-"""Tables of text to Markdown, to the terminal, and into the README between its two markers."""
+"""Tables of text to Markdown, to the terminal, and into a section of the README between two markers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,6 @@ from rich.text import Text
 from sapo.records import BadInput
 from sapo.report.tables import Table
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 PLAIN_WIDTH = 160  # of output that is no terminal
 
 
@@ -56,8 +55,8 @@ def section(first: Sequence[Table], images: Sequence[str], more: Sequence[Table]
     return "\n".join([markdown(first), *shown, markdown(more), pointer])
 
 
-def with_results(path: Path, body: str) -> str:
-    """The text of a README with `body` between its markers, which each stand on a line of their own, once.
+def with_section(path: Path, name: str, body: str) -> str:
+    """The text of a README with `body` between the markers of section `name`, each on a line of its own, once.
 
     Raises:
         ReadmeError: the file or a marker is missing, or a marker is there twice or in the wrong order.
@@ -65,10 +64,11 @@ def with_results(path: Path, body: str) -> str:
     if not path.is_file():
         raise ReadmeError(f"{path}: no such file")
     lines = path.read_text(encoding="utf-8").split("\n")
-    for marker in (BEGIN, END):
+    first, last = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    for marker in (first, last):
         if lines.count(marker) != 1:
             raise ReadmeError(f"{path}: {lines.count(marker)} lines {marker!r}, expected one")
-    begin, end = lines.index(BEGIN), lines.index(END)
+    begin, end = lines.index(first), lines.index(last)
     if end < begin:
-        raise ReadmeError(f"{path}: line {end + 1}: {END!r} comes before {BEGIN!r}")
+        raise ReadmeError(f"{path}: line {end + 1}: {last!r} comes before {first!r}")
     return "\n".join([*lines[: begin + 1], "", *body.strip("\n").split("\n"), "", *lines[end:]])

@@ -11,6 +11,7 @@ from sapo.records import Outcome, write_records
 from sapo.settings import Settings
 from sapo.stages.job import Job, write_costs
 from sapo.tasks.catalog import find_task
+from sapo.tasks.protocols import describe
 from sapo.workspace import StageArguments, Workspace, stage_directory, write_manifest
 
 
@@ -28,7 +29,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
                 outcomes, costs[f"{method}/{name}"] = solve(find_task(name), sampler, questions, limits.max_new_tokens)
                 write_records(folder / method / f"{name}.jsonl", outcomes, Outcome)
         write_costs(folder, costs)
-        write_manifest(folder, settings.seed, {"task": limits}, reasoners)
+        write_manifest(folder, settings.seed, {"task": limits, "protocol": describe(settings.data.protocol)}, reasoners)
 
 
 def checkpoints(settings: Settings, workspace: Workspace, place: StageArguments) -> dict[str, Path]:

@@ -7,12 +7,12 @@ three minutes a seed. Share of questions that keep a pair in every round: read f
 import argparse
 import dataclasses
 import json
-import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,7 +21,9 @@ from sapo.evaluate.laboratory import Measured, pass_rates, step_statistics, verd
 from sapo.evaluate.solve import solve
 from sapo.models.loading import load_reasoner
 from sapo.models.local import LocalSampler
-from sapo.records import Trajectory, write_json
+from sapo.records import Trajectory, write_json, write_text
+from sapo.report.laboratory import targets_table
+from sapo.report.rendering import markdown, show, with_section
 from sapo.settings import Settings, load_settings
 from sapo.stages.job import Job
 from sapo.supervise.sampling import distinct, sample
@@ -32,6 +34,7 @@ from sapo.train.sft import train_sft
 from sapo.workspace import StageArguments, Workspace
 
 RESULT = Path("results/lab.json")
+README = Path("README.md")
 MODELS = ("qwen2_nano", "gemma2_nano", "llama_nano")
 TASKS = ("nano_math", "nano_code")
 EVALUATED = 300
@@ -56,19 +59,21 @@ def main(arguments: list[str]) -> None:
     _merge(report, Workspace(Path(), settings.profile), settings)
 
 
-def _merge(report: dict[str, dict[str, object]], workspace: Workspace, settings: Settings) -> None:
+def _merge(report: dict[str, dict[str, Any]], workspace: Workspace, settings: Settings) -> None:
     """Add the measured cells to what the file holds of others, and print every verdict."""
     known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
     for name, cell in report.items():
         kept = _questions_with_pairs(workspace, settings, *name.split("/"))
         if kept:
-            cell["questions_with_pairs_by_round"] = {"value": kept, "met": min(kept) >= 0.40}
-    write_json(RESULT, {**known, **report})
-    for name, cell in report.items():
-        for target, verdict in cell["targets"].items():  # pyright: ignore[reportAttributeAccessIssue]
-            sign = "met   " if verdict["met"] else "MISSED"
-            sys.stdout.write(f"{name:24} {sign} {target:38} {verdict['value']:.3f}\n")
-    sys.stdout.write(f"{RESULT}\n")
+            targets = cell["targets"]
+            targets["questions_with_pairs"] = {"value": min(kept), "met": min(kept) >= 0.40}
+    known |= report
+    write_json(RESULT, known)
+    table = targets_table(known)
+    show([table])
+    write_text(README, with_section(README, "lab", markdown([table])))
+    for path in (RESULT, README):
+        print(path)
 
 
 def _questions_with_pairs(workspace: Workspace, settings: Settings, model: str, task: str) -> list[float]:
@@ -86,7 +91,7 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
     torch.set_num_threads(1)
     settings = dataclasses.replace(settings, seed=seed)
     job = Job(settings, Workspace(Path(), settings.profile), StageArguments(model, task_name), "lab")
-    task, base, limit = EMBEDDED[task_name], Path("data/models") / model, job.limits.max_new_tokens
+    task, base, limit = EMBEDDED[task_name], job.workspace.data / "models" / model, job.limits.max_new_tokens
     questions = job.train_questions()
     held_out = job.questions(task_name, "dev", EVALUATED)
 

@@ -7,7 +7,7 @@ README (`report.readme`): only profile nano writes what is committed. Nothing is
 from sapo.records import write_json, write_text
 from sapo.report.accuracies import measure
 from sapo.report.figures import accuracy_by_round, scores_and_pairs_by_round
-from sapo.report.rendering import markdown, section, show, with_results
+from sapo.report.rendering import markdown, section, show, with_section
 from sapo.report.results import read_results
 from sapo.report.style import save
 from sapo.report.tables import accuracy_tables, difference_tables, metrics, pairs_table, supervision_table
@@ -28,7 +28,9 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     if folders.readme:
         readme = workspace.root / "README.md"
         images = [f"{folders.figures}/{name}.png" for name in drawn]
-        texts[readme] = with_results(readme, section(accuracies, images, details, f"{folders.results}/table.md"))
+        texts[readme] = with_section(
+            readme, "results", section(accuracies, images, details, f"{folders.results}/table.md")
+        )
 
     written = [results_folder / "metrics.json", *texts]
     write_json(written[0], metrics(results, columns))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from sapo.models.sampling import Request, Sampler
 from sapo.records import Cost, Question, Trajectory
 from sapo.settings import SamplingSettings
+from sapo.tasks.math_answers import check_grader_errors
 from sapo.tasks.task import Task
 from sapo.workspace import derive_seed
 
@@ -20,12 +21,16 @@ def sample(
     """`settings.per_question` trajectories of every question, judged; empty completions are left out.
 
     Repetitions stay: how often a trajectory comes is the reasoner's accuracy. `distinct` removes them.
+
+    Raises:
+        GraderErrors: more answers than one in a thousand could not be judged.
     """
     jobs = [(question, k) for question in questions for k in range(settings.per_question)]
     requests = [Request(q.prompt, "", derive_seed(seed, "sample", q.id, k)) for q, k in jobs]
     completions, cost = sampler.complete(requests, settings.temperature, max_new_tokens)
     kept = [(q, k, c.text) for (q, k), c in zip(jobs, completions, strict=True) if c.text]
     verdicts = task.grade([q for q, _, _ in kept], [text for _, _, text in kept])
+    check_grader_errors(verdicts)
     trajectories = [
         Trajectory(f"{q.id}/{seed:016x}/{k}", q.id, task.split(text), verdict, "sample")
         for (q, k, text), verdict in zip(kept, verdicts, strict=True)

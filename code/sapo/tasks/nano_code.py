@@ -14,6 +14,7 @@ from typing import Any
 
 from sapo.records import Question, Verdict
 from sapo.tasks import nano
+from sapo.tasks.code_grading import judge
 from sapo.tasks.nano import split
 from sapo.tasks.nano_code_lines import LineError, run_line
 from sapo.tasks.nano_code_world import (
@@ -78,24 +79,14 @@ def _reference(pipeline: Pipeline, xs: list[int]) -> Any:
 
 def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
     """Right when the function passes its three asserts in the sandbox; unparsable when it is no Python."""
-    from sapo.tasks.sandbox import Program, shared_sandbox  # starting it belongs to whoever judges
+    from sapo.tasks.sandbox import Program  # starting it belongs to whoever judges
 
-    programs = [
-        Program(question.context + completion, question.tests, (question.entry_point,))
-        for question, completion in zip(questions, completions, strict=True)
-    ]
-    verdicts: list[Verdict] = []
-    for program_, status in zip(programs, shared_sandbox().judge(programs), strict=True):
-        verdicts.append("right" if status == "PASS" else "wrong" if _parses(program_.source) else "unparsable")
-    return verdicts
-
-
-def _parses(source: str) -> bool:
-    try:
-        compile(source, "<completion>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    return judge(
+        [
+            Program(question.context + completion, question.tests, (question.entry_point,))
+            for question, completion in zip(questions, completions, strict=True)
+        ]
+    )
 
 
 def normalise(text: str) -> str:
@@ -114,13 +105,11 @@ def step_truth(question: Question, steps: Sequence[str]) -> list[bool]:
 @functools.lru_cache(maxsize=200_000)
 def _prefix_truth(prompt: str, body: tuple[str, ...]) -> bool:
     """Truth of the last line of `body`; rollouts and trajectories share most of their prefixes."""
-    if any(line.strip().startswith("return") for line in body[:-1]):
-        return False
     pipeline, probes = _known(prompt)
     scopes: list[dict[str, Any]] = [{"xs": list(xs)} for xs in probes]
     name = "xs"
     for line in body:
-        if not line.startswith("    ") or line.startswith("     "):
+        if name == "return" or not line.startswith("    ") or line[4:5].isspace():
             return False
         try:
             values = [run_line(line, scope) for scope in scopes]

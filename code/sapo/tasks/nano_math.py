@@ -3,7 +3,8 @@
 `step_faults` is the definition of truth. Written for any trajectory, not only ones like the gold solution:
 
 - a plan `Cy : Ben + 3` is right when it equals the quantity Cy *as a function of the given quantity*, so that
-  other routes are right (`Cy + Cy` for twice Cy) and coincidences are not (2 + 2 for 2 * 2);
+  other routes are right (`Cy + Cy` for twice Cy) and coincidences are not (2 + 2 for 2 * 2), and when neither
+  operand rests on Cy itself; the given number may be written for its owner's name;
 - a computation is right when it carries out the plan before it on the true values (either order of + and *) and
   its arithmetic is right; without a plan, when it gives the true value of a quantity from numbers that are known;
 - `answer 36` is right when it is the true answer.
@@ -11,6 +12,7 @@
 A step that follows an error and uses its value is wrong, since its numbers are.
 """
 
+import itertools
 import random
 import re
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ from sapo.tasks.nano_math_world import (
     CHAIN_WEIGHTS,
     Asked,
     Problem,
+    Relation,
     apply,
     draw_problem,
     habit_sites,
@@ -37,9 +40,10 @@ NAME = "nano_math"
 
 Fault = Literal["", "reference", "operation", "arithmetic", "answer", "format"]
 
-_PLAN = re.compile(r"(\w+) : (\w+) ([-+*]) (\w+)\n?")
-_COMPUTATION = re.compile(r"(\d+) ([-+*]) (\d+) = (-?\d+)\n?")
-_ANSWER = re.compile(r"answer (-?\d+)\n?")
+# Bounded and ASCII: `int` refuses thousands of digits and `²`, which a reasoner may well write.
+_PLAN = re.compile(r"([A-Za-z]+) : ([A-Za-z]+|\d{1,9}) ([-+*]) ([A-Za-z]+|\d{1,9})\n?", re.ASCII)
+_COMPUTATION = re.compile(r"(\d{1,9}) ([-+*]) (\d{1,9}) = (-?\d{1,9})\n?", re.ASCII)
+_ANSWER = re.compile(r"answer (-?\d{1,9})\n?", re.ASCII)
 
 
 def load(split: Split, source: DataSource) -> list[Question]:
@@ -74,7 +78,7 @@ def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Ver
         if found is None:
             verdicts.append("unparsable")
         else:
-            verdicts.append("right" if found[1] == question.answer else "wrong")
+            verdicts.append("right" if int(found[1]) == int(question.answer) else "wrong")
     return verdicts
 
 
@@ -112,29 +116,54 @@ def _plan_fault(problem: Problem, plan: re.Match[str]) -> Fault:
     known = {"all", *relations}
     if name not in known or any(not o.isdigit() and o not in problem.values() for o in (left, right)):
         return "reference"
-    # Equal for several values of the given quantity means equal as a function of it.
-    given = problem.given[1]
-    worlds = [given, given + 7, given + 20]
-    if all(_plan_holds(problem, plan, world) for world in worlds):
+    if _rests_on(relations, left, name) or _rests_on(relations, right, name):
+        return "reference"
+    if _plan_holds(problem, plan):
         return ""
     expected = relations[name].operands() if name in relations else problem.asked
     return "operation" if {left, right} == set(expected) else "reference"
 
 
-def _plan_holds(problem: Problem, plan: re.Match[str], given: int) -> bool:
+def _rests_on(relations: dict[str, Relation], operand: str, name: str) -> bool:
+    """Whether `operand` is `name` or made of it."""
+    if operand == name:
+        return True
+    return operand in relations and any(_rests_on(relations, r, name) for r in relations[operand].references)
+
+
+def _plan_holds(problem: Problem, plan: re.Match[str]) -> bool:
+    """Whether a plan gives its quantity in several worlds, that is, as a function of the given quantity."""
     name, left, sign, right = plan.groups()
-    values = problem.values(given)
-    if name == "all":
-        first, second = (values[n] for n in (problem.asked[0], problem.asked[-1]))
-        target = {"one": None, "together": first + second, "difference": first - second}[problem.question]
+    given = problem.given[1]
+    worlds = [problem.values(value) for value in (given, given + 7, given + 20)]
+    if name != "all":
+        targets = [world[name] for world in worlds]
+    elif problem.question == "one":
+        return False
     else:
-        target = values[name]
-    # The given number may be written out instead of its owner's name.
-    written = {str(problem.given[1]): given}
-    readings = [
-        [values.get(o, table.get(o, int(o) if o.isdigit() else 0)) for o in (left, right)] for table in (written, {})
-    ]
-    return any(apply(sign, *reading) == target for reading in readings)
+        total = "+" if problem.question == "together" else "-"
+        targets = [apply(total, *(world[n] for n in problem.asked)) for world in worlds]
+    owner, number = problem.given
+    as_given = [world[owner] for world in worlds]
+    # Where the relation has the same number, 2 + 2 is not twice a given 2: one of them is the relation's.
+    shared = (left.isdigit() or right.isdigit()) and any(
+        r.name == name and r.number == number for r in problem.relations
+    )
+    readings = itertools.product(_readings(problem, left, worlds), _readings(problem, right, worlds))
+    return any(
+        [apply(sign, *pair) for pair in zip(*both, strict=True)] == targets
+        for both in readings
+        if not (shared and both == (as_given, as_given))
+    )
+
+
+def _readings(problem: Problem, operand: str, worlds: list[dict[str, int]]) -> list[list[int]]:
+    """What an operand may mean, as its values in every world: the given number may stand for its owner."""
+    if operand in worlds[0]:
+        return [[world[operand] for world in worlds]]
+    owner, given = problem.given
+    number = [int(operand)] * len(worlds)
+    return [number, [world[owner] for world in worlds]] if int(operand) == given else [number]
 
 
 def _computation_fault(problem: Problem, plan: re.Match[str] | None, computation: re.Match[str]) -> Fault:
@@ -143,11 +172,12 @@ def _computation_fault(problem: Problem, plan: re.Match[str] | None, computation
     values = problem.values()
     sums = apply(sign, *numbers) == result
     if plan is None:
-        known = {*values.values(), problem.answer(), *(r.number for r in problem.relations)}
-        reached = set(values.values()) | {problem.answer()}
-        if not set(numbers) <= known or result not in reached:
+        known = {*values.values(), *(r.number for r in problem.relations if r.kind != "sum")}
+        if not set(numbers) <= known:
             return "reference"
-        return "" if sums else "arithmetic"
+        if not sums:
+            return "arithmetic"
+        return "" if result in {*values.values(), problem.answer()} else "reference"
     planned = [values.get(o, int(o) if o.isdigit() else -1) for o in (plan[2], plan[4])]
     commutes = sign in "+*" and sorted(numbers) == sorted(planned)
     if numbers != planned and not commutes:

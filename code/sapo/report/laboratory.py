@@ -1,0 +1,33 @@
+"""The laboratory's targets as a table: base models × tasks by target, what was measured and whether it is met."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sapo.report.tables import Table
+
+# Target → heading, in the order of the table.
+HEADINGS = {
+    "base_accuracy": "base, 15-45",
+    "sft_gain": "SFT gains, > 0",
+    "pass_at_k_gap": "pass@8 − pass@1 of SFT, ≥ 20",
+    "largest_share_of_one_error_position": "commonest first-error position, ≤ 60",
+    "right_with_wrong_step": "right with a wrong step, ≥ 5",
+    "rft_gain": "RFT − SFT, ≥ 8",
+    "orpo_outcome_gain": "ORPO on outcomes − SFT, ≥ 8",
+    "questions_with_pairs": "questions with pairs, worst round, ≥ 40",
+}
+
+
+def targets_table(report: Mapping[str, Mapping[str, Any]]) -> Table:
+    """One row a base model and task of `results/lab.json`; all numbers are in % or points."""
+    rows = tuple((name.replace("/", " × "), *_cells(report[name]["targets"])) for name in sorted(report))
+    note = "Means over seeds; greedy accuracy on development questions. ✗ misses its target; – not measured."
+    return Table("Targets of the laboratory, in %", ("base model × task", *HEADINGS.values()), rows, note)
+
+
+def _cells(targets: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    cells = []
+    for name in HEADINGS:
+        found = targets.get(name)
+        cells.append(f"{100 * found['value']:.1f}{'' if found['met'] else ' ✗'}" if found else "–")
+    return cells
