@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sapo.models.sampling import Completion, Request
 from sapo.records import Cost, Question, Trajectory, Verdict
@@ -77,3 +78,27 @@ def trajectory(name: str, steps: Sequence[str], question_id: str = "q") -> Traje
 def wins_unless_bad(request: Request) -> str:
     """A reasoner that always finds the way, except from a prefix that holds a step `bad…`."""
     return "lose\n" if "bad" in request.prefix else "win\n"
+
+
+@dataclass(frozen=True)
+class LabelledCase:
+    """A trajectory whose steps a person has labelled: `faults` are empty where a step is right."""
+
+    name: str
+    problem: str
+    steps: list[str]
+    faults: list[str]
+
+
+def read_labelled(file: str) -> list[LabelledCase]:
+    """Cases of `tests/data/file`: `[name] problem`, then a step a line, ` #! fault` behind the wrong ones."""
+    cases: list[LabelledCase] = []
+    for line in (Path(__file__).parent / "data" / file).read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            name, _, problem = line[1:].partition("] ")
+            cases.append(LabelledCase(name, problem, [], []))
+        elif line and not line.startswith("#"):
+            step, _, fault = line.partition(" #! ")
+            cases[-1].steps.append(f"{step}\n")
+            cases[-1].faults.append(fault)
+    return cases
