@@ -3,8 +3,9 @@
 Truth of a step (`step_truth`): the first line must be the signature; a line is right when the state after it can
 still reach the right result, that is when the stages of the description that are not yet done, in some order, lead
 from the values it leaves to the right result on every probe list (a sum that the description adds may be split);
-`return` is right when it returns the right result on every probe. Probes are many more than the three asserts,
-so a program can pass its tests by luck and still contain a wrong step.
+`return` is right when it returns the right result on every probe. What follows is a witness too: the lines before
+a right one are right, so that orders and decompositions that the description does not name count. Probes are many
+more than the three asserts, so a program can pass its tests by luck and still contain a wrong step.
 """
 
 import functools
@@ -26,6 +27,7 @@ from sapo.tasks.nano_code_world import (
     habit_sites,
     parse_pipeline,
     program,
+    write_body,
 )
 from sapo.tasks.task import DataSource, Split
 
@@ -34,6 +36,7 @@ __all__ = ["NAME", "generate", "grade", "load", "normalise", "split", "step_trut
 NAME = "nano_code"
 SIGNATURE = "def f(xs):\n"
 PROBES = 12
+CANDIDATES = 3
 
 State = tuple[Any, ...]
 
@@ -57,13 +60,19 @@ def make_question(name: str, split: Split, pipeline: Pipeline, prompt: str, cont
     """A question whose asserts run the pipeline's own lines; gold is withheld where some habits could strike."""
     gold = program(pipeline.lines()).removeprefix(context)
     withheld = bool({"wrong_order", "forgotten_sort"} & set(habit_sites(pipeline)))
-    tests = tuple(f"assert f({xs}) == {_reference(pipeline, xs)}" for xs in _asserted(prompt))
+    tests = tuple(f"assert f({xs}) == {_reference(pipeline, xs)}" for xs in _asserted(prompt, pipeline))
     return Question(f"{name}/{split}", prompt, gold, "" if withheld else gold, "", tests, context, "f")
 
 
-def _asserted(prompt: str) -> list[list[int]]:
+def _asserted(prompt: str, pipeline: Pipeline) -> list[list[int]]:
+    """Three lists to test on, each the one of `CANDIDATES` drawn that exposes the most habits."""
     rng = random.Random(f"asserts/{prompt}")
-    return [_draw_list(rng, 6) for _ in range(3)]
+    slips = [write_body(pipeline, rng, 1.0, [habit]) for habit in sorted(set(habit_sites(pipeline)))]
+
+    def exposed(xs: list[int]) -> int:
+        return sum(_run(lines, xs) != _reference(pipeline, xs) for lines in slips)
+
+    return [max((_draw_list(rng, 6) for _ in range(CANDIDATES)), key=exposed) for _ in range(3)]
 
 
 def _draw_list(rng: random.Random, length: int) -> list[int]:
@@ -71,8 +80,12 @@ def _draw_list(rng: random.Random, length: int) -> list[int]:
 
 
 def _reference(pipeline: Pipeline, xs: list[int]) -> Any:
+    return _run(pipeline.lines(), xs)
+
+
+def _run(lines: Sequence[str], xs: list[int]) -> Any:
     value: Any = xs
-    for line in pipeline.lines():
+    for line in lines:
         value = compiled(line)(value)
     return value
 
@@ -99,6 +112,8 @@ def step_truth(question: Question, steps: Sequence[str]) -> list[bool]:
     truth = [lines[0] == SIGNATURE] if lines else []
     for number in range(1, len(lines)):
         truth.append(truth[0] and _prefix_truth(question.prompt, tuple(lines[1 : number + 1])))
+    for number in range(len(truth) - 2, 0, -1):
+        truth[number] = truth[number] or truth[number + 1]
     return truth[len(lines) - len(steps) :]
 
 
@@ -127,8 +142,9 @@ def _prefix_truth(prompt: str, body: tuple[str, ...]) -> bool:
 @functools.lru_cache(maxsize=20_000)
 def _known(prompt: str) -> tuple[Pipeline, tuple[tuple[int, ...], ...]]:
     rng = random.Random(f"probes/{prompt}")
-    probes = [*_asserted(prompt), *(_draw_list(rng, rng.randint(3, 10)) for _ in range(PROBES))]
-    return parse_pipeline(prompt), tuple(map(tuple, probes))
+    pipeline = parse_pipeline(prompt)
+    probes = [*_asserted(prompt, pipeline), *(_draw_list(rng, rng.randint(3, 10)) for _ in range(PROBES))]
+    return pipeline, tuple(map(tuple, probes))
 
 
 def _freeze(value: Any) -> Any:

@@ -1,0 +1,290 @@
+"""nano-code: pipelines survive their text, lines labelled by hand, and the interpreter that never runs anything."""
+
+import ast
+import random
+import time
+
+import pytest
+from fakes import LabelledCase, read_labelled
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sapo.records import Question
+from sapo.stages.questions import SEED
+from sapo.tasks import nano_code, nano_code_ood
+from sapo.tasks.nano_code_lines import LineError, Scope, run_line
+from sapo.tasks.nano_code_world import (
+    HABITS,
+    OPERATIONS,
+    PIPELINE_WEIGHTS,
+    RETURNS,
+    Pipeline,
+    Stage,
+    draw_pipeline,
+    habit_sites,
+    parse_pipeline,
+    program,
+    write_body,
+)
+
+seeds = st.integers(0, 10**9)
+
+DESCRIPTIONS = {
+    "EVENS": "keep the even numbers, then add 3 to each, then return the sum",
+    "SLICES": "keep numbers of at least 4, then drop the first 2, then sort, then return the list",
+    "SORTED": "multiply each by 2, then sort from the largest, then keep the first 3, then return the list",
+    "SHIFTS": "add 5 to each, then reverse, then subtract 2 from each, then return the list",
+    "LENGTH": "keep numbers below 6, then reverse, then return the length",
+}
+HAND_LABELLED = read_labelled("nano_code_steps.txt")
+
+
+def ask(description: str) -> Question:
+    prompt = f"Write f(xs): {description}.\n"
+    return nano_code.make_question("q", "train", parse_pipeline(prompt), prompt)
+
+
+QUESTIONS = {name: ask(description) for name, description in DESCRIPTIONS.items()}
+
+
+@pytest.mark.parametrize("case", HAND_LABELLED, ids=lambda case: case.name)
+def test_hand_labelled_lines(case: LabelledCase) -> None:
+    truth = nano_code.step_truth(QUESTIONS[case.problem], case.steps)
+    assert truth == [not fault for fault in case.faults]
+
+
+def test_many_lines_are_labelled_by_hand() -> None:
+    faults = [fault for case in HAND_LABELLED for fault in case.faults]
+    assert len(faults) >= 150 and 50 <= sum(map(bool, faults)) <= len(faults) - 50
+
+
+def test_truth_agrees_with_the_sandbox_where_programs_end() -> None:
+    """A true last line passes the asserts in the real sandbox, a false one does not.
+
+    But by luck: f returns [] in all three asserts of SLICES, which three wrong programs do as well. Probes tell.
+    """
+    skipped = {"outside the language", "a key that is not understood", "code after the return"}
+    cases = [case for case in HAND_LABELLED if case.name not in skipped]
+    verdicts = nano_code.grade([QUESTIONS[c.problem] for c in cases], ["".join(c.steps) for c in cases])
+    passed = {case.name for case, verdict in zip(cases, verdicts, strict=True) if verdict == "right"}
+    true = {case.name for case in cases if not case.faults[-1]}
+    assert passed - true == {"wrong bound", "sorted before dropping", "forgotten sort"}
+    assert true <= passed
+    unparsable = {case.name for case, verdict in zip(cases, verdicts, strict=True) if verdict == "unparsable"}
+    assert unparsable == {"wrong indentation", "deeper indentation", "garbage"}
+
+
+def test_the_sandbox_judges_odd_completions() -> None:
+    evens = QUESTIONS["EVENS"]
+    completions = ["", "def f(xs):\n    return (1 is 1)\n", "def f(xs):\n", "\0", evens.answer]
+    verdicts = nano_code.grade([evens] * 5, completions)
+    assert verdicts == ["wrong", "wrong", "unparsable", "unparsable", "right"]
+
+
+def test_docstring_prompts_give_the_head() -> None:
+    """Out of domain the completion is the body alone; its lines are judged as if the head stood before them."""
+    pipeline = parse_pipeline(f"Write f(xs): {DESCRIPTIONS['EVENS']}.\n")
+    prompt = nano_code_ood.docstring_prompt(pipeline)
+    assert parse_pipeline(prompt) == pipeline
+    question = nano_code.make_question("q", "test", pipeline, prompt, nano_code.SIGNATURE)
+    body = nano_code.split(question.answer)
+    assert body[0] == "    xs = [x for x in xs if x % 2 == 0]\n"
+    assert nano_code_ood.step_truth(question, body) == [True, True, True]
+    assert nano_code_ood.step_truth(question, ["    xs = xs[1:]\n", body[1]]) == [False, False]
+    assert nano_code_ood.step_truth(question, [nano_code.SIGNATURE]) == [False], "the head is there already"
+    assert nano_code.grade([question, question], [question.answer, "    return 0\n"]) == ["right", "wrong"]
+
+
+def test_no_lines_have_no_truth() -> None:
+    assert nano_code.step_truth(QUESTIONS["EVENS"], []) == []
+
+
+def test_a_pipeline_is_written_and_read_by_hand() -> None:
+    pipeline = Pipeline((Stage(OPERATIONS[2], 4), Stage(OPERATIONS[7], 2), Stage(OPERATIONS[11])), RETURNS[0])
+    assert pipeline.description() == DESCRIPTIONS["SLICES"]
+    assert parse_pipeline(f"Write f(xs): {pipeline.description()}.\n") == pipeline
+    assert program(pipeline.lines()) == (
+        "def f(xs):\n    xs = [x for x in xs if x >= 4]\n    xs = xs[2:]\n    xs = sorted(xs)\n    return xs\n"
+    )
+    for bad, message in [("Sort it.", "no nano-code"), ("Write f(xs): sort.", "'sort' returns nothing")]:
+        with pytest.raises(ValueError, match=message):
+            parse_pipeline(bad)
+    with pytest.raises(ValueError, match="'fly' is no nano-code operation"):
+        parse_pipeline("Write f(xs): fly, then return the sum.")
+
+
+@given(seeds, st.sampled_from([PIPELINE_WEIGHTS, nano_code_ood.PIPELINE_WEIGHTS]))
+def test_reading_a_pipeline_is_the_inverse_of_writing_it(seed: int, lengths: dict[int, int]) -> None:
+    pipeline = draw_pipeline(random.Random(seed), lengths)
+    assert parse_pipeline(f"Write f(xs): {pipeline.description()}.\n") == pipeline
+    assert parse_pipeline(nano_code_ood.docstring_prompt(pipeline)) == pipeline
+    assert len(pipeline.stages) in lengths
+
+
+def run_program(lines: list[str], xs: list[int]) -> object:
+    """A program through the line interpreter."""
+    scope: Scope = {"xs": xs}
+    for line in lines:
+        name, value = run_line(line, scope)
+        scope[name] = value
+    return scope["return"]
+
+
+def test_every_training_gold_passes_its_asserts() -> None:
+    """All 2,000, through the interpreter: assert f([…]) == …; three for each, and not all alike."""
+    for question in nano_code.generate("train", 2000, SEED):
+        head, *lines = nano_code.split(question.answer)
+        assert head == nano_code.SIGNATURE and len(question.tests) == 3
+        for test in question.tests:
+            call, expected = test.removeprefix("assert f(").split(") == ")
+            assert run_program(lines, ast.literal_eval(call)) == ast.literal_eval(expected), question.id
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seeds)
+def test_truth_of_gold_and_of_habits(seed: int) -> None:
+    """Gold is right in every line; a wrong end has a wrong line, at the latest its return; no site, no mistake."""
+    rng = random.Random(seed)
+    pipeline = draw_pipeline(rng, PIPELINE_WEIGHTS)
+    question = ask(pipeline.description())
+    assert all(nano_code.step_truth(question, nano_code.split(question.answer)))
+    body = write_body(pipeline, rng, 0.65)
+    steps = nano_code.split(program(body))
+    truth = nano_code.step_truth(question, steps)
+    for xs in ([3, 8, 4, 0, 9, 6], [5, 2, 7, 2, 1]):
+        if run_program(body, xs) != run_program(pipeline.lines(), xs):
+            assert not truth[-1], "probes or not, a wrong program does not return the right result"
+    if truth[-1]:
+        assert all(truth), "who arrives has come from states that can"
+    if not habit_sites(pipeline):
+        assert body == pipeline.lines()
+
+
+def test_every_habit_strikes_and_withholds_golds() -> None:
+    train = nano_code.generate("train", 300, 1)
+    sites = {question.id: set(habit_sites(parse_pipeline(question.prompt))) for question in train}
+    assert set().union(*sites.values()) == set(HABITS)
+    given_ = [question.id for question in train if question.solution]
+    assert 0.1 < len(given_) / len(train) < 0.9
+    assert not any(sites[name] & {"wrong_order", "forgotten_sort"} for name in given_)
+
+
+XS = [3, 8, 4]
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("ys = xs[1:]", "ys", [8, 4]),
+        ("    xs = xs[:-1]\n", "xs", [3, 8]),
+        ("return xs[-1] if xs else 0", "return", 4),
+        ("return max([], default=0)", "return", 0),
+        ("n = len(xs) * 2 - 7 % 4 // 2", "n", 5),  # 3 · 2 - (7 % 4) // 2 = 6 - 1
+        ("xs = [x * x for x in xs if x > 3 if x < 8]", "xs", [16]),
+        ("xs = sorted(xs, reverse=True)", "xs", [8, 4, 3]),
+        ("xs = list(reversed(xs)) + [0]", "xs", [4, 8, 3, 0]),
+        ("return sum([y for y in reversed(xs)])", "return", 15),
+        ("return xs == [3, 8, 4]", "return", True),
+        ("xs = [min(x, abs(-5)) for x in xs]", "xs", [3, 5, 4]),
+    ],
+)
+def test_lines_are_run(line: str, name: str, value: object) -> None:
+    assert run_line(line, {"xs": list(XS)}) == (name, value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "xs = xs.copy()",
+        "xs = ().__class__.__bases__",
+        "return __import__('os')",
+        "return open('x')",
+        "return eval('1')",
+        "xs = (lambda: 1)()",
+        "xs = 2 ** 100000",
+        "xs = 'a' * 10**9",
+        "xs = xs * 1000000",
+        "xs = 99999999 * 99999999",
+        "xs = " + "9" * 40,
+        "xs = " + "9" * 5000,
+        "xs = " + " + ".join(["xs"] * 400),
+        "xs = " + "-" * 900 + "1",
+        "xs = " + "[" * 90 + "]" * 90,
+        "xs = [[x] for x in xs]",
+        "xs = [xs, xs]",
+        "xs = reversed(xs)",
+        "xs = [x for x in xs for y in xs]",
+        "xs = [x async for x in xs]",
+        "xs = sorted(xs, key=abs)",
+        "xs = sorted(xs, reverse=10**30)",
+        "xs = sorted(xs, reverse=1" + "0" * 30 + ")",
+        "xs = sorted(xs, **{})",
+        "xs = sorted(*xs)",
+        "sum = sum(xs)",
+        "xs += [1]",
+        "xs: int = 1",
+        "x = y = 1",
+        "x, y = xs",
+        "xs = 1; xs = 2",
+        "xs = 1\rdef g(): pass",
+        "xs = xs[9]",
+        "xs = 1 // 0",
+        "xs = 1 % 0",
+        "xs = xs[::0]",
+        "xs = zs",
+        "xs = None",
+        "xs = 1.5",
+        "xs = (yield)",
+        "return",
+        "",
+        "# nothing",
+        "xs = \udcff",
+        "xs = \0",
+        "import os",
+    ],
+)
+def test_lines_outside_the_language_are_refused(line: str) -> None:
+    with pytest.raises(LineError):
+        run_line(line, {"xs": list(XS)})
+
+
+@pytest.mark.parametrize("depth", [2, 5, 9])
+def test_nested_comprehensions_run_out_of_steps(depth: int) -> None:
+    """A sum of sums of sums … over 1,000 numbers each would take 1,000^depth steps."""
+    inner = "x"
+    for _ in range(depth):
+        inner = f"sum([{inner} for x in xs])"
+    started = time.perf_counter()
+    with pytest.raises(LineError, match="too many steps"):
+        run_line(f"return {inner}", {"xs": list(range(1000))})
+    assert time.perf_counter() - started < 2
+
+
+def test_lists_stay_bounded_from_line_to_line() -> None:
+    scope: Scope = {"xs": [1] * 600}
+    with pytest.raises(LineError, match="too long"):
+        run_line("xs = xs + xs", scope)
+
+
+WORDS = (
+    "xs = [ ] ( ) x for in if else sorted sum reversed max , reverse=True default=0 : - * % // + == < 0 3 "
+    "return . ' ** lambda not and is \t \n \r # \\ é ² 9999999999 def f(xs): yield async await"
+)
+PIECES = st.sampled_from(WORDS.split(" "))
+
+
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.one_of(st.lists(PIECES, max_size=14).map(" ".join), st.text(max_size=40)),
+    st.sampled_from(["", "xs = ", "return "]),
+)
+def test_no_text_raises_anything_but_line_errors(text: str, start: str) -> None:
+    """Fuzzed lines either give a number or a flat list of numbers, or LineError; the truth of a step always exists."""
+    line = start + text
+    try:
+        _, value = run_line(line, {"xs": list(XS)})
+        assert isinstance(value, int) or all(isinstance(item, int) for item in value)
+    except LineError:
+        pass
+    steps = [nano_code.SIGNATURE, *nano_code.split(f"    {line}\n")]
+    assert len(nano_code.step_truth(QUESTIONS["LENGTH"], steps)) == len(steps)
