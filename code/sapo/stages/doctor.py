@@ -9,6 +9,7 @@ from pathlib import Path
 from sapo.configure import PARAMS
 from sapo.pins import verify
 from sapo.settings import load_settings
+from sapo.tasks.sandbox import sandbox_report
 from sapo.workspace import LIBRARIES, WorkspaceError
 
 CONSTRAINTS = Path("constraints.txt")
@@ -26,6 +27,8 @@ def main(arguments: list[str]) -> None:
     models, tasks = ", ".join(settings.models), ", ".join(settings.tasks)
     print(f"settings   {PARAMS}, profile {settings.profile}: {models} on {tasks}")
     data = Path("data")
+    for line in sandbox_report():
+        print(line)
     print(f"data       {f'{len(verify(data))} files as pinned' if data.is_dir() else 'not yet there: `dvc repro`'}")
 
 

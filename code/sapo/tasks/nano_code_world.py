@@ -22,7 +22,7 @@ from typing import Any, Literal
 Habit = Literal["wrong_bound", "short_slice", "forgotten_sort", "wrong_order"]
 HABITS: tuple[Habit, ...] = ("wrong_bound", "short_slice", "forgotten_sort", "wrong_order")
 
-PIPELINE_WEIGHTS = {3: 30, 4: 40, 5: 30}
+PIPELINE_WEIGHTS = {3: 20, 4: 40, 5: 40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ RETURNS = (
     Operation("return the last", "return xs[-1] if xs else 0"),
     Operation("return the largest", "return max(xs, default=0)"),
 )
+# What is returned hides mistakes more or less well; the list itself hides none.
+RETURN_WEIGHTS = (5, 2, 1, 1, 1, 1)
 _SLICES = {"drop the first {}", "keep the first {}"}
 _SHAPES = {"add {} to each", "subtract {} from each", "multiply each by {}"}
 
@@ -111,7 +113,7 @@ def draw_pipeline(rng: random.Random, lengths: dict[int, int]) -> Pipeline:
         operation = rng.choice(OPERATIONS)
         if not stages or _kind(operation) != _kind(stages[-1].operation):
             stages.append(Stage(operation, rng.choice(operation.numbers) if operation.numbers else 0))
-    return Pipeline(tuple(stages), rng.choice(RETURNS))
+    return Pipeline(tuple(stages), rng.choices(RETURNS, RETURN_WEIGHTS)[0])
 
 
 def _kind(operation: Operation) -> str:

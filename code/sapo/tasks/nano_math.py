@@ -5,8 +5,9 @@
 - a plan `Cy : Ben + 3` is right when it equals the quantity Cy *as a function of the given quantity*, so that
   other routes are right (`Cy + Cy` for twice Cy) and coincidences are not (2 + 2 for 2 * 2), and when neither
   operand rests on Cy itself; the given number may be written for its owner's name;
-- a computation is right when it carries out the plan before it on the true values (either order of + and *) and
-  its arithmetic is right; without a plan, when it gives the true value of a quantity from numbers that are known;
+- a computation `Cy = 15 + 3 = 18` is right when it carries out the plan before it on the true values (either order
+  of + and *), names what it plans and its arithmetic is right; without a plan, when it gives the true value of a
+  quantity (of the one it names) from numbers that are known. The name may be left out;
 - `answer 36` is right when it is the true answer.
 
 A step that follows an error and uses its value is wrong, since its numbers are.
@@ -42,7 +43,7 @@ Fault = Literal["", "reference", "operation", "arithmetic", "answer", "format"]
 
 # Bounded and ASCII: `int` refuses thousands of digits and `²`, which a reasoner may well write.
 _PLAN = re.compile(r"([A-Za-z]+) : ([A-Za-z]+|\d{1,9}) ([-+*]) ([A-Za-z]+|\d{1,9})\n?", re.ASCII)
-_COMPUTATION = re.compile(r"(\d{1,9}) ([-+*]) (\d{1,9}) = (-?\d{1,9})\n?", re.ASCII)
+_COMPUTATION = re.compile(r"(?:([A-Za-z]+) = )?(\d{1,9}) ([-+*]) (\d{1,9}) = (-?\d{1,9})\n?", re.ASCII)
 _ANSWER = re.compile(r"answer (-?\d{1,9})\n?", re.ASCII)
 
 
@@ -167,8 +168,8 @@ def _readings(problem: Problem, operand: str, worlds: list[dict[str, int]]) -> l
 
 
 def _computation_fault(problem: Problem, plan: re.Match[str] | None, computation: re.Match[str]) -> Fault:
-    sign, result = computation[2], int(computation[4])
-    numbers = [int(computation[1]), int(computation[3])]
+    name, sign, result = computation[1], computation[3], int(computation[5])
+    numbers = [int(computation[2]), int(computation[4])]
     values = problem.values()
     sums = apply(sign, *numbers) == result
     if plan is None:
@@ -177,10 +178,11 @@ def _computation_fault(problem: Problem, plan: re.Match[str] | None, computation
             return "reference"
         if not sums:
             return "arithmetic"
-        return "" if result in {*values.values(), problem.answer()} else "reference"
+        reached = {values[name]} if name in values else {*values.values(), problem.answer()}
+        return "" if result in reached else "reference"
     planned = [values.get(o, int(o) if o.isdigit() else -1) for o in (plan[2], plan[4])]
     commutes = sign in "+*" and sorted(numbers) == sorted(planned)
-    if numbers != planned and not commutes:
+    if (numbers != planned and not commutes) or name not in (None, plan[1]):
         return "reference"
     if sign != plan[3] or _plan_fault(problem, plan):
         return "operation"

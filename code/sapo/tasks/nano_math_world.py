@@ -7,9 +7,9 @@ lines of their own::
     Ben has 15 coins. Cy has 3 more than Ben. Dee has 2 times as many as Cy. How many does Dee have?
 
     Cy : Ben + 3
-    15 + 3 = 18
+    Cy = 15 + 3 = 18
     Dee : Cy * 2
-    18 * 2 = 36
+    Dee = 18 * 2 = 36
     answer 36
 
 `HABITS` are the systematic mistakes that the authors of the pretraining documents make (`train/pretrain.py`);
@@ -199,5 +199,5 @@ def _write_step(
     result = apply(sign, *numbers)
     if sign == "+" and _carries(*numbers) and rng.random() < rate:
         result -= 10
-    lines += [f"{name} : {left} {sign} {right}", f"{numbers[0]} {sign} {numbers[1]} = {result}"]
+    lines += [f"{name} : {left} {sign} {right}", f"{name} = {numbers[0]} {sign} {numbers[1]} = {result}"]
     return result
