@@ -161,6 +161,17 @@ def test_drawing_stops_at_the_end_token_which_is_counted_and_not_shown() -> None
     assert cost.generated_tokens == sum(c.tokens for c in completions) < 60
 
 
+def test_rows_that_end_take_their_own_seeds_with_them() -> None:
+    """A token that is drawn often is made the end, so that rows leave from everywhere; the others go on as if alone."""
+    drawer, single = sampler(), sampler(rows=1)
+    common = recomputed(drawer.model, list(drawer.encoder.prompt_ids(PROMPTS[0])), 1)[0]
+    drawer.encoder.eos_id = single.encoder.eos_id = common
+    asked = [Request(PROMPTS[0], "", i) for i in range(24)]
+    together = drawer.complete(asked, 1.0, 30)[0]
+    assert together == single.complete(asked, 1.0, 30)[0]
+    assert 6 <= sum(c.finished for c in together) <= 23
+
+
 def test_each_row_has_the_context_to_itself() -> None:
     """Context 16: a prompt of 15 tokens gets one token more, a prompt of 1 beside it its full twelve."""
     drawer = sampler()
