@@ -178,7 +178,8 @@ def _computation_fault(problem: Problem, plan: re.Match[str] | None, computation
             return "reference"
         if not sums:
             return "arithmetic"
-        reached = {values[name]} if name in values else {*values.values(), problem.answer()}
+        called = {**values, "all": problem.answer()}
+        reached = called.values() if name is None else [called[name]] if name in called else []
         return "" if result in reached else "reference"
     planned = [values.get(o, int(o) if o.isdigit() else -1) for o in (plan[2], plan[4])]
     commutes = sign in "+*" and sorted(numbers) == sorted(planned)
