@@ -26,7 +26,7 @@ SEED = 0
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m sapo pretrain", description=__doc__)
     parser.add_argument("models", nargs="+", choices=MODELS)
-    parser.add_argument("--documents", type=int, default=PretrainSettings.documents)
+    parser.add_argument("--documents", type=int, default=PretrainSettings().documents)
     parser.add_argument("--folder", type=Path, default=Path("assets/models"))
     given = parser.parse_args(arguments)
     for name in given.models:

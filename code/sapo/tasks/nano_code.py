@@ -58,14 +58,15 @@ def make_question(name: str, split: Split, pipeline: Pipeline, prompt: str, cont
     """A question whose asserts run the pipeline's own lines; gold is withheld where some habits could strike."""
     gold = program(pipeline.lines()).removeprefix(context)
     withheld = bool({"wrong_order", "forgotten_sort"} & set(habit_sites(pipeline)))
-    tests = tuple(f"assert f({xs}) == {_reference(pipeline, xs)}" for xs in _asserted(prompt))
+    tests = tuple(f"assert f({xs}) == {_reference(pipeline, xs)}" for xs in _asserted(prompt, pipeline))
     return Question(f"{name}/{split}", prompt, gold, "" if withheld else gold, "", tests, context, "f")
 
 
-def _asserted(prompt: str) -> list[list[int]]:
-    """Three lists to test on; like real asserts, they do not catch every mistake."""
+def _asserted(prompt: str, pipeline: Pipeline) -> list[list[int]]:
+    """Three lists to test on, with different results if possible; like real asserts, they miss some mistakes."""
     rng = random.Random(f"asserts/{prompt}")
-    return [_draw_list(rng, 6) for _ in range(3)]
+    draws = [[_draw_list(rng, 6) for _ in range(3)] for _ in range(20)]
+    return max(draws, key=lambda lists: len({str(_reference(pipeline, xs)) for xs in lists}))
 
 
 def _draw_list(rng: random.Random, length: int) -> list[int]:
@@ -132,7 +133,7 @@ def _prefix_truth(prompt: str, body: tuple[str, ...]) -> bool:
 def _known(prompt: str) -> tuple[Pipeline, tuple[tuple[int, ...], ...]]:
     rng = random.Random(f"probes/{prompt}")
     pipeline = parse_pipeline(prompt)
-    probes = [*_asserted(prompt), *(_draw_list(rng, rng.randint(3, 10)) for _ in range(PROBES))]
+    probes = [*_asserted(prompt, pipeline), *(_draw_list(rng, rng.randint(3, 10)) for _ in range(PROBES))]
     return pipeline, tuple(map(tuple, probes))
 
 
