@@ -12,7 +12,7 @@ from sapo.models.encoding import Encoder
 from sapo.models.local import LocalSampler, uniforms
 from sapo.models.nano import build_tokenizer
 from sapo.models.sampling import Request
-from sapo.records import Cost
+from sapo.records import BadInput, Cost
 
 TEXT = "Ben has 15 coins. Cy has 3 more than Ben. How many does Cy have?\nCy : Ben + 3\n15 + 3 = 18\nanswer 18\n"
 TOKENIZER = build_tokenizer([TEXT], ["Ben", "Cy"])
@@ -183,12 +183,30 @@ def test_each_row_has_the_context_to_itself() -> None:
     assert together[1] == drawer.complete(requests([long, "9"])[1:], 1.0, 12)[0][0]
 
 
-def test_prompts_that_leave_no_room_are_refused() -> None:
+def test_a_prompt_without_room_is_answered_by_nothing_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Context 16: of the prompts of 16, 1 and 15 + 1 (with its prefix) tokens only the second is completed."""
     drawer = sampler()
     drawer.context = 16
-    with pytest.raises(ValueError, match="prompt of 16 tokens, context 16: '9"):
-        drawer.complete([Request("9\n" * 7, "9\n", 0)], 1.0, 5)
-    with pytest.raises(ValueError, match="prompt of 0 tokens"):
+    drawer.what = "evaluate: sft"
+    asked = [Request("9\n" * 8, "", 0), Request("9", "", 0), Request("9\n" * 7 + "9", "\n", 0)]
+    (first, second, third), cost = drawer.complete(asked, 1.0, 5)
+    assert (first.text, first.tokens, first.finished) == ("", 0, False) == (third.text, third.tokens, third.finished)
+    alone, spent = drawer.complete(asked[1:2], 1.0, 5)
+    assert (second, cost.rollouts, cost.flops) == (alone[0], 3, spent.flops)
+    said = [line for line in capsys.readouterr().err.splitlines() if "room" in line]
+    assert said == [
+        "evaluate: sft: 2 of 3 prompts leave no room in the context of 16 tokens and are answered by nothing; "
+        f"one of 16 tokens begins {asked[0].prompt!r}"
+    ]
+
+
+def test_a_context_too_small_for_every_prompt_is_an_error() -> None:
+    drawer = sampler()
+    drawer.context = 16
+    with pytest.raises(BadInput, match=r"1 of 1 prompts leave no room in the context of 16 tokens; one of 16 tokens"):
+        drawer.complete([Request("9\n" * 8, "", 0)], 1.0, 5)
+    assert drawer.complete([Request("9\n" * 7, "9\n", 0)], 1.0, 5)[0][0].text == ""  # a rollout's prefix may be long
+    with pytest.raises(BadInput, match="prompt of 0 tokens"):
         drawer.complete([Request("", "", 0)], 1.0, 5)
 
 

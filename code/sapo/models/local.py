@@ -7,6 +7,7 @@ logits of batches of different shapes differ in the last bits of a float, so tha
 border between two tokens may fall on either side; and what is computed once is shared within a batch only.
 """
 
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from sapo.models.encoding import Encoder
 from sapo.models.flops import decode_flops, head_flops, prefill_flops
 from sapo.models.sampling import Completion, Request
 from sapo.progress import Progress
-from sapo.records import Cost
+from sapo.records import BadInput, Cost
 
 SHRINK = 0.75  # the batch is compacted when fewer than this share of its rows are alive
 
@@ -40,15 +41,17 @@ class LocalSampler:
     def complete(
         self, requests: Sequence[Request], temperature: float, max_new_tokens: int
     ) -> tuple[list[Completion], Cost]:
-        """See `Sampler.complete`. Raises ValueError where a prompt leaves no room for a single token."""
+        """See `Sampler.complete`. A prompt too long for the context gets an empty completion, and a line says so.
+
+        Raises:
+            BadInput: a prompt has no tokens, or the context is too small for every prompt.
+        """
         prompts = [self.encoder.prompt_ids(r.prompt) + self.encoder.completion_ids(r.prefix) for r in requests]
-        for request, ids in zip(requests, prompts, strict=True):
-            if not 0 < len(ids) < self.context:
-                raise ValueError(f"prompt of {len(ids)} tokens, context {self.context}: {request.prompt[:80]!r}")
+        found = self._without_room(requests, prompts)
         # Neighbours of one length waste no padding; equal prompts end up side by side and share one prefill.
-        order = sorted(range(len(requests)), key=lambda i: (len(prompts[i]), prompts[i], i))
-        found: dict[int, Completion] = {}
-        cost = Cost()
+        fitting = [i for i in range(len(requests)) if i not in found]
+        order = sorted(fitting, key=lambda i: (len(prompts[i]), prompts[i], i))
+        cost = Cost(len(found))
         with Progress(self.what, len(order)) if self.what else _silent() as progress, torch.inference_mode():
             for start in range(0, len(order), self.rows):
                 chunk = order[start : start + self.rows]
@@ -59,6 +62,21 @@ class LocalSampler:
                 if progress:
                     progress.advance(len(chunk))
         return [found[i] for i in range(len(requests))], cost
+
+    def _without_room(self, requests: Sequence[Request], prompts: Sequence[tuple[int, ...]]) -> dict[int, Completion]:
+        """Empty, unfinished completions of the prompts that leave no room for a single token, by their index."""
+        for request, ids in zip(requests, prompts, strict=True):
+            if not ids:
+                raise BadInput(f"prompt of 0 tokens: {request.prompt[:80]!r}")
+        long = [i for i, ids in enumerate(prompts) if len(ids) >= self.context]
+        if long:
+            said = f"{len(long)} of {len(requests)} prompts leave no room in the context of {self.context} tokens"
+            example = f"one of {len(prompts[long[0]])} tokens begins {requests[long[0]].prompt[:60]!r}"
+            if len(long) == len(requests) and not any(request.prefix for request in requests):
+                raise BadInput(f"{said}; {example}")
+            if self.what:
+                sys.stderr.write(f"{self.what}: {said} and are answered by nothing; {example}\n")
+        return {i: Completion("", 0, False) for i in long}
 
     def _decode(
         self, prompts: list[tuple[int, ...]], seeds: list[int], temperature: float, max_new_tokens: int

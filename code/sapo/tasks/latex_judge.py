@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sapo.records import Verdict
+from sapo.records import BadInput, Verdict
 from sapo.tasks.latex_text import clean, plain_number
 from sapo.tasks.math_answers import MAX_ANSWER, final_answer
 
@@ -28,7 +28,7 @@ _CACHED = 200_000
 Keys = frozenset[str]
 
 
-class LatexWorkerError(RuntimeError):
+class LatexWorkerError(BadInput):
     """No worker process could be started; says what it wrote."""
 
 

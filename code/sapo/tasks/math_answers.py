@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-from sapo.records import Verdict
+from sapo.records import BadInput, Verdict
 
 Number = int | Fraction
 
@@ -60,7 +60,7 @@ _CHANGING_WORDS = frozenset(_CHANGING.split())
 _MORE = frozenset(("more", "less"))  # `5 more apples` is 5, `5 more than 3` is not
 
 
-class GraderErrors(RuntimeError):
+class GraderErrors(BadInput):
     """Too many answers could not be judged, so that a score over the others would mislead."""
 
 

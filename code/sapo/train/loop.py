@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sapo.models.encoding import bucketed_batches
+from sapo.records import BadInput
 from sapo.settings import FitSettings
 
 MAX_NORM = 1.0
@@ -20,7 +21,7 @@ BatchLoss = Callable[[Sequence[int]], tuple[Tensor, dict[str, Tensor]]]
 Progress = Callable[["StepLog", int], None]
 
 
-class TrainingDiverged(ArithmeticError):
+class TrainingDiverged(BadInput):
     """The loss or its gradient became NaN or infinite; the message names step and value."""
 
 
@@ -63,11 +64,11 @@ def fit(
         progress: called after every step with its log and the total number of steps.
 
     Raises:
-        ValueError: there is nothing to train on.
+        BadInput: there is nothing to train on.
         TrainingDiverged: a loss or a gradient is NaN or infinite; the weights are those before that step.
     """
     if not lengths:
-        raise ValueError("there is nothing to train on: no rows")
+        raise BadInput("there is nothing to train on: no rows")
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     device = weights[0].device
     optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=0.0, fused=True)

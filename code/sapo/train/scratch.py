@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 from transformers import (
@@ -22,6 +22,8 @@ from transformers import (
 )
 
 from sapo.models.encoding import Encoder, pad_rows
+from sapo.models.fast_linear import use_fast_linears
+from sapo.records import BadInput
 from sapo.settings import FitSettings, ScratchSettings
 from sapo.train.loop import fit
 
@@ -32,10 +34,20 @@ Architecture = Literal["qwen2", "gemma2", "llama"]
 def train_scratch(
     architecture: Architecture, texts: Sequence[tuple[str, str]], settings: ScratchSettings, seed: int
 ) -> tuple[PreTrainedModel, Encoder]:
-    """A byte-level BPE tokenizer and a model of `architecture`, both trained on (prompt, solution) texts."""
+    """A byte-level BPE tokenizer and a model of `architecture`, both trained on (prompt, solution) texts.
+
+    Texts are cut off at the context. The same seed gives the same weights.
+
+    Raises:
+        BadInput: there are no texts.
+        TrainingDiverged: see `loop.fit`.
+    """
+    if not texts:
+        raise BadInput("no training question has a gold rationale to make a base model from")
     encoder = Encoder(build_tokenizer([prompt + solution for prompt, solution in texts], settings))
     torch.manual_seed(seed)
     model = build_model(architecture, encoder, settings)
+    use_fast_linears(model)
     rows = [row.ids[: settings.context] for row in encoder.encode_many(texts)]
 
     def batch_loss(batch: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -51,11 +63,14 @@ def train_scratch(
 
 
 def build_tokenizer(texts: Sequence[str], settings: ScratchSettings) -> PreTrainedTokenizerFast:
-    """Byte-level BPE, every digit a token of its own, no text without a lossless round trip."""
+    """Byte-level BPE; digits and line ends are tokens of their own, so that every step ends with a token.
+
+    Every text survives the round trip, unless it holds the end token's name.
+    """
     tokenizer = Tokenizer(BPE())
     digits = pre_tokenizers.Digits(individual_digits=True)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
-        [pre_tokenizers.Split("\n", "isolated"), digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [pre_tokenizers.Split(Regex(r"[\r\n]"), "isolated"), digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
     alphabet = pre_tokenizers.ByteLevel.alphabet()

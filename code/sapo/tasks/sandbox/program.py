@@ -5,12 +5,14 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
+from sapo.records import BadInput
+
 Status = Literal["PASS", "FAIL", "ERROR", "EXIT", "TIMEOUT", "MEMORY", "CRASH", "OUTPUT", "NOTPLAIN", "HARNESS"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 MAX_SOURCE = 1 << 20  # characters; longer candidates are not run
 
 
-class SandboxError(RuntimeError):
+class SandboxError(BadInput):
     """The sandbox or the tests failed, not a candidate; the message says how to mend it."""
 
 
