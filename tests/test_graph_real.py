@@ -1,0 +1,109 @@
+"""Profile real_smoke on the real files: one model through all its stages in story order, counts cut down.
+
+The stages run in this process and without `verify_data`, which is about the embedded questions.
+"""
+
+import dataclasses
+import importlib
+import json
+import time
+from pathlib import Path
+
+import torch
+
+from sapo.__main__ import STAGES
+from sapo.configure import compose
+from sapo.models.loading import load_reasoner
+from sapo.models.verifier import Verifier
+from sapo.records import Outcome, StepLabels, StepScores, Trajectory, read_records
+from sapo.settings import Settings
+from sapo.workspace import StageArguments, Workspace
+
+ROOT = Path(__file__).parents[1]
+MODEL = "qwen2_scratch"
+TASKS = {"gsm8k": "math", "mbpp": "humaneval"}
+METHODS = ["cot", "sft", "orpo_outcome", "orpo_mc", "sapo1", "sapo2"]
+SMALLER = {"sft_questions": 16, "train_questions": 16, "test_questions": 6, "ood_questions": 5, "max_new_tokens": 48}
+RECORDS: dict[str, type] = {
+    "sampled": Trajectory,
+    "pool": Trajectory,
+    "labelled": Trajectory,
+    "labels": StepLabels,
+    "scores": StepScores,
+}
+
+
+def small_settings(real_data: Path) -> Settings:
+    """Profile real_smoke with one model and less of everything."""
+    overrides = [f"tasks.{task}.{key}={value}" for task in TASKS for key, value in SMALLER.items()]
+    shape = ["scratch.vocabulary=600", "scratch.hidden=32", "scratch.epochs=1"]
+    counts = [f"labels.{name}_trajectories=8" for name in ("bootstrap", "round", "mc")]
+    _, settings = compose(ROOT, ["profile=real_smoke", *overrides, *shape, *counts])
+    data = dataclasses.replace(settings.data, root=str(real_data))
+    return dataclasses.replace(settings, models={MODEL: settings.models[MODEL]}, data=data)
+
+
+def run_all(settings: Settings, workspace: Workspace) -> None:
+    """Every stage but `verify_data`, in the order of the graph."""
+    for stage, (module, needed) in STAGES.items():
+        if stage == "verify_data":
+            continue
+        for task in TASKS if "task" in needed else [""]:
+            for number in [r.i for r in settings.rounds] if "round" in needed else [0]:
+                place = StageArguments(MODEL if "model" in needed else "", task, number)
+                importlib.import_module(f"sapo.stages.{module}").run(settings, workspace, place)
+
+
+def check_records(folder: Path) -> None:
+    """Every file of records and of JSON below `folder` reads back; scores and labels are those of trajectories."""
+    for path in folder.rglob("*.json"):
+        assert json.loads(path.read_text(encoding="utf-8")), path
+    for path in folder.rglob("*.jsonl"):
+        assert read_records(path, RECORDS.get(path.stem, Outcome)), path
+    for path in folder.rglob("labels.jsonl"):
+        seen = read_records(path.with_name("labelled.jsonl"), Trajectory)
+        for trajectory, labels in zip(seen, read_records(path, StepLabels), strict=True):
+            assert labels.trajectory_id == trajectory.id
+            labels.check(trajectory)
+
+
+def check_task(workspace: Workspace, task: str) -> None:
+    """Gold is right in the first pool, every question kept a pair by outcome, every checkpoint answered everything."""
+    pool = read_records(workspace.sapo(MODEL, task, 0) / "pool.jsonl", Trajectory)
+    assert [t.verdict for t in pool if t.source == "gold"] == ["right"] * 16
+    assert any(not t.right for t in pool)
+    last = read_records(workspace.sapo(MODEL, task, 2) / "pool.jsonl", Trajectory)
+    assert {t.id for t in pool} < {t.id for t in last}
+    pairs = json.loads((workspace.orpo_outcome(MODEL, task) / "pairs.json").read_text(encoding="utf-8"))
+    assert (pairs["questions"], pairs["kept"]) == (16, 16)
+    for method in METHODS:
+        for benchmark, count in ((task, 6), (TASKS[task], 5)):
+            path = workspace.evaluation(MODEL, task) / method / f"{benchmark}.jsonl"
+            assert len(read_records(path, Outcome)) == count
+
+
+def test_real_questions_go_through_every_stage(real_data: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    start = time.monotonic()
+    settings, workspace = small_settings(real_data), Workspace(tmp_path, "real_smoke")
+    run_all(settings, workspace)
+    assert time.monotonic() - start < 300  # a minute on a quiet core
+
+    check_records(workspace.runs)
+    reasoners = [path.parent for path in workspace.runs.rglob("config.json") if path.parent.name != "verifier"]
+    assert len(reasoners) == 1 + len(TASKS) * (len(METHODS) - 1)
+    for folder in reasoners:
+        model, encoder = load_reasoner(folder)
+        assert model.config.model_type == "qwen2"
+        assert model.config.vocab_size == len(encoder.tokenizer) == 600
+    for folder in workspace.runs.rglob("verifier"):
+        Verifier.load(folder)
+    for task in TASKS:
+        check_task(workspace, task)
+
+    table = (tmp_path / settings.report.results / "table.md").read_text(encoding="utf-8")
+    metrics = json.loads((tmp_path / settings.report.results / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics
+    for name in (MODEL, *TASKS, *TASKS.values()):
+        assert name in table
+    assert list((tmp_path / settings.report.figures).glob("*.png"))
