@@ -1,0 +1,48 @@
+"""Failures that a user can mend end a command with one line; bugs keep their trace."""
+
+import pytest
+
+from sapo import __main__ as command
+from sapo.models.loading import LoadingError
+from sapo.records import RecordError
+from sapo.settings import SettingsError
+from sapo.tasks.latex_judge import LatexWorkerError
+from sapo.tasks.math_answers import GraderErrors
+from sapo.tasks.sandbox import SandboxError
+from sapo.train.loop import TrainingDiverged
+from sapo.train.pairs import PairError
+from sapo.workspace import WorkspaceError
+
+MENDABLE = [
+    GraderErrors,
+    LatexWorkerError,
+    LoadingError,
+    PairError,
+    RecordError,
+    SandboxError,
+    SettingsError,
+    TrainingDiverged,
+    WorkspaceError,
+]
+
+
+@pytest.mark.parametrize("kind", MENDABLE)
+def test_a_failure_that_can_be_mended_is_one_line(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: list[str]) -> None:
+        raise kind("loss is nan at step 3")
+
+    monkeypatch.setattr(command, "_dispatch", fail)
+    assert command.main(["sft"]) == 2
+    assert capsys.readouterr().err == "error: loss is nan at step 3\n"
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError, KeyError])
+def test_a_bug_is_not_hidden(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: list[str]) -> None:
+        raise kind("a bug")
+
+    monkeypatch.setattr(command, "_dispatch", fail)
+    with pytest.raises(kind, match="a bug"):
+        command.main(["sft"])
