@@ -87,6 +87,14 @@ def test_a_seed_decides_the_weights_of_every_architecture(architecture: Architec
     assert type(models[0].get_decoder().layers[0].mlp.up_proj) is FastLinear
 
 
+def test_the_seed_reaches_the_first_weights() -> None:
+    """Without an epoch of training the first weights are left."""
+    untrained = replace(SETTINGS, epochs=0)
+    first, again, other = (train_scratch("qwen2", TEXTS, untrained, seed)[0].lm_head.weight for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
 def loss(model: PreTrainedModel, encoder: Encoder) -> float:
     ids = torch.tensor([encoder.encode(*TEXTS[0]).ids[: SETTINGS.context]])
     with torch.inference_mode():
