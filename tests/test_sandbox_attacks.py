@@ -6,17 +6,15 @@ processes, memory and the next honest program are looked at. The same watch sees
 nothing confines them, which is tested too, so that silence means something.
 """
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from attacks.box import REPOSITORY, run_in_box, why_not
+from attacks.box import SHARED, run_in_box, why_not
 
 ATTACKS = Path(__file__).parent / "attacks"
 RUNNER = ATTACKS / "run_inside.py"
-SHARED = Path(os.environ.get("SAPO_ATTACKS", REPOSITORY.parent / "shared" / "attacks"))
 USERS = (0, 1000, 65534)
 Findings = list[dict[str, object]]
 

@@ -16,7 +16,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 MOST_PROCESSES = 300
-NEEDED = [os.environ["SAPO_ATTACKS"]] if "SAPO_ATTACKS" in os.environ else []  # besides the repository and Python
+# Further attacks, bound into the box besides the repository and Python where they exist.
+SHARED = Path(os.environ.get("SAPO_ATTACKS", REPOSITORY.parent / "shared" / "attacks")).resolve()
+NEEDED = [str(SHARED)] if SHARED.is_dir() else []
 UNSHARE = [
     "unshare",
     "--pid",
@@ -90,6 +92,8 @@ def _enter(base: str) -> None:
     for folder in (upper, work, root):
         os.mkdir(folder)
     _mount("overlay", root, "overlay", 0, f"lowerdir=/,upperdir={upper},workdir={work}")
+    # Before the bindings: the repository or the environment may lie in a temporary folder themselves.
+    _mount("tmpfs", f"{root}/tmp", "tmpfs", 0, "mode=1777")
     for needed in {str(REPOSITORY), sys.prefix, sys.base_prefix, *NEEDED}:
         inside = Path(root + needed)
         if not inside.is_dir() or not any(inside.iterdir()):
@@ -97,8 +101,7 @@ def _enter(base: str) -> None:
             _mount(needed, str(inside), "none", MS_BIND | MS_REC)
     _mount("proc", f"{root}/proc", "proc")
     _mount("/dev", f"{root}/dev", "none", MS_BIND | MS_REC)
-    for folder in ("tmp", "dev/shm"):
-        _mount("tmpfs", f"{root}/{folder}", "tmpfs", 0, "mode=1777")
+    _mount("tmpfs", f"{root}/dev/shm", "tmpfs", 0, "mode=1777")
     for needed in (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix)):
         for parent in needed.parents:  # an ordinary user must reach the Python that root uses
             os.chmod(root + str(parent), 0o755)
