@@ -17,6 +17,14 @@ ATTACKS = Path(__file__).parent / "attacks"
 RUNNER = ATTACKS / "run_inside.py"
 USERS = (0, 1000, 65534)
 Findings = list[dict[str, object]]
+# Problems that a busy machine alone can cause; a canary that is touched never is one.
+LOAD = ("the verdict took", "an honest program did not pass", "the next honest program", "no verdict")
+
+
+def arguments(user: int) -> list[str]:
+    """What a box is to run: the last user judges the shared folder, where there is one."""
+    folder = SHARED if user == USERS[-1] and SHARED.is_dir() else ATTACKS
+    return [str(user), str(folder)]
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +33,8 @@ def boxes() -> Iterator[dict[str, Future[Findings]]]:
     reason = why_not()
     if reason:
         pytest.skip(reason)
-    shared = [str(SHARED)] if SHARED.is_dir() else []
     with ThreadPoolExecutor(4) as threads:
-        jobs = {str(user): [str(user), str(ATTACKS)] for user in USERS[:2]}
-        jobs[str(USERS[2])] = [str(USERS[2]), *(shared or [str(ATTACKS)])]
+        jobs = {str(user): arguments(user) for user in USERS}
         jobs["weak"] = ["1000", "--weak", str(ATTACKS)]
         yield {name: threads.submit(run_in_box, RUNNER, job, 240) for name, job in jobs.items()}
 
@@ -37,7 +43,18 @@ def boxes() -> Iterator[dict[str, Future[Findings]]]:
 def test_every_attack_is_stopped_and_every_control_passes(boxes: dict[str, Future[Findings]], user: int) -> None:
     findings = boxes[str(user)].result()
     assert len(findings) >= 50
-    assert [finding for finding in findings if finding["problems"]] == []
+    troubled = [finding for finding in findings if finding["problems"]]
+    if troubled and all(str(problem).startswith(LOAD) for finding in troubled for problem in as_list(finding)):
+        # Four boxes at once on a busy machine may run an honest program out of time: look again, alone.
+        again = run_in_box(RUNNER, arguments(user), 240)
+        troubled = [finding for finding in again if finding["problems"]]
+    assert troubled == []
+
+
+def as_list(finding: dict[str, object]) -> list[object]:
+    problems = finding["problems"]
+    assert isinstance(problems, list)
+    return problems
 
 
 def test_the_watch_sees_attacks_that_nothing_confines(boxes: dict[str, Future[Findings]]) -> None:
