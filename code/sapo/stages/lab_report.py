@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from sapo.configure import PARAMS
 from sapo.evaluate.laboratory import Measured, pass_rates, step_statistics, verdicts
 from sapo.evaluate.solve import solve
+from sapo.models.encoding import Encoder
 from sapo.models.loading import load_reasoner
 from sapo.models.local import LocalSampler
 from sapo.records import Trajectory, write_json, write_text
@@ -95,11 +97,11 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
     questions = job.train_questions()
     held_out = job.questions(task_name, "dev", EVALUATED)
 
-    def accuracy(trained) -> float:
+    def accuracy(trained: tuple[PreTrainedModel, Encoder]) -> float:
         outcomes, _ = solve(task, LocalSampler(*trained, settings.sampling.rows), held_out, limit)
         return sum(outcome.verdict == "right" for outcome in outcomes) / len(outcomes)
 
-    def tuned(texts: list[tuple[str, str]]):
+    def tuned(texts: list[tuple[str, str]]) -> tuple[PreTrainedModel, Encoder]:
         reasoner, encoder = load_reasoner(base)
         with tempfile.TemporaryDirectory() as scratch:
             train_sft(reasoner, encoder, texts, settings.sft, seed, Path(scratch))
@@ -127,7 +129,7 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
     )
 
 
-def _aligned(job: Job, base: Path, pool: list[Trajectory]):
+def _aligned(job: Job, base: Path, pool: list[Trajectory]) -> tuple[PreTrainedModel, Encoder]:
     """ORPO on the outcomes of a pool."""
     prompts = {question.id: question.prompt for question in job.train_questions()}
     pairs, _ = make_pairs(pool, outcome_rewards(pool), prompts, job.settings.pairs, job.seed("pairs"))
