@@ -102,12 +102,14 @@ class RolloutSettings:
     Args:
         lazy: draw in growing waves and stop at the first success.
         merge: draw equal prefixes of one question once.
+        reuse: a text known to end right, drawn or sampled, proves every prefix of it.
     """
 
     per_position: int
     temperature: float
     lazy: bool
     merge: bool
+    reuse: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,12 @@ class LabelSettings:
 
 @dataclass(frozen=True, slots=True)
 class DetectSettings:
-    """Detection of the first error (SAPO eq. 8-10); `drop` and the virtual start c^_0 = 1 are the sound reading."""
+    """Detection of the first error (SAPO eq. 8-10); `drop` and the virtual start c^_0 = 1 are the sound reading.
 
+    `by: random` verifies a random step instead of the detected one (the paper's ablation "w/o DV").
+    """
+
+    by: Literal["scores", "random"]
     sign: Literal["drop", "rise"]
     virtual_start: bool
 
