@@ -185,6 +185,34 @@ class OrpoSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DpoSettings:
+    """DPO with its inverse temperature beta; `nll` weighs the chosen completion's NLL (0: DPO, 1: RPO)."""
+
+    beta: float
+    nll: float
+    fit: FitSettings
+
+
+@dataclass(frozen=True, slots=True)
+class GrpoSettings:
+    """GRPO: `steps` updates on `questions_per_step` questions with `group` completions each, KL weight beta."""
+
+    beta: float
+    group: int
+    temperature: float
+    steps: int
+    questions_per_step: int
+    lr: float
+
+
+@dataclass(frozen=True, slots=True)
+class EfficiencySettings:
+    """Wrong trajectories that every labeller labels, to compare what labels cost and how true they are (figure 6)."""
+
+    trajectories: int
+
+
+@dataclass(frozen=True, slots=True)
 class AlignSettings:
     """Where each round's alignment starts: the pretrained model as printed, or the previous round's."""
 
@@ -228,7 +256,10 @@ class Settings:
     verifier: VerifierSettings
     pairs: PairSettings
     orpo: OrpoSettings
+    dpo: DpoSettings
+    grpo: GrpoSettings
     align: AlignSettings
+    efficiency: EfficiencySettings
     report: ReportSettings
 
 
