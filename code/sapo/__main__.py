@@ -1,4 +1,4 @@
-"""`python -m sapo STAGE [--model M] [--task T] [--round I]` runs one stage of dvc.yaml; `dvc repro` runs them all.
+"""`python -m sapo STAGE [--model M] [--task T] [--group G]` runs one stage of dvc.yaml; `dvc repro` runs them all.
 
 Known kinds of bad input end as one line `error: …` and exit code 2; anything else is a bug and shows its trace.
 """
@@ -20,11 +20,8 @@ from sapo.workspace import StageArguments, Workspace, timed
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "verify_data": ("verify_data", ()),
     "base": ("base", ("model",)),
-    "sft": ("sft", ("model", "task")),
-    "round0": ("bootstrap", ("model", "task")),
-    "orpo_outcome": ("orpo_outcome", ("model", "task")),
-    "orpo_mc": ("orpo_mc", ("model", "task")),
-    "sapo": ("sapo", ("model", "task", "round")),
+    "start": ("start", ("model", "task")),
+    "methods": ("methods", ("model", "task", "group")),
     "evaluate": ("evaluate", ("model", "task")),
     "report": ("report", ()),
 }
@@ -63,7 +60,7 @@ def _run_stage(stage: str, rest: list[str]) -> None:
     module, needed = STAGES[stage]
     parser = argparse.ArgumentParser(prog=f"python -m sapo {stage}")
     for name in needed:
-        parser.add_argument(f"--{name}", required=True, type=int if name == "round" else str)
+        parser.add_argument(f"--{name}", required=True)
     place = StageArguments(**vars(parser.parse_args(rest)))
     settings = load_settings(PARAMS)
     _check_instance(settings, needed, place)
@@ -74,12 +71,12 @@ def _run_stage(stage: str, rest: list[str]) -> None:
 
 
 def _check_instance(settings: Settings, needed: tuple[str, ...], place: StageArguments) -> None:
-    """Refuse a model, task or round that params.yaml does not name."""
-    named = {"model": list(settings.models), "task": list(settings.tasks), "round": [r.i for r in settings.rounds]}
+    """Refuse a model, task or group that params.yaml does not name."""
+    named = {"model": list(settings.models), "task": list(settings.tasks), "group": list(settings.groups)}
     for name in needed:
         value = getattr(place, name)
         if value not in named[name]:
-            raise SettingsError(f"{PARAMS}: {name}s: {value!r} is not one of {', '.join(map(str, named[name]))}")
+            raise SettingsError(f"{PARAMS}: {name}s: {value!r} is not one of {', '.join(named[name])}")
 
 
 if __name__ == "__main__":

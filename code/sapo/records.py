@@ -172,7 +172,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a piece of work spent. Tokens and FLOPs are exact counts; seconds depend on the machine."""
+    """What a piece of work spent. Tokens and FLOPs are exact counts; seconds depend on the machine.
+
+    Args:
+        rollouts: completions drawn.
+        prompt_tokens: tokens computed at once: prompts of completions, trajectories that a verifier scored.
+        generated_tokens: tokens drawn one by one.
+        trained_tokens: tokens of training rows, as often as they were trained on.
+        programs: programs run by a judge.
+    """
 
     rollouts: int = 0
     prompt_tokens: int = 0
@@ -180,6 +188,7 @@ class Cost:
     flops: float = 0.0
     seconds: float = 0.0
     programs: int = 0
+    trained_tokens: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))

@@ -4,15 +4,19 @@ A key that is a Python keyword (`align.from`) is the field of that name with a t
 Every value is used somewhere: a setting that only gets recorded is a lie.
 """
 
+import dataclasses
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
 from sapo.typed_values import SettingsError as SettingsError  # both are part of this module for its readers
 from sapo.typed_values import build as build
+from sapo.typed_values import changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,38 @@ class TaskSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundSettings:
-    """One SAPO round: `i` reads the verifier and reasoner of `prev` (templates cannot subtract)."""
+class GroupSettings:
+    """Methods that one stage runs side by side, each of them for every seed."""
 
-    i: int
-    prev: int
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CellSettings:
+    """One instance of stage `methods`: a group of methods on one model and task."""
+
+    model: str
+    task: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """The loop that every method of both papers is an instance of (method.md §7-8).
+
+    Args:
+        updates: what trains the reasoner, one entry a round.
+        reward: of a trajectory: its outcome (1 or 0), or the mean step score of the round's verifier (SAPO eq. 14).
+        start: where SFT and ORPO start: the pretrained model, as printed, or the round's own reasoner. DPO and GRPO
+            always go on from the round's reasoner, which is their reference.
+        pool: the trajectories that are rewarded: of all rounds so far, or of the round alone.
+    """
+
+    updates: tuple[Literal["sft", "orpo", "dpo", "grpo", "star"], ...]
+    reward: Literal["outcome", "verifier"]
+    start: Literal["base", "previous"]
+    pool: Literal["all", "new"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +109,13 @@ class ScratchSettings:
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """One training run: AdamW with linear warm-up and decay, shuffled each epoch by the run's seed."""
+    """One training run: AdamW with linear warm-up and decay, shuffled each epoch by the run's seed.
+
+    A part of an epoch trains on the first of its batches.
+    """
 
     lr: float
-    epochs: int
+    epochs: float
     batch_size: int
     warmup: float
 
@@ -117,18 +151,20 @@ class LabelSettings:
     """How rollouts become labels, and how many trajectories get them.
 
     Args:
+        by: the labeller of every round (the first verifier's labels come from omega).
+        simulator: who completes prefixes: the round's own reasoner, or always the SFT model (SIPF leaves it open).
         witness: a right trajectory's own end labels all its steps 1.
         monotone: a step that a later success proves gets label 1 (shepherd).
         bootstrap_trajectories: labelled by omega for V_0.
-        round_trajectories: labelled by saps in each round.
-        mc_trajectories: labelled by shepherd for the MC-supervision baseline.
+        round_trajectories: labelled in each round.
     """
 
+    by: Literal["outcome", "shepherd", "omega", "saps"]
+    simulator: Literal["reasoner", "sft"]
     witness: bool
     monotone: bool
     bootstrap_trajectories: int
     round_trajectories: int
-    mc_trajectories: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +242,14 @@ class GrpoSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetSettings:
+    """`own`: every method trains for the epochs it names. `matched`: every method trains on `training_tokens`."""
+
+    kind: Literal["own", "matched"]
+    training_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class EfficiencySettings:
     """Wrong trajectories that every labeller labels, to compare what labels cost and how true they are (figure 6)."""
 
@@ -213,10 +257,10 @@ class EfficiencySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class AlignSettings:
-    """Where each round's alignment starts: the pretrained model as printed, or the previous round's."""
+class FilterSettings:
+    """Trajectories that SFT learns from (RFT, pRFT, SIPF without odds ratio): right ones of at least this reward."""
 
-    from_: Literal["base", "previous"]
+    min_reward: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +285,15 @@ class Settings:
     profile: str
     seed: int
     threads: int
+    workers: int
     data: DataSettings
     models: dict[str, ModelSettings]
     tasks: dict[str, TaskSettings]
-    rounds: tuple[RoundSettings, ...]
+    groups: dict[str, GroupSettings]
+    cells: dict[str, CellSettings]
+    methods: dict[str, dict[str, Any]]
     scratch: ScratchSettings
+    loop: LoopSettings
     sampling: SamplingSettings
     rollouts: RolloutSettings
     labels: LabelSettings
@@ -258,7 +306,8 @@ class Settings:
     orpo: OrpoSettings
     dpo: DpoSettings
     grpo: GrpoSettings
-    align: AlignSettings
+    filter: FilterSettings
+    budget: BudgetSettings
     efficiency: EfficiencySettings
     report: ReportSettings
 
@@ -281,14 +330,74 @@ def load_settings(path: Path, where: str = "") -> Settings:
     return settings
 
 
+def method_settings(settings: Settings, method: str, seed: int) -> Settings:
+    """What one method runs with: the common settings, or those of the method it is `like`, with its own changes.
+
+    Raises:
+        SettingsError: there is no such method, or it changes a setting that does not exist or to a wrong type.
+    """
+    return dataclasses.replace(_with_changes(settings, method, "methods"), seed=seed)
+
+
+def _with_changes(settings: Settings, method: str, where: str) -> Settings:
+    if method not in settings.methods:
+        raise SettingsError(f"{where}: {method!r} is no method; known: {', '.join(settings.methods)}")
+    changes = dict(settings.methods[method])
+    where = f"{where}: {method}"
+    like = changes.pop("like", None)
+    if like in where.split(": "):
+        raise SettingsError(f"{where}: like: {like!r} is like itself")
+    return changed(_with_changes(settings, like, where) if like else settings, changes, where)
+
+
+def seeds_of(settings: Settings, model: str, task: str) -> list[int]:
+    """All seeds that methods of a model and task run with, in order."""
+    own = [cell for cell in settings.cells.values() if (cell.model, cell.task) == (model, task)]
+    return sorted({seed for cell in own for seed in settings.groups[cell.group].seeds})
+
+
 def _check_graph(settings: Settings, where: str) -> None:
-    """Names become folders and stage names; rounds become a chain. Raises SettingsError."""
-    for section, names in (("models", settings.models), ("tasks", settings.tasks)):
+    """Names become folders and stage names; cells, groups and methods name each other. Raises SettingsError."""
+    for section, names in (("models", settings.models), ("tasks", settings.tasks), ("cells", settings.cells)):
         if not names:
             raise SettingsError(f"{where}: {section}: {names!r} names none")
-        for name in names:
-            if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-                raise SettingsError(f"{where}: {section}: name {name!r} is not lower-case letters, digits and _")
-    chain = [(r.i, r.prev) for r in settings.rounds]
-    if not chain or chain != [(i, i - 1) for i in range(1, len(chain) + 1)]:
-        raise SettingsError(f"{where}: rounds: (i, prev) is {chain}, expected (1, 0), (2, 1), …")
+    named = {**settings.models, **settings.tasks, **settings.groups, **settings.methods}
+    for name in named:
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise SettingsError(f"{where}: name {name!r} is not lower-case letters, digits and _")
+    for method in settings.methods:
+        _check_loop(method_settings(settings, method, settings.seed), f"{where}: methods: {method}")
+    for name, group in settings.groups.items():
+        _check_known(group.methods, settings.methods, f"{where}: groups: {name}: methods")
+        if not group.seeds or len({*group.seeds}) < len(group.seeds):
+            raise SettingsError(f"{where}: groups: {name}: seeds {group.seeds} must be different ones, at least one")
+    for name, cell in settings.cells.items():
+        for section in ("model", "task", "group"):
+            _check_known([getattr(cell, section)], getattr(settings, f"{section}s"), f"{where}: cells: {name}")
+        if name != f"{cell.model}-{cell.task}-{cell.group}":
+            raise SettingsError(f"{where}: cells: {name}: call it {cell.model}-{cell.task}-{cell.group}")
+    for model in settings.models:
+        for task in settings.tasks:
+            if not seeds_of(settings, model, task):
+                raise SettingsError(f"{where}: cells: none has model {model} and task {task}")
+            _check_once(settings, model, task, where)
+
+
+def _check_known(names: Iterable[str], known: Iterable[str], where: str) -> None:
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"{where}: {name!r} is not one of {', '.join(known)}")
+
+
+def _check_once(settings: Settings, model: str, task: str, where: str) -> None:
+    """A method runs once for each model, task and seed, or two folders would hold its results."""
+    own = [cell.group for cell in settings.cells.values() if (cell.model, cell.task) == (model, task)]
+    runs = [(m, s) for name in own for m in settings.groups[name].methods for s in settings.groups[name].seeds]
+    twice = [run for run, count in Counter(runs).items() if count > 1]
+    if twice:
+        raise SettingsError(f"{where}: cells: {model} and {task} run {twice[0][0]} with seed {twice[0][1]} twice")
+
+
+def _check_loop(settings: Settings, where: str) -> None:
+    if not settings.loop.updates:
+        raise SettingsError(f"{where}: loop: updates: () has no round")

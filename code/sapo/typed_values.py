@@ -13,7 +13,7 @@ from sapo.records import BadInput
 
 # No number of a run is negative; these must also be more than nothing.
 POSITIVE = {"lr", "batch_size", "epochs", "rows", "per_position", "max_new_tokens", "resamples", "train_questions"}
-POSITIVE |= {"test_questions", "ood_questions", "vocabulary", "hidden", "layers", "heads", "context"}
+POSITIVE |= {"workers", "threads", "test_questions", "ood_questions", "vocabulary", "hidden", "layers", "heads", "context"}
 
 Section = TypeVar("Section")
 
@@ -34,7 +34,29 @@ def build(section: type[Section], values: Any, where: str) -> Section:
     return section(**{name: _convert(hint, values[key], f"{where}: {key}") for key, (name, hint) in hints.items()})
 
 
+def changed(section: Section, changes: Any, where: str) -> Section:
+    """A settings dataclass with some values replaced: `changes` nests like the sections and names only what differs.
+
+    Raises:
+        SettingsError: a key is unknown or a value of the wrong type; names both.
+    """
+    if not isinstance(changes, dict):
+        raise SettingsError(f"{where}: expected keys, found {changes!r}")
+    hints = {name.rstrip("_"): (name, hint) for name, hint in typing.get_type_hints(type(section)).items()}
+    new = {}
+    for key, value in changes.items():
+        if key not in hints:
+            raise SettingsError(f"{where}: unknown setting {key!r} (value {value!r}); known: {', '.join(hints)}")
+        name, hint = hints[key]
+        here = f"{where}: {key}"
+        nested = dataclasses.is_dataclass(hint)
+        new[name] = changed(getattr(section, name), value, here) if nested else _convert(hint, value, here)
+    return dataclasses.replace(section, **new)  # pyright: ignore[reportArgumentType, reportCallIssue, reportReturnType, reportType]
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any:
+        return value
     origin = typing.get_origin(hint)
     arguments = typing.get_args(hint)
     if dataclasses.is_dataclass(hint):

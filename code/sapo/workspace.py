@@ -32,12 +32,12 @@ class StageArguments:
 
     model: str = ""
     task: str = ""
-    round: int = 0
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Paths of one profile's run below `root`; `sapo(model, task, 0)` is the bootstrap, made by stage `round0`."""
+    """Paths of one profile's run below `root`."""
 
     root: Path
     profile: str
@@ -56,34 +56,34 @@ class Workspace:
         return self.runs / "verified_data.json"
 
     @property
-    def results(self) -> Path:
-        return self.root / "results"
-
-    @property
-    def figures(self) -> Path:
-        return self.root / "figures"
+    def scratch(self) -> Path:
+        """Work that is done once (methods/kept.py); git and DVC ignore it, and it may be deleted at any time."""
+        return self.root / "runs" / ".scratch" / self.profile
 
     def base(self, model: str) -> Path:
         return self.runs / model / "base"
 
-    def sft(self, model: str, task: str) -> Path:
-        return self.runs / model / task / "sft"
+    def starts(self, model: str, task: str) -> Path:
+        """A folder for each seed: see `start`."""
+        return self.runs / model / task / "start"
 
-    def orpo_outcome(self, model: str, task: str) -> Path:
-        return self.runs / model / task / "orpo_outcome"
+    def start(self, model: str, task: str, seed: int) -> Path:
+        return self.starts(model, task) / str(seed)
 
-    def orpo_mc(self, model: str, task: str) -> Path:
-        return self.runs / model / task / "orpo_mc"
-
-    def sapo(self, model: str, task: str, round: int) -> Path:
-        return self.runs / model / task / f"sapo{round}"
+    def group(self, model: str, task: str, group: str) -> Path:
+        """`SEED/METHOD/ROUND/` of every method of the group."""
+        return self.runs / model / task / group
 
     def evaluation(self, model: str, task: str) -> Path:
-        return self.runs / model / task / "evaluation"
+        """`SEED/METHOD/ROUND/BENCHMARK.jsonl` of every reasoner; beside the models, since it depends on them all."""
+        return self.runs / "evaluation" / model / task
+
+    def efficiency(self, model: str, task: str) -> Path:
+        return self.runs / "efficiency" / model / task
 
     def timing(self, stage: str, arguments: StageArguments) -> Path:
-        """Where the seconds of one stage go, e.g. `runs/.timings/nano/sapo-qwen2_nano-nano_math-1.json`."""
-        parts = [stage, arguments.model, arguments.task, str(arguments.round or "")]
+        """Where the seconds of one stage go, e.g. `runs/.timings/nano/start-qwen2_nano-nano_math.json`."""
+        parts = [stage, arguments.model, arguments.task, arguments.group]
         return self.root / "runs" / ".timings" / self.profile / ("-".join(filter(None, parts)) + ".json")
 
 

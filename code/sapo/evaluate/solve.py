@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sapo.models.sampling import Request, Sampler
 from sapo.records import Cost, Outcome, Question
 from sapo.tasks.math_answers import check_grader_errors
-from sapo.tasks.task import Task
+from sapo.tasks.task import EmbeddedTask, Task
 
 
 def solve(
@@ -26,3 +26,9 @@ def solve(
         for question, text, verdict in zip(questions, texts, verdicts, strict=True)
     ]
     return outcomes, cost
+
+
+def flawed(task: EmbeddedTask, questions: Sequence[Question], outcomes: Sequence[Outcome]) -> int:
+    """How many right answers rest on a wrong step: false positives of reasoning, which outcomes cannot show."""
+    right = [(q, o) for q, o in zip(questions, outcomes, strict=True) if o.verdict == "right"]
+    return sum(not all(task.step_truth(q, task.split(o.completion))) for q, o in right)

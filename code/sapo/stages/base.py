@@ -5,10 +5,10 @@ from pathlib import Path
 
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from sapo.methods.bench import Bench
 from sapo.models.encoding import Encoder
 from sapo.models.loading import LoadingError, load_reasoner, save_reasoner
 from sapo.settings import ModelSettings, Settings
-from sapo.stages.job import Job
 from sapo.train.scratch import train_scratch
 from sapo.workspace import StageArguments, Workspace, stage_directory
 
@@ -19,7 +19,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         if model.kind == "nano":
             _copy(workspace.data / "models" / place.model, folder)
         elif model.kind == "scratch":
-            _from_scratch(Job(settings, workspace, place, "base"), model, folder)
+            _from_scratch(Bench(settings, workspace, place.model, ""), model, folder)
         else:
             _from_hub(model, folder)
 
@@ -33,12 +33,12 @@ def _copy(shipped: Path, folder: Path) -> None:
     load_reasoner(folder)
 
 
-def _from_scratch(job: Job, model: ModelSettings, folder: Path) -> None:
+def _from_scratch(bench: Bench, model: ModelSettings, folder: Path) -> None:
     texts = []
-    for name, task in job.settings.tasks.items():
-        questions = job.questions(name, "train", task.train_questions)
+    for name, task in bench.settings.tasks.items():
+        questions = bench.questions(name, "train", task.train_questions)
         texts += [(question.prompt, question.solution) for question in questions if question.solution]
-    made, encoder = train_scratch(model.architecture, texts, job.settings.scratch, job.seed())
+    made, encoder = train_scratch(model.architecture, texts, bench.settings.scratch, bench.seed())
     save_reasoner(made, encoder, folder)
 
 

@@ -1,43 +1,68 @@
-"""Stage `evaluate`: every checkpoint of one model and task on the task's test split and on its out-of-domain partner.
+"""Stage `evaluate`: every reasoner of a model and task on the task's test split and on its out-of-domain partner.
 
-Writes `METHOD/BENCHMARK.jsonl` with one outcome a question. Methods, in the order of the tables: `cot` (the
-pretrained model), `sft`, `orpo_outcome`, `orpo_mc`, `sapo1` … (the reasoner that round i made).
+Writes `SEED/METHOD/ROUND/BENCHMARK.jsonl`, one outcome a question, and `BENCHMARK.json` with what the answers cost and
+how many right ones hold a wrong step (null where the truth of a step is not known). Besides the methods: `cot`, the
+pretrained model, which has no seed and stands under every one, and `sft`, both as round 0.
 """
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from sapo.evaluate.solve import solve
-from sapo.records import Outcome, write_records
-from sapo.settings import Settings
-from sapo.stages.job import Job, write_costs
-from sapo.tasks.catalog import find_task
+from sapo.evaluate.solve import flawed, solve
+from sapo.methods.bench import Bench
+from sapo.methods.kept import PACKAGE, kept
+from sapo.records import Outcome, write_json, write_records
+from sapo.settings import Settings, seeds_of
+from sapo.stages.workers import Work, share
+from sapo.tasks.catalog import EMBEDDED, find_task
 from sapo.tasks.protocols import describe
-from sapo.workspace import StageArguments, Workspace, stage_directory, write_manifest
+from sapo.workspace import StageArguments, Workspace, digest, stage_directory
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
-    job = Job(settings, workspace, place, "evaluate")
-    limits = job.limits
-    benchmarks = {place.task: limits.test_questions, limits.ood: limits.ood_questions}
-    reasoners = checkpoints(settings, workspace, place)
-    costs = {}
+    bench = Bench(settings, workspace, place.model, place.task)
+    found = list(checkpoints(settings, workspace, place))
     with stage_directory(workspace.evaluation(place.model, place.task)) as folder:
-        for method, reasoner in reasoners.items():
-            sampler = job.sampler(reasoner, method)
-            for name, count in benchmarks.items():
-                questions = job.questions(name, "test", count)
-                outcomes, costs[f"{method}/{name}"] = solve(find_task(name), sampler, questions, limits.max_new_tokens)
-                write_records(folder / method / f"{name}.jsonl", outcomes, Outcome)
-        write_costs(folder, costs)
-        write_manifest(folder, settings.seed, {"task": limits, "protocol": describe(settings.data.protocol)}, reasoners)
+        title = f"evaluate {place.model} {place.task}"
+        works = [Work(f"{title} {name}", answer, (bench, path, folder / name)) for name, path in found]
+        share(works, settings.workers)
 
 
-def checkpoints(settings: Settings, workspace: Workspace, place: StageArguments) -> dict[str, Path]:
-    """Directory of every method's reasoner."""
-    return {
-        "cot": workspace.base(place.model),
-        "sft": workspace.sft(place.model, place.task),
-        "orpo_outcome": workspace.orpo_outcome(place.model, place.task) / "model",
-        "orpo_mc": workspace.orpo_mc(place.model, place.task) / "model",
-        **{f"sapo{r.i}": workspace.sapo(place.model, place.task, r.i) / "model" for r in settings.rounds},
+def checkpoints(settings: Settings, workspace: Workspace, place: StageArguments) -> Iterator[tuple[str, Path]]:
+    """`SEED/METHOD/ROUND` and the folder of every reasoner that is there, in the order of the tables."""
+    for seed in seeds_of(settings, place.model, place.task):
+        yield f"{seed}/cot/0", workspace.base(place.model)
+        yield f"{seed}/sft/0", workspace.start(place.model, place.task, seed) / "sft"
+        for cell in settings.cells.values():
+            if (cell.model, cell.task) == (place.model, place.task):
+                group = workspace.group(place.model, place.task, cell.group)
+                for path in sorted((group / str(seed)).glob("*/*/model")):
+                    yield path.parent.relative_to(group).as_posix(), path
+
+
+def answer(bench: Bench, reasoner: Path, folder: Path) -> None:
+    """Answers of one reasoner to both benchmarks."""
+    made_from = {
+        "phase": "evaluate",
+        "place": [bench.task_name],
+        "reasoner": digest(reasoner),
+        "limits": bench.limits,
+        "data": bench.settings.data,
+        "protocol": describe(bench.settings.data.protocol),
+        "solve": digest(PACKAGE / "evaluate" / "solve.py"),
     }
+    shutil.copytree(kept(bench.store, made_from, lambda made: _answer(bench, reasoner, made)), folder)
+
+
+def _answer(bench: Bench, reasoner: Path, folder: Path) -> None:
+    limits = bench.limits
+    sampler = bench.sampler(reasoner, "evaluation")
+    for name, count in {bench.task_name: limits.test_questions, limits.ood: limits.ood_questions}.items():
+        questions = bench.questions(name, "test", count)
+        outcomes, cost = solve(find_task(name), sampler, questions, limits.max_new_tokens)
+        write_records(folder / f"{name}.jsonl", outcomes, Outcome)
+        known = EMBEDDED.get(name)
+        said = {"generated_tokens": cost.generated_tokens, "flops": cost.flops}
+        said |= {"right_with_wrong_step": flawed(known, questions, outcomes) if known else None}
+        write_json(folder / f"{name}.json", said | {"protocol": describe(bench.settings.data.protocol)})

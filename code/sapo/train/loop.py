@@ -74,9 +74,10 @@ def fit(
     optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=0.0, fused=True)
     plan = [
         (epoch, batch)
-        for epoch in range(1, settings.epochs + 1)
+        for epoch in range(1, math.ceil(settings.epochs) + 1)
         for batch in bucketed_batches(lengths, settings.batch_size, f"{seed}/{epoch}")
     ]
+    plan = plan[: max(1, round(settings.epochs * len(plan) / math.ceil(settings.epochs)))]
     log: list[StepLog] = []
     model.train()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -1,0 +1,1 @@
+"""The methods of both papers: one loop, its rewards and its updates."""

@@ -1,0 +1,96 @@
+"""What a method works with: one model, task and seed under the method's settings, and the costs on file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sapo.models.loading import load_reasoner
+from sapo.models.local import LocalSampler
+from sapo.records import Cost, Question, RecordError, write_json
+from sapo.settings import Settings, SettingsError, TaskSettings
+from sapo.tasks.catalog import find_task, source_of
+from sapo.tasks.task import Split, Task
+from sapo.workspace import Workspace, derive_seed
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One model and task; `settings.seed` is the seed that everything random derives from.
+
+    Names of methods enter no seed: two methods that differ in one setting differ in nothing else.
+    """
+
+    settings: Settings
+    workspace: Workspace
+    model: str
+    task_name: str
+
+    @property
+    def task(self) -> Task:
+        return find_task(self.task_name)
+
+    @property
+    def limits(self) -> TaskSettings:
+        return self.settings.tasks[self.task_name]
+
+    @property
+    def training(self) -> dict[str, int]:
+        """What of the task's limits a trained reasoner depends on; the size of the tests is not among it."""
+        limits = self.limits
+        return {"train": limits.train_questions, "gold": limits.sft_questions, "tokens": limits.max_new_tokens}
+
+    @property
+    def base(self) -> Path:
+        return self.workspace.base(self.model)
+
+    @property
+    def start(self) -> Path:
+        """Where stage `start` left M_0 (`sft`), D_0 (`sampled.jsonl`) and V_0 (`verifier`)."""
+        return self.workspace.start(self.model, self.task_name, self.settings.seed)
+
+    @property
+    def store(self) -> Path:
+        return self.workspace.scratch
+
+    def shown(self, what: str) -> str:
+        """Name of an activity in progress lines; empty (silent) where several processes would write at once."""
+        title = f"{self.model} {self.task_name} seed {self.settings.seed}: {what}"
+        return title if self.settings.workers == 1 else ""
+
+    def seed(self, *names: str | int) -> int:
+        """A seed for one purpose."""
+        return derive_seed(self.settings.seed, self.model, self.task_name, *names)
+
+    def questions(self, name: str, split: Split, count: int) -> list[Question]:
+        """The first `count` questions of a split. Raises SettingsError where there are fewer."""
+        found = find_task(name).load(split, source_of(name, self.settings.data))
+        if len(found) < count:
+            raise SettingsError(f"tasks: {name} has {len(found)} questions in split {split!r}, {count} are asked for")
+        return found[:count]
+
+    def train_questions(self) -> list[Question]:
+        return self.questions(self.task_name, "train", self.limits.train_questions)
+
+    def gold_questions(self) -> list[Question]:
+        """Training questions whose gold rationale is used: D_org. Raises RecordError where there is none."""
+        gold = [question for question in self.train_questions() if question.solution][: self.limits.sft_questions]
+        if not gold:
+            raise RecordError(f"{self.task_name}: no training question has a gold rationale to learn from")
+        return gold
+
+    def sampler(self, reasoner: Path, what: str) -> LocalSampler:
+        model, encoder = load_reasoner(reasoner)
+        return LocalSampler(model, encoder, self.settings.sampling.rows, self.shown(what))
+
+
+def write_costs(folder: Path, costs: Mapping[str, Cost]) -> None:
+    """Write what each part of the work in `folder` spent, without the seconds, which differ from run to run."""
+    spent = {name: {k: v for k, v in asdict(cost).items() if k != "seconds"} for name, cost in costs.items()}
+    write_json(folder / "costs.json", spent)
+
+
+def read_costs(folder: Path) -> dict[str, Cost]:
+    """What `write_costs` wrote."""
+    parts = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
+    return {name: Cost(**spent) for name, spent in parts.items()}

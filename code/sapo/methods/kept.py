@@ -1,0 +1,68 @@
+"""Work that is done once: a folder named by everything that it is made from.
+
+Methods share rounds (RFT is the first round of online RFT; a sweep of eta shares its labels), runs get killed, and one
+method's setting changes. What has been made from the same settings, seeds, inputs and code is found again below
+`runs/.scratch/PROFILE/`, which may be deleted at any time. A folder is there whole or not at all; two processes that
+want the same one make it once.
+"""
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sapo.records import write_json
+from sapo.workspace import digest, stage_directory
+
+PACKAGE = Path(__file__).resolve().parents[1]
+# Code below these folders and files never changes what a method makes.
+IRRELEVANT = ("report", "stages", "evaluate", "__main__.py", "configure.py", "pins.py", "progress.py")
+INSIDE = "made_from.json"
+
+
+def kept(store: Path, made_from: Mapping[str, object], make: Callable[[Path], None]) -> Path:
+    """The folder made from `made_from`; `make` fills it only if it is not there yet.
+
+    Args:
+        made_from: settings sections, seeds, and the digests of inputs; the code's digest is added.
+    """
+    content = json.loads(json.dumps({**made_from, "code": code_digest()}, default=_plain, sort_keys=True))
+    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+    final = store / key
+    with _alone(store, key):
+        if not final.is_dir():
+            with stage_directory(final) as folder:
+                make(folder)
+                write_json(folder / INSIDE, content)
+    return final
+
+
+@contextmanager
+def _alone(store: Path, key: str) -> Iterator[None]:
+    """Keep other processes from making the same folder; the lock of a killed process is free again."""
+    store.mkdir(parents=True, exist_ok=True)
+    with (store / f".{key}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _plain(value: object) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{value!r} cannot be part of a key")
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Of the code that methods run, so that a change to it makes everything anew."""
+    lines = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE)
+        if name.parts[0] not in IRRELEVANT:
+            lines.append(f"{name.as_posix()} {digest(path)}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,185 @@
+"""One loop for all methods of both papers (method.md §7-8): sample, reward, update, again.
+
+```
+M_0 = SFT(M, D_org); D_0 = Sample(M_0) ∪ D_org; V_0 = fit(M_0, omega(subset of D_0)); M_1 = M_0
+for i = 1 …:  S = Sample(M_i); D_i = S ∪ D_{i-1}; rewards by outcome or by V_i = fit(M_i, labels + expansion)
+              M_{i+1} = update(pool, rewards)
+```
+Departure: M_1 is M_0, so round 1 takes D_0's samples for its own instead of drawing as many again; all methods
+therefore start from the same samples. The subset that V_0 was trained on is not labelled again in round 1.
+
+Each round is kept by what it was made from, so that methods share the rounds that they have in common.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sapo.methods.bench import Bench, read_costs, write_costs
+from sapo.methods.kept import kept
+from sapo.methods.rounds import Round
+from sapo.methods.supervision import Simulation, choose_subset, score, supervise, supervision_costs
+from sapo.methods.updates import dpo, grpo, orpo, sft, star
+from sapo.models.verifier import Verifier
+from sapo.records import Cost, Trajectory, read_records, write_json, write_records
+from sapo.settings import SettingsError
+from sapo.supervise.sampling import distinct, gold_trajectories, sample
+from sapo.train.pairs import outcome_rewards
+from sapo.workspace import digest
+
+UPDATES: dict[str, Callable[[Bench, Round, int, Path], Cost]] = {
+    "sft": sft.update,
+    "orpo": orpo.update,
+    "dpo": dpo.update,
+    "grpo": grpo.update,
+    "star": star.update,
+}
+# Everything that a round of any method reads; `loop` counts by what it means for the round.
+SECTIONS = ("sampling", "rollouts", "labels", "detect", "saps", "expansion", "verifier", "pairs", "filter")
+SECTIONS += ("sft", "orpo", "dpo", "grpo", "budget", "data")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a round takes over from the one before: reasoner, verifier, and the different trajectories so far."""
+
+    reasoner: Path
+    verifier: Path
+    pool: tuple[Trajectory, ...]
+
+
+def run(bench: Bench, done: Callable[[int, Path], None]) -> None:
+    """All rounds of the method that the bench's settings describe; `done(i, folder)` is called after each.
+
+    Raises:
+        PairError, NothingLeft: a round has nothing to train on.
+        TrainingDiverged: a round's training lost its way.
+    """
+    state = State(bench.start / "sft", bench.start / "verifier", ())
+    for number in range(1, len(bench.settings.loop.updates) + 1):
+        folder = run_round(bench, number, state)
+        own = tuple(read_records(folder / "sampled.jsonl", Trajectory))
+        verifier = folder / "verifier" if (folder / "verifier").is_dir() else state.verifier
+        state = State(folder / "model", verifier, _pool(bench, number, own, state.pool))
+        done(number, folder)
+
+
+def run_round(bench: Bench, number: int, state: State) -> Path:
+    """The folder of one round: samples, labels and verifier where there are any, the new reasoner, costs."""
+    loop = bench.settings.loop
+    made_from = {
+        "phase": "round",
+        "place": [bench.model, bench.task_name, bench.settings.seed, number],
+        "update": loop.updates[number - 1],
+        "rounds": len(loop.updates) if bench.settings.budget.kind == "matched" else 0,
+        "loop": [loop.reward, loop.start, loop.pool],
+        "reasoner": digest(state.reasoner),
+        "verifier": digest(state.verifier) if loop.reward == "verifier" else "",
+        "pool": _digest(state.pool),
+        "start": digest(bench.start / "sampled.jsonl"),
+        "base": digest(bench.base),
+        "limits": bench.training,
+        **{name: getattr(bench.settings, name) for name in SECTIONS},
+    }
+    return kept(bench.store, made_from, lambda folder: _make_round(bench, number, state, folder))
+
+
+def _make_round(bench: Bench, number: int, state: State, folder: Path) -> None:
+    loop = bench.settings.loop
+    own, costs = draw(bench, number, state.reasoner)
+    pool = _pool(bench, number, own, state.pool)
+    rewards = tuple(outcome_rewards(pool))
+    if loop.reward == "verifier":
+        rewards, spent = _verified(bench, number, state, own, pool, folder)
+        costs |= spent
+    start = bench.base if loop.start == "base" else state.reasoner
+    this = Round(number, state.reasoner, start, own, pool, rewards)
+    costs["update"] = UPDATES[loop.updates[number - 1]](bench, this, len(loop.updates), folder)
+    write_records(folder / "sampled.jsonl", own, Trajectory)
+    _write_rewards(folder, pool, rewards)
+    write_costs(folder, costs)
+
+
+def _verified(
+    bench: Bench, number: int, state: State, own: Sequence[Trajectory], pool: Sequence[Trajectory], folder: Path
+) -> tuple[tuple[float, ...], dict[str, Cost]]:
+    """Rewards by a verifier made anew from labels of the round's own samples; labels and verifier go to `folder`."""
+    labels = bench.settings.labels
+    seen = {t.id for t in read_records(bench.start / "labelled.jsonl", Trajectory)} if number == 1 else set()
+    fresh = [t for t in distinct(bench.task, own) if t.id not in seen]
+    subset = choose_subset(fresh, labels.round_trajectories, bench.seed("subset", number))
+    simulator = bench.start / "sft" if labels.simulator == "sft" else state.reasoner
+    needs_scores = labels.by == "saps" and bench.settings.detect.by == "scores"
+    who = Simulation(number, labels.by, simulator, state.verifier if needs_scores else None)
+    made = supervise(bench, who, state.reasoner, subset)
+    for name in ("labelled.jsonl", "labels.jsonl", "verifier_log.json"):
+        (folder / name).write_bytes((made / name).read_bytes())
+    verifier = Verifier.load(made / "verifier")
+    verifier.save(folder / "verifier")
+    scores = score(verifier, {q.id: q for q in bench.train_questions()}, pool)
+    costs = supervision_costs(made) | {"scoring": verifier.cost}
+    return tuple(s.reward for s in scores), costs
+
+
+def draw(bench: Bench, number: int, reasoner: Path) -> tuple[tuple[Trajectory, ...], dict[str, Cost]]:
+    """Samples of a round's reasoner, repetitions included, and what they cost; round 1 has those of stage `start`."""
+    count = bench.settings.sampling.per_question
+    if number == 1:
+        drawn = read_records(bench.start / "sampled.jsonl", Trajectory)
+        most = read_costs(bench.start)["sampling"]
+        own = [t for t in drawn if int(t.id.rsplit("/", 1)[1]) < count]
+        asked = most.rollouts // bench.limits.train_questions
+        if count > asked:
+            raise SettingsError(f"sampling: per_question is {count}; stage start drew {asked} for every method")
+        return tuple(own), {"sampling": _share(most, count / asked)}
+    folder = kept(
+        bench.store,
+        {
+            "phase": "sample",
+            "place": [bench.model, bench.task_name, bench.settings.seed, number],
+            "reasoner": digest(reasoner),
+            "sampling": bench.settings.sampling,
+            "limits": bench.training,
+            "data": bench.settings.data,
+        },
+        lambda folder: _sample(bench, number, reasoner, folder),
+    )
+    return tuple(read_records(folder / "sampled.jsonl", Trajectory)), read_costs(folder)
+
+
+def _sample(bench: Bench, number: int, reasoner: Path, folder: Path) -> None:
+    sampler = bench.sampler(reasoner, f"sampling of round {number}")
+    questions, limit = bench.train_questions(), bench.limits.max_new_tokens
+    seed = bench.seed("sample", number)
+    drawn, cost = sample(bench.task, sampler, questions, bench.settings.sampling, limit, seed)
+    write_records(folder / "sampled.jsonl", drawn, Trajectory)
+    write_costs(folder, {"sampling": cost})
+
+
+def _share(cost: Cost, share: float) -> Cost:
+    """The part of a cost that a method owes which uses only a share of the samples."""
+    counts = (round(cost.rollouts * share), round(cost.prompt_tokens * share), round(cost.generated_tokens * share))
+    return Cost(*counts, cost.flops * share, 0.0, round(cost.programs * share))
+
+
+def _pool(
+    bench: Bench, number: int, own: Sequence[Trajectory], before: Sequence[Trajectory]
+) -> tuple[Trajectory, ...]:
+    """D_i: the round's different trajectories, then those of the rounds before, or D_org in the first."""
+    if bench.settings.loop.pool == "new":
+        return tuple(distinct(bench.task, own))
+    older = before if number > 1 else gold_trajectories(bench.task, bench.gold_questions())
+    return tuple(distinct(bench.task, [*own, *older]))
+
+
+def _write_rewards(folder: Path, pool: Sequence[Trajectory], rewards: Sequence[float]) -> None:
+    """Rewards by outcome, for the figure of their distribution."""
+    kinds: dict[bool, list[float]] = {True: [], False: []}
+    for trajectory, reward in zip(pool, rewards, strict=True):
+        kinds[trajectory.right].append(round(reward, 4))
+    write_json(folder / "rewards.json", {"right": kinds[True], "wrong": kinds[False]})
+
+
+def _digest(pool: Sequence[Trajectory]) -> str:
+    return hashlib.sha256("\0".join(f"{t.id}\0{t.text}" for t in pool).encode()).hexdigest()

@@ -1,0 +1,57 @@
+"""What all methods of a model, task and seed begin with: M_0, D_0 and V_0 (method.md §7, first line)."""
+
+from pathlib import Path
+
+from sapo.methods.bench import Bench, read_costs, write_costs
+from sapo.methods.kept import kept
+from sapo.methods.supervision import Simulation, choose_subset, supervise, write_log
+from sapo.models.loading import load_reasoner, save_reasoner
+from sapo.models.verifier import Verifier
+from sapo.records import Cost, Trajectory, write_records
+from sapo.supervise.sampling import distinct, gold_trajectories, sample
+from sapo.train.cost import training_cost
+from sapo.train.sft import sft_rows, train_sft
+from sapo.workspace import digest
+
+SECTIONS = ("sft", "sampling", "rollouts", "labels", "expansion", "verifier", "data")
+
+
+def begin(bench: Bench) -> Path:
+    """The folder of one seed: `sft/`, `sampled.jsonl` (D_0 without gold), labels, `verifier/` (V_0), costs."""
+    made_from = {
+        "phase": "start",
+        "place": [bench.model, bench.task_name, bench.settings.seed],
+        "base": digest(bench.base),
+        "limits": bench.training,
+        **{name: getattr(bench.settings, name) for name in SECTIONS},
+    }
+    return kept(bench.store, made_from, lambda folder: _make(bench, folder))
+
+
+def _make(bench: Bench, folder: Path) -> None:
+    costs = {"sft": _fine_tune(bench, folder / "sft")}
+    sampler = bench.sampler(folder / "sft", "sampling")
+    questions, limit = bench.train_questions(), bench.limits.max_new_tokens
+    drawn, costs["sampling"] = sample(
+        bench.task, sampler, questions, bench.settings.sampling, limit, bench.seed("sample", 1)
+    )
+    write_records(folder / "sampled.jsonl", drawn, Trajectory)
+    pool = distinct(bench.task, [*drawn, *gold_trajectories(bench.task, bench.gold_questions())])
+    subset = choose_subset(pool, bench.settings.labels.bootstrap_trajectories, bench.seed("subset", 0))
+    who = Simulation(0, "omega", folder / "sft", None)
+    made = supervise(bench, who, folder / "sft", subset)
+    for name in ("labelled.jsonl", "labels.jsonl", "verifier_log.json"):
+        (folder / name).write_bytes((made / name).read_bytes())
+    Verifier.load(made / "verifier").save(folder / "verifier")
+    write_costs(folder, costs | read_costs(made))
+
+
+def _fine_tune(bench: Bench, folder: Path) -> Cost:
+    """M_0 = SFT(M, D_org)."""
+    model, encoder = load_reasoner(bench.base)
+    texts = [(question.prompt, question.solution) for question in bench.gold_questions()]
+    log = train_sft(model, encoder, texts, bench.settings.sft, bench.seed("sft", 0), folder.parent)
+    save_reasoner(model, encoder, folder)
+    write_log(folder / "log.json", log)
+    lengths = [len(row["input_ids"]) for row in sft_rows(encoder, texts)]
+    return training_cost(model.config, lengths, bench.settings.sft.epochs)

@@ -1,0 +1,145 @@
+"""Labels to a verifier: the half of a round that process supervision adds (method.md §2-5).
+
+Labels, their expansion and the verifier trained on them are kept, so that methods that differ only in what they do
+with rewards (eta, beta, the update) share them.
+"""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sapo.methods.bench import Bench, read_costs, write_costs
+from sapo.methods.kept import kept
+from sapo.models.loading import load_reasoner
+from sapo.models.verifier import Verifier
+from sapo.progress import Progress
+from sapo.records import Cost, Question, StepLabels, StepScores, Trajectory, write_json, write_records
+from sapo.supervise.expansion import expand
+from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, label
+from sapo.supervise.rollouts import Rollouts
+from sapo.train.cost import training_cost
+from sapo.train.loop import StepLog
+from sapo.train.verifier import VerifierExample, train_verifier
+from sapo.workspace import digest
+
+SECTIONS = ("rollouts", "labels", "detect", "saps", "expansion", "verifier")
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """Who labels: `reasoner` completes prefixes, `scorer` (saps) says where to look; `number` is the round."""
+
+    number: int
+    labeller: LabellerName
+    reasoner: Path
+    scorer: Path | None
+
+
+def choose_subset(trajectories: Sequence[Trajectory], count: int, seed: int) -> list[Trajectory]:
+    """`count` trajectories to label, half of them wrong where there are enough of both kinds.
+
+    The papers label "a subset" without saying which. Wrong ones carry the information, right ones cost nothing.
+    """
+    order = random.Random(seed).sample(trajectories, len(trajectories))
+    right, wrong = [t for t in order if t.right], [t for t in order if not t.right]
+    most_wrong = max(count - len(right), min(len(wrong), count // 2))
+    return [*wrong[:most_wrong], *right[: count - min(most_wrong, len(wrong))]]
+
+
+def supervise(bench: Bench, who: Simulation, initial: Path, subset: Sequence[Trajectory]) -> Path:
+    """The folder with labels of `subset`, the verifier trained on them, and the costs of both.
+
+    Args:
+        initial: the reasoner whose backbone the verifier starts from.
+    """
+    made_from = {
+        "phase": "supervise",
+        "place": [bench.model, bench.task_name, bench.settings.seed, who.number],
+        "labeller": who.labeller,
+        "reasoner": digest(who.reasoner),
+        "scorer": digest(who.scorer) if who.scorer else "",
+        "initial": digest(initial),
+        "subset": hashlib.sha256("\0".join(t.id + t.text for t in subset).encode()).hexdigest(),
+        "limits": bench.training,
+        "data": bench.settings.data,
+        **{name: getattr(bench.settings, name) for name in SECTIONS},
+    }
+
+    def make(folder: Path) -> None:
+        labelled, costs = label_subset(bench, who, subset)
+        costs["verifier"] = fit_verifier(bench, who.number, initial, labelled, folder)
+        write_costs(folder, costs)
+
+    return kept(bench.store, made_from, make)
+
+
+def label_subset(
+    bench: Bench, who: Simulation, subset: Sequence[Trajectory]
+) -> tuple[list[Labelled], dict[str, Cost]]:
+    """Labels of a subset of trajectories, and the costs of rollouts (`labelling`) and of finding suspects."""
+    questions = {question.id: question for question in bench.train_questions()}
+    scores: list[StepScores | None] = [None] * len(subset)
+    costs = {}
+    if who.scorer:
+        scorer = Verifier.load(who.scorer)
+        scores = list(score(scorer, questions, subset))
+        costs["detection"] = scorer.cost
+    items = [LabelItem(questions[t.question_id], t, s) for t, s in zip(subset, scores, strict=True)]
+    settings, seed = bench.settings, bench.seed("rollouts", who.number)
+    sampler = bench.sampler(who.reasoner, f"rollouts of round {who.number}")
+    rollouts = Rollouts(bench.task, sampler, settings.rollouts, bench.limits.max_new_tokens, seed)
+    labelled = label(who.labeller, items, rollouts, Rules(settings.labels, settings.detect, settings.saps))
+    return labelled, costs | {"labelling": rollouts.cost}
+
+
+def score(verifier: Verifier, questions: dict[str, Question], trajectories: Sequence[Trajectory]) -> list[StepScores]:
+    """The verifier's scores of every trajectory, in order."""
+    found = verifier.score([(questions[t.question_id].prompt, t.steps) for t in trajectories])
+    return [StepScores(t.id, s) for t, s in zip(trajectories, found, strict=True)]
+
+
+def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[Labelled], folder: Path) -> Cost:
+    """Train a verifier on labels and their expansion; everything it saw and itself are written to `folder`."""
+    questions = {question.id: question for question in bench.train_questions()}
+    seen: list[tuple[Trajectory, StepLabels]] = [(entry.item.trajectory, entry.labels) for entry in labelled]
+    seen += expand(labelled, bench.settings.expansion.max_per_trajectory)
+    examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
+    model, encoder = load_reasoner(initial)
+    settings = bench.settings.verifier
+    shown = Shown(bench.shown(f"verifier of round {number}"))
+    verifier, log = train_verifier(model, encoder, examples, settings, bench.seed("verifier", number), shown)
+    verifier.save(folder / "verifier")
+    write_records(folder / "labelled.jsonl", [trajectory for trajectory, _ in seen], Trajectory)
+    write_records(folder / "labels.jsonl", [labels for _, labels in seen], StepLabels)
+    write_log(folder / "verifier_log.json", log)
+    lengths = [len(row.ids) for row in encoder.encode_steps_many([(e.prompt, e.steps) for e in examples])]
+    return training_cost(model.config, lengths, settings.fit.epochs, with_head=False)
+
+
+def supervision_costs(folder: Path) -> dict[str, Cost]:
+    """What `supervise` spent, whether now or when its folder was made: a method owes it either way."""
+    return read_costs(folder)
+
+
+class Shown:
+    """A callback that shows the progress of a training run by optimiser steps; silent without a name."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.bar: Progress | None = None
+
+    def __call__(self, entry: StepLog, total: int) -> None:
+        if not self.what:
+            return
+        if self.bar is None:
+            self.bar = Progress(self.what, total, "steps").__enter__()
+        self.bar.advance()
+        if entry.step == total:
+            self.bar.__exit__(None, None, None)
+
+
+def write_log(path: Path, log: Sequence[StepLog]) -> None:
+    """The training log as one JSON file."""
+    write_json(path, [asdict(entry) for entry in log])

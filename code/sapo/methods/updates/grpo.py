@@ -1,0 +1,31 @@
+"""GRPO with outcome rewards, from the reasoner of the round (SFT+GRPO): it draws its own samples while it trains."""
+
+import dataclasses
+from pathlib import Path
+
+from sapo.methods.bench import Bench
+from sapo.methods.rounds import Round, budget, save_update
+from sapo.models.loading import load_reasoner
+from sapo.records import Cost
+from sapo.train.grpo import train_grpo
+
+
+def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
+    model, encoder = load_reasoner(this.reasoner)
+    settings, tokens = bench.settings.grpo, budget(bench, rounds)
+    if tokens:  # an update trains on as many tokens as its completions have; the round's samples tell how many
+        rows = [len(one.ids) for one in encoder.encode_many([(t.question_id, t.text) for t in this.own])]
+        each = settings.group * settings.questions_per_step * sum(rows) / len(rows)
+        settings = dataclasses.replace(settings, steps=max(1, round(tokens / each)))
+    log, cost = train_grpo(
+        model,
+        encoder,
+        bench.task,
+        bench.train_questions(),
+        settings,
+        bench.limits.max_new_tokens,
+        bench.seed("grpo", this.number),
+        folder,
+    )
+    save_update(folder, model, encoder, log)
+    return cost

@@ -1,0 +1,23 @@
+"""ORPO on the pairs of a round: SAPO, SIPF, ORPO on outcomes (SAPO eq. 15-17). At beta = 0 it is SFT on the chosen."""
+
+from pathlib import Path
+
+from sapo.methods.bench import Bench
+from sapo.methods.rounds import Round, budget, save_update, shown
+from sapo.methods.updates.pairs import pairs_of
+from sapo.models.loading import load_reasoner
+from sapo.records import Cost
+from sapo.settings import OrpoSettings
+from sapo.train.cost import matched, training_cost
+from sapo.train.orpo import pack_pairs, train_orpo
+
+
+def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
+    pairs = pairs_of(bench, this, folder)
+    model, encoder = load_reasoner(this.start)
+    own = bench.settings.orpo
+    lengths = [len(row.ids) for row in pack_pairs(encoder, pairs)]
+    settings = OrpoSettings(own.beta, own.nll, matched(own.fit, lengths, budget(bench, rounds)))
+    log = train_orpo(model, encoder, pairs, settings, bench.seed("orpo", this.number), shown(bench, this, "ORPO"))
+    save_update(folder, model, encoder, log)
+    return training_cost(model.config, lengths, settings.fit.epochs)
