@@ -98,7 +98,20 @@ def _make_round(bench: Bench, number: int, state: State, folder: Path) -> None:
     costs["update"] = UPDATES[loop.updates[number - 1]](bench, this, len(loop.updates), folder)
     write_records(folder / "sampled.jsonl", own, Trajectory)
     _write_rewards(folder, pool, rewards)
+    write_json(folder / "samples.json", sample_statistics(bench, own, costs["sampling"]))
     write_costs(folder, costs)
+
+
+def sample_statistics(bench: Bench, own: Sequence[Trajectory], cost: Cost) -> dict[str, float]:
+    """How many of a round's samples are right and how many are different, and how long they are."""
+    drawn = max(len(own), 1)
+    return {
+        "trajectories": len(own),
+        "right": sum(t.right for t in own) / drawn,
+        "different": len(distinct(bench.task, own)) / drawn,
+        "mean_steps": sum(len(t.steps) for t in own) / drawn,
+        "mean_tokens": cost.generated_tokens / max(cost.rollouts, 1),
+    }
 
 
 def _verified(
@@ -163,9 +176,7 @@ def _share(cost: Cost, share: float) -> Cost:
     return Cost(*counts, cost.flops * share, 0.0, round(cost.programs * share))
 
 
-def _pool(
-    bench: Bench, number: int, own: Sequence[Trajectory], before: Sequence[Trajectory]
-) -> tuple[Trajectory, ...]:
+def _pool(bench: Bench, number: int, own: Sequence[Trajectory], before: Sequence[Trajectory]) -> tuple[Trajectory, ...]:
     """D_i: the round's different trajectories, then those of the rounds before, or D_org in the first."""
     if bench.settings.loop.pool == "new":
         return tuple(distinct(bench.task, own))

@@ -75,9 +75,7 @@ def supervise(bench: Bench, who: Simulation, initial: Path, subset: Sequence[Tra
     return kept(bench.store, made_from, make)
 
 
-def label_subset(
-    bench: Bench, who: Simulation, subset: Sequence[Trajectory]
-) -> tuple[list[Labelled], dict[str, Cost]]:
+def label_subset(bench: Bench, who: Simulation, subset: Sequence[Trajectory]) -> tuple[list[Labelled], dict[str, Cost]]:
     """Labels of a subset of trajectories, and the costs of rollouts (`labelling`) and of finding suspects."""
     questions = {question.id: question for question in bench.train_questions()}
     scores: list[StepScores | None] = [None] * len(subset)

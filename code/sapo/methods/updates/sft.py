@@ -44,7 +44,7 @@ def passing(
     Raises:
         NothingLeft: no trajectory passes.
     """
-    fates = {question: "none_right" for question in questions}
+    fates = dict.fromkeys(questions, "none_right")
     kept = []
     for trajectory, reward in zip(pool, rewards, strict=True):
         if trajectory.source == "gold" or trajectory.question_id not in fates or not trajectory.right:
