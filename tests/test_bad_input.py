@@ -3,6 +3,7 @@
 import pytest
 
 from sapo import __main__ as command
+from sapo.methods.rounds import NothingLeft
 from sapo.models.loading import LoadingError
 from sapo.records import RecordError
 from sapo.settings import SettingsError
@@ -17,6 +18,7 @@ MENDABLE = [
     GraderErrors,
     LatexWorkerError,
     LoadingError,
+    NothingLeft,
     PairError,
     RecordError,
     SandboxError,
@@ -34,7 +36,7 @@ def test_a_failure_that_can_be_mended_is_one_line(
         raise kind("loss is nan at step 3")
 
     monkeypatch.setattr(command, "_dispatch", fail)
-    assert command.main(["sft"]) == 2
+    assert command.main(["start"]) == 2
     assert capsys.readouterr().err == "error: loss is nan at step 3\n"
 
 
@@ -45,4 +47,4 @@ def test_a_bug_is_not_hidden(kind: type[Exception], monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(command, "_dispatch", fail)
     with pytest.raises(kind, match="a bug"):
-        command.main(["sft"])
+        command.main(["start"])

@@ -22,7 +22,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("arguments", "message"),
     [
         (["base", "--model", "none"], "error: params.yaml: models: 'none' is not one of qwen2_nano"),
-        (["sapo", "--model", "qwen2_nano", "--task", "nano_math", "--round", "0"], "error: params.yaml: rounds: 0 is"),
+        (
+            ["methods", "--model", "qwen2_nano", "--task", "nano_math", "--group", "none"],
+            "error: params.yaml: groups: 'none' is not one of headline",
+        ),
         (["verify_data"], "error: data: no such folder"),
     ],
 )
@@ -36,7 +39,7 @@ def test_bad_instances_are_one_line(
     assert os.listdir(project) == ["params.yaml"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["none"], ["sft", "--model", "qwen2_nano"], ["report", "--model", "m"]])
+@pytest.mark.parametrize("arguments", [[], ["none"], ["start", "--model", "qwen2_nano"], ["report", "--model", "m"]])
 def test_what_cannot_be_parsed_exits_with_2(project: Path, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

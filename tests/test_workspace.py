@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from sapo.settings import FitSettings
 from sapo.workspace import (
     StageArguments,
     Workspace,
     WorkspaceError,
     derive_seed,
     digest,
+    environment,
     stage_directory,
     timed,
-    write_manifest,
 )
 
 
@@ -75,24 +74,19 @@ def test_a_digest_sees_names_and_contents_and_nothing_else(tmp_path: Path) -> No
         digest(tmp_path / "none")
 
 
-def test_a_manifest_repeats_byte_for_byte_and_carries_its_inputs(tmp_path: Path) -> None:
-    (tmp_path / "input").write_text("1", encoding="utf-8")
-    fit = FitSettings(lr=0.5, epochs=1, batch_size=2, warmup=0.0)
-    texts = []
-    for name in ("one", "two"):
-        write_manifest(tmp_path / name, 4, {"sft": fit}, {"base": tmp_path / "input"})
-        texts.append((tmp_path / name / "manifest.json").read_text(encoding="utf-8"))
-    manifest = json.loads(texts[0])
-    assert texts[0] == texts[1]
-    assert manifest["settings"] == {"sft": {"lr": 0.5, "epochs": 1, "batch_size": 2, "warmup": 0.0}}
-    assert manifest["inputs"] == {"base": digest(tmp_path / "input")}
-    assert "+" not in manifest["versions"]["torch"]
+def test_an_environment_names_versions_without_builds() -> None:
+    found = environment()
+    assert found == environment()
+    versions = found["versions"]
+    assert isinstance(versions, dict)
+    assert "torch" in versions
+    assert not any("+" in version for version in versions.values())
 
 
 def test_seconds_go_where_outputs_are_not(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, "nano")
-    with timed(workspace, "sapo", StageArguments("m", "t", 2)):
+    with timed(workspace, "sapo", StageArguments("m", "t", "g")):
         pass
-    path = tmp_path / "runs" / ".timings" / "nano" / "sapo-m-t-2.json"
+    path = tmp_path / "runs" / ".timings" / "nano" / "sapo-m-t-g.json"
     assert json.loads(path.read_text(encoding="utf-8"))["seconds"] >= 0
     assert not path.is_relative_to(workspace.runs)

@@ -330,13 +330,13 @@ def load_settings(path: Path, where: str = "") -> Settings:
     return settings
 
 
-def method_settings(settings: Settings, method: str, seed: int) -> Settings:
+def method_settings(settings: Settings, method: str, seed: int, where: str = "params.yaml") -> Settings:
     """What one method runs with: the common settings, or those of the method it is `like`, with its own changes.
 
     Raises:
         SettingsError: there is no such method, or it changes a setting that does not exist or to a wrong type.
     """
-    return dataclasses.replace(_with_changes(settings, method, "methods"), seed=seed)
+    return dataclasses.replace(_with_changes(settings, method, f"{where}: methods"), seed=seed)
 
 
 def _with_changes(settings: Settings, method: str, where: str) -> Settings:
@@ -361,12 +361,14 @@ def _check_graph(settings: Settings, where: str) -> None:
     for section, names in (("models", settings.models), ("tasks", settings.tasks), ("cells", settings.cells)):
         if not names:
             raise SettingsError(f"{where}: {section}: {names!r} names none")
-    named = {**settings.models, **settings.tasks, **settings.groups, **settings.methods}
-    for name in named:
-        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise SettingsError(f"{where}: name {name!r} is not lower-case letters, digits and _")
+    named = (("models", settings.models), ("tasks", settings.tasks))
+    for section, names in (*named, ("groups", settings.groups), ("methods", settings.methods)):
+        for name in names:
+            if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                raise SettingsError(f"{where}: {section}: name {name!r} is not lower-case letters, digits and _")
     for method in settings.methods:
-        _check_loop(method_settings(settings, method, settings.seed), f"{where}: methods: {method}")
+        if not method_settings(settings, method, settings.seed, where).loop.updates:
+            raise SettingsError(f"{where}: methods: {method}: loop: updates: () has no round")
     for name, group in settings.groups.items():
         _check_known(group.methods, settings.methods, f"{where}: groups: {name}: methods")
         if not group.seeds or len({*group.seeds}) < len(group.seeds):
@@ -396,8 +398,3 @@ def _check_once(settings: Settings, model: str, task: str, where: str) -> None:
     twice = [run for run, count in Counter(runs).items() if count > 1]
     if twice:
         raise SettingsError(f"{where}: cells: {model} and {task} run {twice[0][0]} with seed {twice[0][1]} twice")
-
-
-def _check_loop(settings: Settings, where: str) -> None:
-    if not settings.loop.updates:
-        raise SettingsError(f"{where}: loop: updates: () has no round")

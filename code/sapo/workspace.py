@@ -4,14 +4,13 @@ Everything below `runs/{profile}/` is the output of one DVC stage. Timings and m
 they go to `runs/.timings/`, which git and DVC ignore: outputs hold nothing that a second run would change.
 """
 
-import dataclasses
 import hashlib
 import os
 import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -140,32 +139,13 @@ def _replace_directory(new: Path, final: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def write_manifest(folder: Path, seed: int, sections: Mapping[str, object], inputs: Mapping[str, Path]) -> None:
-    """Write `manifest.json`: what `folder` was made from, in content that a second run repeats byte for byte.
-
-    Inputs are recorded by digest, so a folder's content names the content of everything before it: whoever
-    depends on the last round depends on all rounds.
-
-    Args:
-        sections: the settings that the stage reads and no others, or DVC could not tell what is unchanged.
-        inputs: files and folders that the stage reads, by role (`base`, `previous`).
-    """
-    manifest = {
-        "seed": seed,
-        "settings": {name: _plain(section) for name, section in sections.items()},
-        "inputs": {name: digest(path) for name, path in inputs.items()},
+def environment() -> dict[str, object]:
+    """Versions and platform that results depend on, in words that a second run on the same machine repeats."""
+    return {
         "versions": {name: metadata.version(name).partition("+")[0] for name in LIBRARIES},
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "platform": f"{platform.system()}-{platform.machine()}",
     }
-    write_json(folder / "manifest.json", manifest)
-
-
-def _plain(section: object) -> object:
-    """A settings section as JSON values."""
-    if dataclasses.is_dataclass(section) and not isinstance(section, type):
-        return dataclasses.asdict(section)
-    return section
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sapo.records import write_json
-from sapo.workspace import digest, stage_directory
+from sapo.workspace import digest, environment, stage_directory
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # Code below these folders and files never changes what a method makes.
@@ -29,9 +29,10 @@ def kept(store: Path, made_from: Mapping[str, object], make: Callable[[Path], No
     """The folder made from `made_from`; `make` fills it only if it is not there yet.
 
     Args:
-        made_from: settings sections, seeds, and the digests of inputs; the code's digest is added.
+        made_from: settings sections, seeds, and the digests of inputs; the code's digest, library versions and
+            platform are added, and all of it is left in the folder as `made_from.json`.
     """
-    content = json.loads(json.dumps({**made_from, "code": code_digest()}, default=_plain, sort_keys=True))
+    content = json.loads(json.dumps({**made_from, "code": code_digest(), **environment()}, default=_plain, sort_keys=True))
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
     final = store / key
     with _alone(store, key):

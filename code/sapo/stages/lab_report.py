@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from sapo.configure import PARAMS
 from sapo.evaluate.laboratory import Measured, pass_rates, step_statistics, verdicts
 from sapo.evaluate.solve import solve
+from sapo.methods.bench import Bench
 from sapo.models.encoding import Encoder
 from sapo.models.loading import load_reasoner
 from sapo.models.local import LocalSampler
@@ -27,13 +28,12 @@ from sapo.records import Trajectory, write_json, write_text
 from sapo.report.laboratory import targets_table
 from sapo.report.rendering import markdown, show, with_section
 from sapo.settings import Settings, load_settings
-from sapo.stages.job import Job
 from sapo.supervise.sampling import distinct, sample
 from sapo.tasks.catalog import EMBEDDED
 from sapo.train.orpo import train_orpo
 from sapo.train.pairs import make_pairs, outcome_rewards
 from sapo.train.sft import train_sft
-from sapo.workspace import StageArguments, Workspace
+from sapo.workspace import Workspace
 
 RESULT = Path("results/lab.json")
 README = Path("README.md")
@@ -79,12 +79,9 @@ def _merge(report: dict[str, dict[str, Any]], workspace: Workspace, settings: Se
 
 
 def _questions_with_pairs(workspace: Workspace, settings: Settings, model: str, task: str) -> list[float]:
-    """Share of the training questions that keep a pair, by round; empty where the graph did not run."""
-    shares = []
-    for number in settings.rounds:
-        path = workspace.sapo(model, task, number.i) / "pairs.json"
-        if path.is_file():
-            shares.append(json.loads(path.read_text(encoding="utf-8"))["kept"])
+    """Share of the training questions that keep a pair, by seed and round of SAPO; empty where it did not run."""
+    found = (workspace.runs / model / task).glob("*/*/sapo/*/pairs.json")
+    shares = [json.loads(path.read_text(encoding="utf-8"))["kept"] for path in sorted(found)]
     return [round(share / settings.tasks[task].train_questions, 4) for share in shares]
 
 
@@ -92,10 +89,10 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
     """One seed of one base model and task."""
     torch.set_num_threads(1)
     settings = dataclasses.replace(settings, seed=seed)
-    job = Job(settings, Workspace(Path(), settings.profile), StageArguments(model, task_name), "lab")
-    task, base, limit = EMBEDDED[task_name], job.workspace.data / "models" / model, job.limits.max_new_tokens
-    questions = job.train_questions()
-    held_out = job.questions(task_name, "dev", EVALUATED)
+    bench = Bench(settings, Workspace(Path(), settings.profile), model, task_name)
+    task, base, limit = EMBEDDED[task_name], bench.workspace.data / "models" / model, bench.limits.max_new_tokens
+    questions = bench.train_questions()
+    held_out = bench.questions(task_name, "dev", EVALUATED)
 
     def accuracy(trained: tuple[PreTrainedModel, Encoder]) -> float:
         outcomes, _ = solve(task, LocalSampler(*trained, settings.sampling.rows), held_out, limit)
@@ -107,10 +104,10 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
             train_sft(reasoner, encoder, texts, settings.sft, seed, Path(scratch))
         return reasoner, encoder
 
-    gold = [(q.prompt, q.solution) for q in job.gold_questions()]
+    gold = [(q.prompt, q.solution) for q in bench.gold_questions()]
     sft = tuned(gold)
     sampler = LocalSampler(*sft, settings.sampling.rows)
-    drawn, _ = sample(task, sampler, questions, settings.sampling, limit, job.seed("sample"))
+    drawn, _ = sample(task, sampler, questions, settings.sampling, limit, bench.seed("sample"))
     pool = distinct(task, drawn)
     by_id = {question.id: question for question in questions}
     rft = tuned([*gold, *((by_id[t.question_id].prompt, t.text) for t in pool if t.right)])
@@ -120,7 +117,7 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
         accuracy(load_reasoner(base)),
         accuracy(sft),
         accuracy(rft),
-        accuracy(_aligned(job, base, pool)),
+        accuracy(_aligned(bench, base, pool)),
         pass_at_1,
         pass_at_k,
         flawed,
@@ -129,10 +126,10 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
     )
 
 
-def _aligned(job: Job, base: Path, pool: list[Trajectory]) -> tuple[PreTrainedModel, Encoder]:
+def _aligned(bench: Bench, base: Path, pool: list[Trajectory]) -> tuple[PreTrainedModel, Encoder]:
     """ORPO on the outcomes of a pool."""
-    prompts = {question.id: question.prompt for question in job.train_questions()}
-    pairs, _ = make_pairs(pool, outcome_rewards(pool), prompts, job.settings.pairs, job.seed("pairs"))
+    prompts = {question.id: question.prompt for question in bench.train_questions()}
+    pairs, _ = make_pairs(pool, outcome_rewards(pool), prompts, bench.settings.pairs, bench.seed("pairs"))
     reasoner, encoder = load_reasoner(base)
-    train_orpo(reasoner, encoder, pairs, job.settings.orpo, job.seed("orpo"))
+    train_orpo(reasoner, encoder, pairs, bench.settings.orpo, bench.seed("orpo"))
     return reasoner, encoder
