@@ -1,0 +1,188 @@
+"""`runs/PROFILE` into the records of `results.py`.
+
+Nothing is computed here but counts. Only methods that the settings' cells name are read. Files that are missing, or
+that do not belong together (methods that answered different questions, labels of other trajectories), are refused by
+name. Methods that stopped are data: `TaskResults.stopped` has round and reason.
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from sapo.records import Outcome, RecordError, read_records
+from sapo.report.files import numbers, read_costs, read_json, read_numbers, read_rows, share_list
+from sapo.report.results import (
+    COT,
+    SFT,
+    Answers,
+    BenchmarkResults,
+    Checkpoint,
+    FilterReport,
+    Labelled,
+    Rewards,
+    RoundResults,
+    Samples,
+    StarReport,
+    StartResults,
+    Stopped,
+    TaskResults,
+    TrainingStep,
+)
+from sapo.settings import Settings, method_settings, seeds_of
+from sapo.train.pairs import PairReport
+from sapo.workspace import Workspace
+
+SELECTIONS = {
+    "orpo": ("pairs.json", PairReport),
+    "dpo": ("pairs.json", PairReport),
+    "sft": ("filter.json", FilterReport),
+    "star": ("star.json", StarReport),
+}
+
+
+def read_results(settings: Settings, workspace: Workspace) -> list[TaskResults]:
+    """Results of every model and task of the settings. Raises RecordError naming the file that is not as it should."""
+    return [read_task(settings, workspace, model, task) for model in settings.models for task in settings.tasks]
+
+
+def planned(settings: Settings, model: str, task: str) -> Iterator[tuple[str, int, str]]:
+    """(method, seed, group) of everything that the cells of a model and task ask for."""
+    for cell in settings.cells.values():
+        if (cell.model, cell.task) == (model, task):
+            group = settings.groups[cell.group]
+            yield from ((method, seed, cell.group) for method in group.methods for seed in group.seeds)
+
+
+def read_task(settings: Settings, workspace: Workspace, model: str, task: str) -> TaskResults:
+    rounds: dict[Checkpoint, dict[int, RoundResults]] = {}
+    stopped: dict[str, dict[int, Stopped]] = {}
+    last: dict[str, int] = {}
+    for method, seed, group in planned(settings, model, task):
+        folder = workspace.group(model, task, group) / str(seed) / method
+        own = method_settings(settings, method, seed)
+        last[method] = len(own.loop.updates)
+        finished = last[method]
+        if ended := _read_stopped(folder / "stopped.json", finished):
+            stopped.setdefault(method, {})[seed] = ended
+            finished = ended.round - 1
+        for number in range(1, finished + 1):
+            found = _read_round(own, folder / str(number), number, settings.tasks[task].train_questions)
+            rounds.setdefault(Checkpoint(method, number), {})[seed] = found
+    seeds = seeds_of(settings, model, task)
+    checkpoints = {COT: seeds, SFT: seeds} | {one: list(found) for one, found in rounds.items()}
+    folder, limits = workspace.evaluation(model, task), settings.tasks[task]
+    counts = {task: limits.test_questions, limits.ood: limits.ood_questions}
+    benchmarks = tuple(_read_benchmark(folder, name, checkpoints, count) for name, count in counts.items())
+    starts = {seed: _read_start(workspace.start(model, task, seed)) for seed in seeds}
+    protocol = read_json(_answers_path(folder, seeds[0], COT, task).with_suffix(".json"))["protocol"]
+    return TaskResults(model, task, benchmarks, rounds, starts, stopped, last, protocol)
+
+
+def _read_stopped(path: Path, rounds: int) -> Stopped | None:
+    if not path.is_file():
+        return None
+    values = read_json(path)
+    if values.keys() != {"round", "reason"} or values["round"] not in range(1, rounds + 1):
+        raise RecordError(f"{path}: expected a round from 1 to {rounds} and a reason, found {values!r}")
+    return Stopped(values["round"], str(values["reason"]))
+
+
+def _read_round(own: Settings, folder: Path, number: int, questions: int) -> RoundResults:
+    """One round of a method with the settings `own`, trained on `questions`."""
+    update, selection = own.loop.updates[number - 1], None
+    if not folder.is_dir():
+        raise RecordError(f"{folder}: no such folder, and no stopped.json beside it says why")
+    if update in SELECTIONS:
+        name, schema = SELECTIONS[update]
+        selection = read_numbers(folder / name, schema)
+        if selection.questions != questions:
+            raise RecordError(f"{folder / name}: questions is {selection.questions}, the settings train on {questions}")
+    verified = own.loop.reward == "verifier"
+    needed = ("sampling", "update", *(("labelling", "verifier", "scoring") if verified else ()))
+    if uses_scores(own):
+        needed = (*needed, "detection")
+    path = folder / "rewards.json"
+    rewards = read_json(path)
+    return RoundResults(
+        update,
+        selection,
+        Rewards(*(share_list(path, rewards.get(kind), kind) for kind in ("right", "wrong"))),
+        read_numbers(folder / "samples.json", Samples),
+        _read_log(folder / "log.json"),
+        read_costs(folder / "costs.json", needed),
+        _read_labelled(folder) if verified else None,
+    )
+
+
+def uses_scores(own: Settings) -> bool:
+    """Whether the method's first round looks for suspects with V_0, the verifier that omega's labels trained."""
+    return (own.loop.reward, own.labels.by, own.detect.by) == ("verifier", "saps", "scores")
+
+
+def _read_log(path: Path) -> tuple[TrainingStep, ...]:
+    steps = read_json(path, list)
+    names = {field.name for field in fields(TrainingStep)}
+    for place, entry in enumerate(steps, start=1):
+        if not isinstance(entry, dict) or entry.keys() != names:
+            raise RecordError(f"{path}: entry {place}: expected {', '.join(sorted(names))}, found {entry!r}")
+    if not steps:
+        raise RecordError(f"{path}: no training step")
+    return tuple(TrainingStep(**entry) for entry in steps)
+
+
+def _read_start(folder: Path) -> StartResults:
+    costs = read_costs(folder / "costs.json", ("sft", "sampling", "labelling", "verifier"))
+    return StartResults(costs, _read_labelled(folder))
+
+
+def _read_labelled(folder: Path) -> Labelled:
+    trajectories = read_rows(folder / "labelled.jsonl", "Trajectory/1", ("id", "verdict"))
+    path = folder / "labels.jsonl"
+    labels = read_rows(path, "StepLabels/1", ("trajectory_id", "case"))
+    if len(labels) != len(trajectories):
+        raise RecordError(f"{path}: {len(labels)} rows for {len(trajectories)} trajectories")
+    verdicts = []
+    for number, ((ours, case), (theirs, verdict)) in enumerate(zip(labels, trajectories, strict=True), start=2):
+        if ours != theirs:
+            raise RecordError(f"{path}: line {number}: trajectory {ours!r}, expected {theirs!r}")
+        if case != "expansion":
+            verdicts.append(verdict)
+    return Labelled(len(verdicts), sum(verdict != "right" for verdict in verdicts))
+
+
+def _read_benchmark(folder: Path, name: str, checkpoints: dict[Checkpoint, list[int]], count: int) -> BenchmarkResults:
+    """Answers of every checkpoint and seed to `count` questions, those of the first checkpoint."""
+    answers: dict[Checkpoint, dict[int, Answers]] = {}
+    first: tuple[Path, list[tuple[str, str]]] | None = None
+    for checkpoint, seeds in checkpoints.items():
+        for seed in seeds:
+            path = _answers_path(folder, seed, checkpoint, name)
+            found = _read_answers(path, count)
+            asked = [(outcome.question_id, outcome.group) for outcome in found.outcomes]
+            first = first or (path, asked)
+            for ours, theirs in zip(asked, first[1], strict=True):
+                if ours != theirs:
+                    expected = f"{theirs[0]} (group {theirs[1]})"
+                    raise RecordError(f"{path}: {ours[0]} (group {ours[1]}) where {first[0]} has {expected}")
+            answers.setdefault(checkpoint, {})[seed] = found
+    return BenchmarkResults(name, answers)
+
+
+def _answers_path(folder: Path, seed: int, checkpoint: Checkpoint, benchmark: str) -> Path:
+    return folder / str(seed) / checkpoint.method / str(checkpoint.round) / f"{benchmark}.jsonl"
+
+
+def _read_answers(path: Path, count: int) -> Answers:
+    outcomes = tuple(read_records(path, Outcome))
+    if len(outcomes) != count:
+        raise RecordError(f"{path}: {len(outcomes)} outcomes, the settings ask for {count}")
+    beside = path.with_suffix(".json")
+    values = read_json(beside)
+    for key in ("generated_tokens", "flops", "right_with_wrong_step", "protocol"):
+        if key not in values:
+            raise RecordError(f"{beside}: {key!r} is missing")
+    spent = numbers(beside, {key: values[key] for key in ("generated_tokens", "flops")}, ("generated_tokens", "flops"))
+    flawed, right = values["right_with_wrong_step"], sum(outcome.verdict == "right" for outcome in outcomes)
+    if flawed is not None and (type(flawed) is not int or not 0 <= flawed <= right):
+        raise RecordError(f"{beside}: right_with_wrong_step is {flawed!r} of {right} right answers")
+    return Answers(outcomes, flawed, spent["generated_tokens"], spent["flops"])
