@@ -37,7 +37,7 @@ def share(works: Sequence[Work], workers: int) -> None:
                 future.result()
                 _say(running[future], number, len(works), start)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
             raise
 
 
