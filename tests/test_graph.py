@@ -1,6 +1,7 @@
 """dvc.yaml declares what stages use: the code that they import and the settings that they read."""
 
 import ast
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,27 @@ import pytest
 import yaml
 
 from sapo.__main__ import STAGES
+from sapo.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 CODE = ROOT / "code"
 GRAPH: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # Settings that code below a stage mentions and that cannot change what the stage makes.
 IDLE: dict[str, set[str]] = {
-    "round0": {"detect", "saps"},  # carried to every labeller, read by saps alone
-    "orpo_mc": {"detect", "saps"},
-    "sapo": {"rounds"},  # its round is in its command, the one before is in its dependencies
+    "base": {"workers", "sampling"},
+    "start": {"workers", "seed", "detect", "saps"},  # V_0's labels are omega's; seeds are those of the groups
+    "methods": {"workers", "seed"},
+    "evaluate": {"workers", "seed"},
+    "efficiency": {"workers"},
 }
+# Functions of settings.py that read sections.
+READERS = {"seeds_of": {"groups", "cells"}, "method_settings": {"methods"}}
 WRITTEN = [stage for stage, (module, _) in STAGES.items() if (CODE / "sapo" / "stages" / f"{module}.py").is_file()]
+
+
+def graph(stage: str) -> dict[str, Any]:
+    """The stage's entry, without its `foreach`."""
+    return GRAPH[stage].get("do", GRAPH[stage])
 
 
 def stage_module(stage: str) -> Path:
@@ -58,7 +69,7 @@ def closure(path: Path) -> set[Path]:
 
 @pytest.mark.parametrize("stage", WRITTEN)
 def test_a_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
-    declared = [ROOT / dep for dep in GRAPH[stage]["deps"] if "code/" in dep]
+    declared = [ROOT / dep for dep in graph(stage)["deps"] if "code/" in dep]
     used = closure(stage_module(stage))
     missing = [file for file in used if not any(file.is_relative_to(dep) for dep in declared)]
     assert not missing, f"add to stage {stage}: {sorted(file.relative_to(ROOT).as_posix() for file in missing)}"
@@ -67,42 +78,34 @@ def test_a_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
 @pytest.mark.parametrize("stage", WRITTEN)
 def test_a_stage_depends_on_no_code_folder_that_it_does_not_import(stage: str) -> None:
     used = closure(stage_module(stage))
-    declared = [ROOT / dep for dep in GRAPH[stage]["deps"] if dep.startswith("code/") and not dep.endswith(".json")]
+    declared = [ROOT / dep for dep in graph(stage)["deps"] if dep.startswith("code/") and not dep.endswith(".json")]
     idle = [dep for dep in declared if not any(file.is_relative_to(dep) for file in used)]
     assert not idle, f"remove from stage {stage}: {[dep.relative_to(ROOT).as_posix() for dep in idle]}"
 
 
-def functions(path: Path) -> dict[str, ast.FunctionDef]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-
-
 def sections_read(stage: str) -> set[str]:
-    """Sections read as `settings.NAME` or `….settings.NAME` by the stage and the helpers in stages/ that it names."""
-    module = stage_module(stage)
-    helpers = [file for file in closure(module) if file.parent == module.parent and file != module]
-    known = {name: node for file in helpers for name, node in functions(file).items()}
-    todo: list[ast.AST] = list(functions(module).values())
+    """Sections read as `settings.NAME` or named in a tuple SECTIONS, by the stage and the code of methods below it."""
     sections: set[str] = set()
-    while todo:
-        for node in ast.walk(todo.pop()):
-            name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-            if name in known:
-                todo.append(known.pop(name))
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == "settings":
-                sections.add(node.attr.rstrip("_"))
-    return sections - {"profile"} - IDLE.get(stage, set())
+    for file in closure(stage_module(stage)):
+        if file.parent.name in ("stages", "methods", "updates"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == "settings":
+                    sections.add(node.attr)
+                elif isinstance(node, ast.Name):
+                    sections |= READERS.get(node.id, set())
+                elif isinstance(node, ast.Assign | ast.AugAssign) and "SECTIONS" in ast.unparse(node).split(" ")[0]:
+                    sections |= set(ast.literal_eval(node.value))
+    return sections & {field.name for field in fields(Settings)} - {"profile"} - IDLE.get(stage, set())
 
 
 @pytest.mark.parametrize("stage", WRITTEN)
 def test_a_stage_declares_every_section_of_the_settings_that_it_reads(stage: str) -> None:
     read = sections_read(stage)
-    declared = {name.split(".")[0] for name in GRAPH[stage].get("params", [])}
+    declared = {name.split(".")[0] for name in graph(stage).get("params", [])}
     assert read <= declared, f"add to params of stage {stage}: {sorted(read - declared)}"
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_itself_with_the_arguments_that_name_its_instance(stage: str) -> None:
-    values = {"model": "${item.model}", "task": "${item.task}", "round": "${item.after.i}"}
-    arguments = [f"--{name} {values[name]}" for name in STAGES[stage][1]]
-    assert GRAPH[stage]["cmd"] == " ".join(["python -m sapo", stage, *arguments])
+    arguments = [f"--{name} ${{item.{name}}}" for name in STAGES[stage][1]]
+    assert graph(stage)["cmd"] == " ".join(["python -m sapo", stage, *arguments])

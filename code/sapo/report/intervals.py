@@ -1,14 +1,20 @@
-"""95 % intervals of means by bootstrap over clusters (method.md §9).
+"""95 % intervals of means by bootstrap over seeds and over clusters of questions (method.md §9).
 
-Questions of one cluster (six prompts of one MBPP task) are drawn together, because they succeed and fail together.
-A difference between two methods is the mean of the paired differences over the same questions. "Better" is said
-only where the interval of the difference excludes 0; nothing is adjusted for the number of comparisons.
+A resample draws seeds with replacement and, for all of them alike, clusters of questions with replacement. Questions of
+one cluster (six prompts of one MBPP task) are drawn together, because they succeed and fail together; the same
+questions are asked of every seed, so they are not drawn anew for each. A difference between two methods is the mean of
+the paired differences over the seeds and questions that both have. "Better" is said only where the interval of the
+difference excludes 0; nothing is adjusted for the number of comparisons.
+
+With one seed only questions are drawn, and the interval says nothing about other seeds. With two or three it says too
+little: drawing S seeds with replacement shows (S - 1) / S of their variance.
 
 The interval is the percentile one: it never leaves [0, 1], and where every answer is right it is [1, 1].
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -32,39 +38,90 @@ class Interval:
         """The mean is above 0, and chance does not explain it."""
         return self.low > 0
 
+    def below(self, other: "Interval") -> bool:
+        """The whole interval lies below the other one."""
+        return self.high < other.low
 
-def mean_interval(values_Q: Sequence[float], groups_Q: Sequence[str], resamples: int, seed: int) -> Interval:
-    """Mean over questions, with an interval that draws whole groups with replacement.
+
+def mean_interval(
+    values_S_Q: Sequence[Sequence[float]], groups_Q: Sequence[str], resamples: int, seed: int
+) -> Interval:
+    """Mean over seeds and questions, with an interval that draws seeds and whole groups with replacement.
 
     The mean of a resample weighs questions equally, not groups. Neither the order of the questions nor the names of
     the groups' members matter; the same seed gives the same interval.
 
     Raises:
-        ValueError: there are no values, or not one group for each; names both counts.
+        ValueError: there are no values, or not one group for each question of each seed; names the counts.
     """
-    if len(values_Q) != len(groups_Q) or not len(values_Q):
-        raise ValueError(f"an interval needs values with a group each, got {len(values_Q)} and {len(groups_Q)}")
+    counts = [len(values_Q) for values_Q in values_S_Q]
+    if not counts or not counts[0] or any(count != len(groups_Q) for count in counts):
+        raise ValueError(f"an interval needs values with a group each, got {counts} and {len(groups_Q)}")
     groups_G, group_Q = np.unique(np.asarray(groups_Q), return_inverse=True)
-    sum_G = np.bincount(group_Q, weights=np.asarray(values_Q, dtype=float))
+    sum_S_G = np.array([np.bincount(group_Q, weights=np.asarray(values_Q, float)) for values_Q in values_S_Q])
     size_G = np.bincount(group_Q)
-    drawn_R_G = np.random.default_rng(seed).integers(len(groups_G), size=(resamples, len(groups_G)))
-    mean_R = sum_G[drawn_R_G].sum(axis=1) / size_G[drawn_R_G].sum(axis=1)
+    times_R_S, times_R_G = _drawn(len(counts), len(groups_G), resamples, seed)
+    mean_R = ((times_R_S @ sum_S_G) * times_R_G).sum(axis=1) / (len(counts) * (times_R_G @ size_G))
     low, high = np.quantile(mean_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(sum_G.sum() / size_G.sum()), float(low), float(high))
+    return Interval(float(sum_S_G.sum() / (len(counts) * size_G.sum())), float(low), float(high))
 
 
-def accuracy_interval(right_Q: Sequence[bool], groups_Q: Sequence[str], resamples: int, seed: int) -> Interval:
+@lru_cache(maxsize=8)  # all methods of a benchmark are resampled alike
+def _drawn(seeds: int, groups: int, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each resample drew each seed and each group."""
+    chance = np.random.default_rng(seed)
+    drawn_R_G = chance.integers(groups, size=(resamples, groups))
+    drawn_R_S = chance.integers(seeds, size=(resamples, seeds))
+    return _times(drawn_R_S, seeds), _times(drawn_R_G, groups)
+
+
+def _times(drawn_R_N: np.ndarray, count: int) -> np.ndarray:
+    """From what each resample drew, in order, to how often it drew each of `count` things."""
+    rows = count * np.arange(len(drawn_R_N))[:, None]
+    return np.bincount((drawn_R_N + rows).ravel(), minlength=count * len(drawn_R_N)).reshape(-1, count).astype(float)
+
+
+def accuracy_interval(
+    right_S_Q: Sequence[Sequence[bool]], groups_Q: Sequence[str], resamples: int, seed: int
+) -> Interval:
     """Share of right answers, 0 to 1."""
-    return mean_interval([float(right) for right in right_Q], groups_Q, resamples, seed)
+    return mean_interval([[float(right) for right in right_Q] for right_Q in right_S_Q], groups_Q, resamples, seed)
 
 
 def difference_interval(
-    right_Q: Sequence[bool], other_Q: Sequence[bool], groups_Q: Sequence[str], resamples: int, seed: int
+    right_S_Q: Sequence[Sequence[bool]],
+    other_S_Q: Sequence[Sequence[bool]],
+    groups_Q: Sequence[str],
+    resamples: int,
+    seed: int,
 ) -> Interval:
-    """Share of right answers minus that of another method on the same questions in the same order, -1 to 1.
+    """Share of right answers minus that of another method, on the same seeds and questions in order; -1 to 1.
 
     Raises:
-        ValueError: the two methods have different numbers of answers.
+        ValueError: the two methods have different numbers of seeds or answers.
     """
-    paired_Q = [float(right) - float(other) for right, other in zip(right_Q, other_Q, strict=True)]
-    return mean_interval(paired_Q, groups_Q, resamples, seed)
+    paired_S_Q = [
+        [float(right) - float(other) for right, other in zip(right_Q, other_Q, strict=True)]
+        for right_Q, other_Q in zip(right_S_Q, other_S_Q, strict=True)
+    ]
+    return mean_interval(paired_S_Q, groups_Q, resamples, seed)
+
+
+def share_interval(part_S: Sequence[int], whole_S: Sequence[int], resamples: int, seed: int) -> Interval:
+    """Share `part` of `whole` over all seeds, where only counts are known: draws seeds, then the part of each one.
+
+    Drawing `whole` things with replacement, `part` of which count, is a binomial draw; clusters are not known here.
+
+    Raises:
+        ValueError: the whole is nothing, or a part exceeds its whole; names them.
+    """
+    part, whole = np.asarray(part_S), np.asarray(whole_S)
+    if part.shape != whole.shape or whole.sum() == 0 or (part > whole).any():
+        raise ValueError(f"a share needs parts of something, got {list(part_S)} of {list(whole_S)}")
+    chance = np.random.default_rng(seed)
+    drawn_R_S = chance.integers(len(part), size=(resamples, len(part)))
+    parts_R_S = chance.binomial(whole[drawn_R_S], part[drawn_R_S] / np.maximum(whole[drawn_R_S], 1))
+    wholes_R = whole[drawn_R_S].sum(axis=1)
+    shares = parts_R_S.sum(axis=1)[wholes_R > 0] / wholes_R[wholes_R > 0]
+    low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(part.sum() / whole.sum()), float(low), float(high))
