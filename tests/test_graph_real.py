@@ -15,21 +15,19 @@ from sapo.__main__ import STAGES
 from sapo.configure import compose
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
-from sapo.records import Outcome, StepLabels, StepScores, Trajectory, read_records
+from sapo.records import Outcome, StepLabels, Trajectory, read_records
 from sapo.settings import Settings
 from sapo.workspace import StageArguments, Workspace
 
 ROOT = Path(__file__).parents[1]
 MODEL = "qwen2_scratch"
 TASKS = {"gsm8k": "math", "mbpp": "humaneval"}
-METHODS = ["cot", "sft", "orpo_outcome", "orpo_mc", "sapo1", "sapo2"]
+REASONERS = ["cot/0", "sft/0", "orpo_outcome/1", "orpo_mc/1", "sapo/1", "sapo/2"]
 SMALLER = {"sft_questions": 16, "train_questions": 16, "test_questions": 6, "ood_questions": 5, "max_new_tokens": 48}
 RECORDS: dict[str, type] = {
     "sampled": Trajectory,
-    "pool": Trajectory,
     "labelled": Trajectory,
     "labels": StepLabels,
-    "scores": StepScores,
 }
 
 
@@ -37,10 +35,11 @@ def small_settings(real_data: Path) -> Settings:
     """Profile real_smoke with one model and less of everything."""
     overrides = [f"tasks.{task}.{key}={value}" for task in TASKS for key, value in SMALLER.items()]
     shape = ["scratch.vocabulary=600", "scratch.hidden=32", "scratch.epochs=1"]
-    counts = [f"labels.{name}_trajectories=8" for name in ("bootstrap", "round", "mc")]
-    _, settings = compose(ROOT, ["profile=real_smoke", *overrides, *shape, *counts])
+    counts = [f"labels.{name}_trajectories=8" for name in ("bootstrap", "round")]
+    _, settings = compose(ROOT, ["profile=real_smoke", "workers=1", *overrides, *shape, *counts])
     data = dataclasses.replace(settings.data, root=str(real_data))
-    return dataclasses.replace(settings, models={MODEL: settings.models[MODEL]}, data=data)
+    cells = {name: cell for name, cell in settings.cells.items() if cell.model == MODEL}
+    return dataclasses.replace(settings, models={MODEL: settings.models[MODEL]}, cells=cells, data=data)
 
 
 def run_all(settings: Settings, workspace: Workspace) -> None:
@@ -49,9 +48,8 @@ def run_all(settings: Settings, workspace: Workspace) -> None:
         if stage == "verify_data":
             continue
         for task in TASKS if "task" in needed else [""]:
-            for number in [r.i for r in settings.rounds] if "round" in needed else [0]:
-                place = StageArguments(MODEL if "model" in needed else "", task, number)
-                importlib.import_module(f"sapo.stages.{module}").run(settings, workspace, place)
+            place = StageArguments(MODEL if "model" in needed else "", task, "headline" if "group" in needed else "")
+            importlib.import_module(f"sapo.stages.{module}").run(settings, workspace, place)
 
 
 def check_records(folder: Path) -> None:
@@ -68,17 +66,17 @@ def check_records(folder: Path) -> None:
 
 
 def check_task(workspace: Workspace, task: str) -> None:
-    """Gold is right in the first pool, every question kept a pair by outcome, every checkpoint answered everything."""
-    pool = read_records(workspace.sapo(MODEL, task, 0) / "pool.jsonl", Trajectory)
-    assert [t.verdict for t in pool if t.source == "gold"] == ["right"] * 16
-    assert any(not t.right for t in pool)
-    last = read_records(workspace.sapo(MODEL, task, 2) / "pool.jsonl", Trajectory)
-    assert {t.id for t in pool} < {t.id for t in last}
-    pairs = json.loads((workspace.orpo_outcome(MODEL, task) / "pairs.json").read_text(encoding="utf-8"))
-    assert (pairs["questions"], pairs["kept"]) == (16, 16)
-    for method in METHODS:
+    """Every question was sampled, kept a pair by outcome where it could, and every reasoner answered everything."""
+    drawn = read_records(workspace.start(MODEL, task, 1) / "sampled.jsonl", Trajectory)
+    assert len({t.question_id for t in drawn}) == 16
+    assert any(not t.right for t in drawn)
+    headline = workspace.group(MODEL, task, "headline") / "1"
+    assert not list(headline.rglob("stopped.json"))
+    pairs = json.loads((headline / "orpo_outcome" / "1" / "pairs.json").read_text(encoding="utf-8"))
+    assert (pairs["questions"], pairs["kept"]) == (16, 16)  # the gold rationale over a wrong sample
+    for reasoner in REASONERS:
         for benchmark, count in ((task, 6), (TASKS[task], 5)):
-            path = workspace.evaluation(MODEL, task) / method / f"{benchmark}.jsonl"
+            path = workspace.evaluation(MODEL, task) / "1" / reasoner / f"{benchmark}.jsonl"
             assert len(read_records(path, Outcome)) == count
 
 
@@ -91,7 +89,7 @@ def test_real_questions_go_through_every_stage(real_data: Path, tmp_path: Path) 
 
     check_records(workspace.runs)
     reasoners = [path.parent for path in workspace.runs.rglob("config.json") if path.parent.name != "verifier"]
-    assert len(reasoners) == 1 + len(TASKS) * (len(METHODS) - 1)
+    assert len(reasoners) == 1 + len(TASKS) * (len(REASONERS) - 1)
     for folder in reasoners:
         model, encoder = load_reasoner(folder)
         assert model.config.model_type == "qwen2"

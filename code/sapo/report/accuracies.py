@@ -1,50 +1,63 @@
-"""Accuracy of every method with its interval, and its paired differences to the two methods that matter most.
+"""Accuracy of every checkpoint with its interval, paired differences, and what went wrong on the way.
 
-All methods of one benchmark are resampled alike (one seed), so that equal answers get equal intervals.
+All checkpoints of one benchmark are resampled alike (one seed), so that equal answers get equal intervals. A checkpoint
+that some seeds did not reach is measured on the seeds that did; `missing` has the others, and the tables name them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from sapo.report.intervals import Interval, accuracy_interval, difference_interval
-from sapo.report.results import BenchmarkResults, TaskResults
+from sapo.report.intervals import Interval, accuracy_interval, difference_interval, share_interval
+from sapo.report.names import in_order, whole_of
+from sapo.report.results import COT, SFT, BenchmarkResults, Checkpoint, RoundResults, Stopped, TaskResults
 from sapo.workspace import derive_seed
 
-REFERENCES = ("sft", "orpo_outcome")
-NAMES = {
-    "cot": "CoT (pretrained)",
-    "sft": "SFT",
-    "orpo_outcome": "ORPO on outcomes",
-    "orpo_mc": "ORPO + MC supervision",
-}
+EXPLOSION = 3.0  # times the first loss of an update; the last one should be below
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Share of right answers, and its difference to every reference other than the method itself (0 to 1)."""
+    """Share of right answers over `seeds` and `questions`, and its differences to other checkpoints (0 to 1).
+
+    Args:
+        seeds: those that reached the checkpoint.
+        missing: those that stopped before it.
+        differences: to SFT, to ORPO on outcomes and, for a variant, to the method that it is a variant of (at its
+            last round); by method, paired on the seeds that both have, so without those that have none in common.
+        flawed: share of the right answers that rest on a wrong step; None where that is not known.
+        collapsed: on the task it was trained for, the whole interval lies below that of the pretrained model.
+    """
 
     questions: int
+    seeds: tuple[int, ...]
     value: Interval
-    differences: dict[str, Interval]
+    missing: dict[int, Stopped] = field(default_factory=dict)
+    differences: dict[str, Interval] = field(default_factory=dict)
+    flawed: Interval | None = None
+    collapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Accuracies of every method on one benchmark, by a model that was trained on `task`."""
+    """Accuracies of every checkpoint on one benchmark, by a model that was trained on `task`.
+
+    Args:
+        accuracies: in the order of the tables, all rounds of every method.
+        last: rounds of every method by the settings, whether or not a seed finished them.
+        stopped: by method and seed.
+    """
 
     model: str
     task: str
     benchmark: str
+    questions: int
     ungraded: int
-    accuracies: dict[str, Accuracy]
+    accuracies: dict[Checkpoint, Accuracy]
+    last: dict[str, int]
+    stopped: dict[str, dict[int, Stopped]]
 
     @property
     def out_of_domain(self) -> bool:
         return self.benchmark != self.task
-
-
-def method_name(method: str) -> str:
-    """What a reader calls the method: `sapo2` is "SAPO-iter 2"."""
-    return NAMES.get(method) or f"SAPO-iter {method.removeprefix('sapo')}"
 
 
 def measure(results: list[TaskResults], resamples: int, seed: int) -> list[Column]:
@@ -60,14 +73,82 @@ def measure(results: list[TaskResults], resamples: int, seed: int) -> list[Colum
     ]
 
 
+def references(checkpoint: Checkpoint, last: dict[str, int]) -> dict[str, Checkpoint]:
+    """The checkpoints that one is compared with, by method; never itself."""
+    found = {"sft": SFT}
+    found |= {
+        name: Checkpoint(name, last[name]) for name in ("orpo_outcome", whole_of(checkpoint.method)) if name in last
+    }
+    return {name: other for name, other in found.items() if other != checkpoint}
+
+
+def difference(
+    benchmark: BenchmarkResults, one: Checkpoint, other: Checkpoint, resamples: int, seed: int
+) -> Interval | None:
+    """Accuracy of one checkpoint minus that of another on the seeds that both have; None where there are none."""
+    seeds = benchmark.seeds(one, other)
+    if not seeds:
+        return None
+    right_S_Q, other_S_Q = benchmark.right_S_Q(one, seeds), benchmark.right_S_Q(other, seeds)
+    return difference_interval(right_S_Q, other_S_Q, benchmark.groups_Q, resamples, seed)
+
+
+def exploded(round_results: RoundResults) -> bool:
+    """The last loss of the update exceeds three times the first. Not said of GRPO, whose loss begins at 0."""
+    first, last = round_results.log[0].loss, round_results.log[-1].loss
+    return round_results.update != "grpo" and last > EXPLOSION * first > 0
+
+
+def explosions(entry: TaskResults) -> dict[Checkpoint, list[int]]:
+    """Seeds whose loss exploded, by checkpoint."""
+    found = {one: [seed for seed, r in rounds.items() if exploded(r)] for one, rounds in entry.rounds.items()}
+    return {one: seeds for one, seeds in found.items() if seeds}
+
+
 def _column(entry: TaskResults, benchmark: BenchmarkResults, resamples: int, seed: int) -> Column:
-    groups_Q = benchmark.groups_Q
-    right = {method: benchmark.right_Q(method) for method in benchmark.outcomes}
+    methods = in_order(checkpoint.method for checkpoint in benchmark.answers)
+    ordered = sorted(benchmark.answers, key=lambda one: (methods.index(one.method), one.round))
+    plain = accuracy_interval(
+        benchmark.right_S_Q(COT, benchmark.seeds(COT)), benchmark.groups_Q, resamples, seed
+    )  # what no training is worth
     accuracies = {}
-    for method, right_Q in right.items():
-        value = accuracy_interval(right_Q, groups_Q, resamples, seed)
-        others = [reference for reference in REFERENCES if reference != method]
-        differences = {o: difference_interval(right_Q, right[o], groups_Q, resamples, seed) for o in others}
-        accuracies[method] = Accuracy(len(right_Q), value, differences)
-    ungraded = sum(o.verdict == "grader_error" for outcomes in benchmark.outcomes.values() for o in outcomes)
-    return Column(entry.model, entry.task, benchmark.name, ungraded, accuracies)
+    for one in ordered:
+        seeds = benchmark.seeds(one)
+        value = accuracy_interval(benchmark.right_S_Q(one, seeds), benchmark.groups_Q, resamples, seed)
+        found = {
+            name: difference(benchmark, one, other, resamples, seed)
+            for name, other in references(one, entry.last).items()
+        }
+        accuracies[one] = Accuracy(
+            len(benchmark.groups_Q),
+            tuple(seeds),
+            value,
+            {s: stop for s, stop in entry.stopped.get(one.method, {}).items() if s not in seeds},
+            {name: interval for name, interval in found.items() if interval},
+            _flawed(benchmark, one, resamples, seed),
+            benchmark.name == entry.task and value.below(plain),
+        )
+    ungraded = sum(
+        outcome.verdict == "grader_error"
+        for by_seed in benchmark.answers.values()
+        for answers in by_seed.values()
+        for outcome in answers.outcomes
+    )
+    return Column(
+        entry.model,
+        entry.task,
+        benchmark.name,
+        len(benchmark.groups_Q),
+        ungraded,
+        accuracies,
+        entry.last,
+        entry.stopped,
+    )
+
+
+def _flawed(benchmark: BenchmarkResults, one: Checkpoint, resamples: int, seed: int) -> Interval | None:
+    """Share of the right answers that rest on a wrong step; None where unknown, or where no answer is right."""
+    known = [a for a in benchmark.answers[one].values() if a.right_with_wrong_step is not None]
+    right_S = [sum(answers.right_Q) for answers in known]
+    flawed_S = [answers.right_with_wrong_step or 0 for answers in known]
+    return share_interval(flawed_S, right_S, resamples, seed) if sum(right_S) else None
