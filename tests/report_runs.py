@@ -99,7 +99,7 @@ def write_runs(
 
 
 def write_answers(workspace: Workspace, seed: int, method: str, number: int, verdicts: str) -> None:
-    """Verdicts on both benchmarks; one right answer, if there is one, rests on a wrong step (not known out of domain)."""
+    """Verdicts on both benchmarks; one right answer, if any, rests on a wrong step (not known out of domain)."""
     folder = workspace.evaluation(MODEL, TASK) / str(seed) / method / str(number)
     outcomes = [
         Outcome(f"q{n}", "g", f"step\nanswer {v}\n", VERDICTS[v])  # pyright: ignore[reportArgumentType]
