@@ -13,9 +13,7 @@ from sapo.models.encoding import Encoder
 from sapo.settings import FitSettings
 from sapo.train.loop import StepLog
 from sapo.train.losses import check_completions
-from sapo.train.trl_runs import fit_arguments, run_trainer, trl_run
-
-IGNORED = -100  # label of a token that the loss leaves out
+from sapo.train.trl_runs import IGNORED, fit_arguments, run_trainer, trl_run
 
 
 def train_sft(

@@ -9,6 +9,7 @@ import math
 import random
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from transformers.utils import logging
 from sapo.models.encoding import Encoder
 from sapo.settings import FitSettings
 from sapo.train.loop import StepLog, TrainingDiverged
+
+IGNORED = -100  # label of a token that the loss leaves out
 
 
 def trl_arguments(lr: float, batch_size: int, seed: int, scratch: Path) -> dict[str, Any]:
@@ -133,12 +136,15 @@ def _same_chance() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No bars for loading and saving, and no message to the hub about which trainer runs on what."""
+    """No bars for loading and saving, no message to the hub about which trainer runs on what, no stale warning."""
     shown, silent = logging.is_progress_bar_enabled(), constants.HF_HUB_DISABLE_TELEMETRY
     logging.disable_progress_bar()
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
-        yield
+        with warnings.catch_warnings():
+            # TRL asks transformers by a name that the next major version drops.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            yield
     finally:
         constants.HF_HUB_DISABLE_TELEMETRY = silent
         if shown:
