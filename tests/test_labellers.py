@@ -10,7 +10,7 @@ from sapo.settings import DetectSettings, LabelSettings, RolloutSettings, SapsSe
 from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, label
 from sapo.supervise.rollouts import Rollouts
 
-DROP = DetectSettings("drop", True)
+DROP = DetectSettings("scores", "drop", True)
 VERIFIER = TableVerifier(
     {"good\n": 1.0, "bad\n": 0.25, "hidden bad\n": 1.0, "odd\n": 0.25, "lose\n": 0.0, "win\n": 1.0}
 )
@@ -34,7 +34,7 @@ def run(
     name: LabellerName, items: Sequence[LabelItem], how: Rules | None = None, per_position: int = 1
 ) -> tuple[list[Labelled], ScriptedSampler, Rollouts]:
     sampler = ScriptedSampler(wins_unless_bad)
-    rollouts = Rollouts(LineTask(), sampler, RolloutSettings(per_position, 1.0, False, False), 50, 1)
+    rollouts = Rollouts(LineTask(), sampler, RolloutSettings(per_position, 1.0, False, False, False), 50, 1)
     return label(name, items, rollouts, how or rules()), sampler, rollouts
 
 

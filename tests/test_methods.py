@@ -79,7 +79,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
 
     def trainer(kind: str, result: Any) -> Any:
         def train(model: Any, encoder: Any, given: Any, *rest: Any) -> Any:
-            found.seen.append((kind, last[0], rest[0] if kind == "grpo" else given))
+            found.seen.append((kind, last[0], given.questions if kind == "grpo" else given))
             return result
 
         return train

@@ -16,9 +16,12 @@ from sapo.supervise.rollouts import Evidence, Prefix, Rollouts
 STEPS = trajectory("t", ["one", "two", "three", "lose"])
 
 
-def rollouts(reply: Reply, per_position: int = 8, lazy: bool = False, merge: bool = False, seed: int = 1) -> Rollouts:
-    settings = RolloutSettings(per_position, 1.0, lazy, merge)
-    return Rollouts(LineTask(), ScriptedSampler(reply), settings, 50, seed)
+def rollouts(
+    reply: Reply, per_position: int = 8, lazy: bool = False, merge: bool = False, reuse: bool = False, seed: int = 1
+) -> Rollouts:
+    return Rollouts(
+        LineTask(), ScriptedSampler(reply), RolloutSettings(per_position, 1.0, lazy, merge, reuse), 50, seed
+    )
 
 
 def sizes(asked: Rollouts) -> list[int]:

@@ -88,7 +88,8 @@ def label_subset(bench: Bench, who: Simulation, subset: Sequence[Trajectory]) ->
     settings, seed = bench.settings, bench.seed("rollouts", who.number)
     sampler = bench.sampler(who.reasoner, f"rollouts of round {who.number}")
     rollouts = Rollouts(bench.task, sampler, settings.rollouts, bench.limits.max_new_tokens, seed)
-    labelled = label(who.labeller, items, rollouts, Rules(settings.labels, settings.detect, settings.saps))
+    rules = Rules(settings.labels, settings.detect, settings.saps, bench.seed("random step", who.number))
+    labelled = label(who.labeller, items, rollouts, rules)
     return labelled, costs | {"labelling": rollouts.cost}
 
 

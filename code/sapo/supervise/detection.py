@@ -22,4 +22,16 @@ def detect(scores: Sequence[float], sign: Literal["drop", "rise"] = "drop", virt
     padded = [1.0, *scores]
     start = 0 if virtual_start or len(scores) == 1 else 1
     direction = 1.0 if sign == "drop" else -1.0
-    return max(range(start, len(scores)), key=lambda j: (direction * (padded[j] - padded[j + 1]), -j))
+    drops = [direction * (padded[j] - padded[j + 1]) for j in range(start, len(scores))]
+    return start + drops.index(max(drops))
+
+
+def random_position(steps: int, seed: int) -> int:
+    """t^ without a verifier: uniform in 0…n-1 (the ablation "w/o DV"). `seed` has 63 bits, the bias is below n / 2^63.
+
+    Raises:
+        ValueError: there are no steps.
+    """
+    if steps < 1:
+        raise ValueError(f"{steps} steps: a trajectory has at least one step")
+    return seed % steps

@@ -2,7 +2,9 @@
 
 At a verified position j: if c_j = 1, every completion that ends right becomes a trajectory with all labels 1; if
 c_j = 0, every completion becomes one whose steps from j on are 0 and whose earlier steps keep their labels.
-c_j is the final label: where a later success has overruled failed rollouts at j, those prove nothing.
+c_j is the final label: where a later success has overruled failed rollouts at j, those prove nothing. Where another
+text has proven c_j = 1 (`rollouts.reuse`), nothing or only failures were drawn at j and nothing is expanded there:
+the text that proves it is the trajectory of whoever drew it.
 """
 
 import itertools

@@ -10,16 +10,18 @@ from typing import Literal
 from sapo.records import Question, RecordError, StepLabels, StepScores, Trajectory
 from sapo.settings import DetectSettings, LabelSettings, SapsSettings
 from sapo.supervise import strategies
-from sapo.supervise.detection import detect
-from sapo.supervise.rollouts import Evidence, Prefix, Rollouts
+from sapo.supervise.detection import detect, random_position
+from sapo.supervise.rollouts import Evidence, Prefix, Rollouts, collector_paused
 from sapo.supervise.strategies import Finding, Strategy
+from sapo.tasks.math_answers import check_grader_errors
+from sapo.workspace import derive_seed
 
 LabellerName = Literal["outcome", "shepherd", "omega", "saps"]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelItem:
-    """A trajectory to label; `scores` are owed to `saps` only."""
+    """A trajectory to label; `scores` are owed to `saps` only, and not where it verifies random steps."""
 
     question: Question
     trajectory: Trajectory
@@ -37,18 +39,28 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The settings that labellers follow."""
+    """The settings that labellers follow.
+
+    Args:
+        seed: of the steps that `detect.by: random` verifies; each depends on seed and trajectory id alone.
+    """
 
     labels: LabelSettings
     detect: DetectSettings
     saps: SapsSettings
+    seed: int = 0
 
 
 def label(name: LabellerName, items: Sequence[LabelItem], rollouts: Rollouts, rules: Rules) -> list[Labelled]:
     """Labels of every item, in order; what they cost is added to `rollouts.cost`.
 
+    Where `labels.witness` allows it, the right trajectories among the items are witnesses of the wrong ones too
+    (`rollouts.reuse`).
+
     Raises:
-        RecordError: scores are missing, another trajectory's, or do not match the steps of a trajectory.
+        RecordError: scores are missing, another trajectory's, or do not match the steps of a trajectory; or the
+            question of an item is another one than its trajectory's.
+        GraderErrors: more rollouts than one in a thousand could not be judged.
     """
     choose: dict[LabellerName, Callable[[LabelItem, Rules], Strategy]] = {
         "outcome": _outcome,
@@ -56,19 +68,33 @@ def label(name: LabellerName, items: Sequence[LabelItem], rollouts: Rollouts, ru
         "omega": _omega,
         "saps": _saps,
     }
-    running = [_Run(item, choose[name](item, rules)) for item in items]
-    for run in running:
-        run.resume(None)
+    for item in items:
+        if item.question.id != item.trajectory.question_id:
+            raise RecordError(
+                f"trajectory {item.trajectory.id} answers question {item.trajectory.question_id}, "
+                f"question {item.question.id} is given"
+            )
+    with collector_paused():
+        if rules.labels.witness and name != "outcome":
+            rollouts.witness(item.trajectory for item in items)
+        running = [_Run(item, choose[name](item, rules)) for item in items]
+        for run in running:
+            run.resume(None)
     while waiting := [run for run in running if run.wanted]:
-        prefixes = [Prefix(run.item.question, run.item.trajectory, j) for run in waiting for j in run.wanted]
+        with collector_paused():
+            prefixes = [Prefix(run.item.question, run.item.trajectory, j) for run in waiting for j in run.wanted]
         answers = iter(rollouts.ask(prefixes))
-        for run in waiting:
-            run.resume({j: next(answers) for j in run.wanted})
+        with collector_paused():
+            for run in waiting:
+                run.resume({j: next(answers) for j in run.wanted})
+    check_grader_errors(rollouts.verdicts.elements())
     return [run.labelled() for run in running]
 
 
 class _Run:
     """One strategy on its way: what it wants to know next, what it was told, what it found."""
+
+    __slots__ = ("_evidence", "_finding", "_strategy", "item", "wanted")
 
     def __init__(self, item: LabelItem, strategy: Strategy) -> None:
         self.item = item
@@ -117,13 +143,22 @@ def _omega(item: LabelItem, rules: Rules) -> Strategy:
 def _saps(item: LabelItem, rules: Rules) -> Strategy:
     if item.trajectory.right:
         return _shepherd(item, rules)
+    steps = len(item.trajectory.steps)
+    if rules.detect.by == "random":
+        detected, scores = random_position(steps, derive_seed(rules.seed, "detect", item.trajectory.id)), None
+    else:
+        scores = _scores(item)
+        detected = detect(scores, rules.detect.sign, rules.detect.virtual_start)
+    if rules.saps.search == "once":
+        return strategies.saps(steps, detected)
+    return strategies.saps_until_located(steps, detected, scores)
+
+
+def _scores(item: LabelItem) -> tuple[float, ...]:
+    """c^_1…c^_n of an item. Raises RecordError where they are missing or do not fit."""
     if item.scores is None:
         raise RecordError(f"saps needs the verifier's scores of trajectory {item.trajectory.id}, none are given")
     if item.scores.trajectory_id != item.trajectory.id:
         raise RecordError(f"scores of trajectory {item.scores.trajectory_id} are given for {item.trajectory.id}")
     item.scores.check(item.trajectory)
-    steps, scores = len(item.trajectory.steps), item.scores.scores
-    detected = detect(scores, rules.detect.sign, rules.detect.virtual_start)
-    if rules.saps.search == "once":
-        return strategies.saps(steps, detected)
-    return strategies.saps_until_located(steps, detected, scores)
+    return item.scores.scores

@@ -73,7 +73,9 @@ def saps(steps: int, detected: int) -> Strategy:
     (a) 1,0: detection was right. (b) 1,1: the error is later, step t^+1 becomes 1. (c) 0,0: it is earlier, step t^
     becomes 0. (0,1) contradicts monotonicity and is read as (1,1).
     """
-    before, after = yield from _verify(steps, detected)
+    asked = _verified(steps, detected)
+    answers = (yield asked) if asked else {}
+    before, after = answers.get(detected, True), answers.get(detected + 1, False)
     if after:
         return Finding(good_until(detected + 1, steps), "b")
     if before:
@@ -81,17 +83,20 @@ def saps(steps: int, detected: int) -> Strategy:
     return Finding(good_until(detected - 1, steps), "c")
 
 
-def saps_until_located(steps: int, detected: int, scores: Sequence[float]) -> Strategy:
+def saps_until_located(steps: int, detected: int, scores: Sequence[float] | None) -> Strategy:
     """Ours: goes on, guided by the scores, until the first error is bracketed; exact under §1's labels.
 
-    Asks at most ceil(log2 n) + 2 positions: a guess is only followed where bisection could still finish in time.
+    Without scores (a random step was verified) it bisects what is left. Asks at most ceil(log2 n) + 2 positions: a
+    guess is only followed where bisection could still finish in time.
     """
-    before, after = yield from _verify(steps, detected)
+    asked = _verified(steps, detected)
+    answers = (yield asked) if asked else {}
+    before, after = answers.get(detected, True), answers.get(detected + 1, False)
     low, high = (detected + 1, steps) if after else (detected, detected + 1) if before else (0, detected)
     case: LabelCase = "b" if after else "a" if before else "c"
     budget = math.ceil(math.log2(max(steps, 2)))
     while high - low > 1:
-        guess = _guess(low, high, scores)
+        guess = _guess(low, high, scores) if scores else (low + high) // 2
         if 1 + math.ceil(math.log2(max(guess - low, high - guess))) > budget:
             guess = (low + high) // 2
         if (yield (guess,))[guess]:
@@ -102,11 +107,9 @@ def saps_until_located(steps: int, detected: int, scores: Sequence[float]) -> St
     return Finding(good_until(low, steps), case)
 
 
-def _verify(steps: int, detected: int) -> Generator[tuple[int, ...], Mapping[int, bool], tuple[bool, bool]]:
-    """c at the detected step and at the next one; positions 0 and n are free."""
-    asked = tuple(j for j in (detected, detected + 1) if 0 < j < steps)
-    answers = (yield asked) if asked else {}
-    return answers.get(detected, True), answers.get(detected + 1, False)
+def _verified(steps: int, detected: int) -> tuple[int, ...]:
+    """The detected position and the next one, without 0 (good) and n (wrong), which are free."""
+    return tuple(j for j in (detected, detected + 1) if 0 < j < steps)
 
 
 def _guess(low: int, high: int, scores: Sequence[float]) -> int:

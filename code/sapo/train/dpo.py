@@ -1,1 +1,109 @@
-def train_dpo(*a, **k): raise NotImplementedError
+"""Preference pairs to a better reasoner by DPO, or by RPO (DPO + NLL; method.md §8), through TRL's DPOTrainer.
+
+    L = -log sigmoid(beta * ((log P(tau_w) - log P_ref(tau_w)) - (log P(tau_l) - log P_ref(tau_l)))) + nll * NLL
+
+Sums of log-probabilities in the first term, as in the DPO paper; P_ref is the model as the run finds it. The trainer
+is given this project's own token ids. Departure from RPO's paper: TRL's `sft` term averages over all chosen tokens of
+a batch, where the paper averages within each completion first; long completions weigh more.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from sapo.models.encoding import Encoder
+from sapo.records import PreferencePair
+from sapo.settings import DpoSettings
+from sapo.train.loop import StepLog
+from sapo.train.losses import check_completions
+from sapo.train.trl_runs import IGNORED, fit_arguments, run_trainer, trl_run
+
+MEASURES = {"margin": "rewards/margins", "accuracy": "rewards/accuracies"}
+
+
+def train_dpo(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    pairs: Sequence[PreferencePair],
+    settings: DpoSettings,
+    seed: int,
+    workdir: Path,
+) -> list[StepLog]:
+    """Train `model` in place on preference pairs, an end token after each; nothing is left in `workdir`.
+
+    Returns:
+        A log a step; its measures, all before that step's update, are `chosen_logp` and `rejected_logp`, means a token
+        and then over the batch, as ORPO's are (`orpo.train_orpo`); `margin`, the mean of beta times the difference
+        of the log-ratios in L; `accuracy`, the share of pairs where it is positive.
+
+    Raises:
+        ValueError: there are no pairs, or a prompt or a completion has no tokens (names the question).
+        TrainingDiverged: see `trl_runs.run_trainer`.
+    """
+    from datasets import Dataset  # seconds of imports, owed only by runs that train
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
+
+    class Trainer(DPOTrainer):
+        def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return dataset  # the ids are there already; TRL would tokenise prompt and completion together
+
+    rows = Dataset.from_list(dpo_rows(encoder, pairs))
+    reference = copy.deepcopy(model)
+    with trl_run(model, encoder, workdir) as scratch, _mean_log_probabilities(model) as means:
+        arguments = DPOConfig(
+            **fit_arguments(settings.fit, seed, scratch),
+            beta=settings.beta,
+            loss_type=["sigmoid", "sft"] if settings.nll else ["sigmoid"],
+            loss_weights=[1.0, settings.nll] if settings.nll else [1.0],
+            disable_dropout=False,  # it would stay disabled
+            max_length=None,
+            remove_unused_columns=False,  # the sampler wants `length`
+        )
+        trainer = Trainer(model, reference, arguments, train_dataset=rows, processing_class=encoder.tokenizer)
+        log = run_trainer(trainer, MEASURES)
+    return [replace(entry, measures=mean | entry.measures) for entry, mean in zip(log, means, strict=True)]
+
+
+def dpo_rows(encoder: Encoder, pairs: Sequence[PreferencePair]) -> list[dict[str, Any]]:
+    """Token ids of the prompt, the chosen and the rejected completion of every pair, and the longer row's length."""
+    if not pairs:
+        raise ValueError("there is nothing to train on: no pairs")
+    rows: list[dict[str, Any]] = [{"length": 0} for _ in pairs]
+    for side in ("chosen", "rejected"):
+        encoded = encoder.encode_many([(pair.prompt, getattr(pair, side)) for pair in pairs])
+        check_completions(
+            [pair.question_id for pair in pairs], [len(one.ids) - one.completion_start - 1 for one in encoded]
+        )
+        for pair, row, one in zip(pairs, rows, encoded, strict=True):
+            if one.completion_start < 1:
+                raise ValueError(
+                    f"question {pair.question_id} has a prompt without tokens: nothing predicts the first answer token"
+                )
+            row["prompt_ids"] = list(one.ids[: one.completion_start])
+            row[f"{side}_ids"] = list(one.ids[one.completion_start :])
+            row["length"] = max(row["length"], len(one.ids))
+    return rows
+
+
+@contextmanager
+def _mean_log_probabilities(model: PreTrainedModel) -> Iterator[list[dict[str, float]]]:
+    """Collect `chosen_logp` and `rejected_logp` of every forward pass: TRL logs sums, whose lengths differ by row."""
+    means: list[dict[str, float]] = []
+
+    def collect(_module: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        lengths: Tensor = (kwargs["labels"][:, 1:] != IGNORED).sum(1)
+        chosen, rejected = (output.log_probs.detach().sum(1) / lengths).chunk(2)
+        means.append({"chosen_logp": chosen.mean().item(), "rejected_logp": rejected.mean().item()})
+
+    handle = model.register_forward_hook(collect, with_kwargs=True)
+    try:
+        yield means
+    finally:
+        handle.remove()

@@ -1,1 +1,167 @@
-def train_grpo(*a, **k): raise NotImplementedError
+"""Questions and a grader to a better reasoner by GRPO (DeepSeekMath, arXiv 2402.03300), through TRL's GRPOTrainer.
+
+Every step draws `group` completions of each of its questions with the model as it is; the reward is 1 for a right
+answer, else 0; the advantage is the reward less the group's mean, over its standard deviation; one update follows.
+
+1. TRL's `loss_type="grpo"`, the paper's: mean over a completion's tokens, then over completions, KL estimated with
+   the reference's probabilities. Not TRL's `"sapo"`, which is another method of that name (method.md §10).
+2. One update a batch, so that the ratio to the old policy is 1 and nothing is clipped, as in the paper.
+3. The learning rate is constant, without warm-up: the paper prints one rate and no schedule.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import PretrainedConfig, PreTrainedModel
+
+from sapo.models.encoding import Encoder
+from sapo.models.fast_linear import use_fast_linears
+from sapo.models.flops import TRAINING, generation_flops, prefill_flops
+from sapo.models.loading import save_reasoner
+from sapo.records import BadInput, Cost, Question, Verdict
+from sapo.settings import GrpoSettings
+from sapo.tasks.math_answers import check_grader_errors
+from sapo.tasks.task import Task
+from sapo.train.loop import StepLog
+from sapo.train.trl_runs import run_trainer, trl_arguments, trl_run
+
+MEASURES = {
+    "reward": "reward",
+    "flat_groups": "frac_reward_zero_std",
+    "tokens": "completions/mean_length",
+    "cut_off": "completions/clipped_ratio",
+    "entropy": "entropy",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """What the reasoner practises on: a task's questions, and how long an answer may be."""
+
+    task: Task
+    questions: Sequence[Question]
+    max_new_tokens: int
+
+
+def train_grpo(
+    model: PreTrainedModel,
+    encoder: Encoder,
+    practice: Practice,
+    settings: GrpoSettings,
+    seed: int,
+    workdir: Path,
+) -> tuple[list[StepLog], Cost]:
+    """Train `model` in place; nothing is left in `workdir`. Questions are shuffled anew whenever all have been drawn.
+
+    `group * questions_per_step` rows are decoded and trained on at once: memory grows with it. Where the longest
+    prompt leaves less room in the model's context than `max_new_tokens`, answers are cut off there.
+
+    Returns:
+        A log a step, and what everything cost. Measures: `reward`, the share of right answers; `flat_groups`, the
+        share whose rewards are all equal and teach nothing; `tokens` and `cut_off`, mean length and share without an
+        end; `entropy` of a token; `kl` to the reference where beta is not 0.
+
+    Raises:
+        BadInput: fewer questions than a step takes, or a prompt that leaves no room for an answer.
+        GraderErrors: more answers than one in a thousand could not be judged.
+        TrainingDiverged: see `trl_runs.run_trainer`.
+    """
+    from datasets import Dataset  # seconds of imports, owed only by runs that train
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    class Trainer(GRPOTrainer):
+        def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+            return [list(encoder.prompt_ids(prompt)) for prompt in prompts], None, {}  # as generation elsewhere sees it
+
+    started = time.perf_counter()
+    rows = [{"prompt": question.prompt, "row": row} for row, question in enumerate(practice.questions)]
+    judge = Judge(practice, encoder)
+    room = min(practice.max_new_tokens, _room(model.config, encoder, practice.questions, settings))
+    with trl_run(model, encoder, workdir) as scratch:
+        if settings.beta:  # TRL loads its reference from where the model's config says that it came from
+            save_reasoner(model, encoder, scratch / "reference")
+            model.config._name_or_path = str(scratch / "reference")
+        arguments = _arguments(settings, room, seed, scratch)
+        trainer = Trainer(
+            model, judge.reward, arguments, train_dataset=Dataset.from_list(rows), processing_class=encoder.tokenizer
+        )
+        if trainer.ref_model is not None:
+            use_fast_linears(trainer.ref_model)
+        log = run_trainer(trainer, MEASURES | ({"kl": "kl"} if settings.beta else {}))
+    check_grader_errors(judge.verdicts)
+    return log, judge.cost(model.config, bool(settings.beta), time.perf_counter() - started)
+
+
+@dataclass(slots=True)
+class Judge:
+    """Grades completions for the trainer, and keeps the length of every prompt and completion for the bill."""
+
+    practice: Practice
+    encoder: Encoder
+    verdicts: list[Verdict] = field(default_factory=list)
+    lengths: list[tuple[int, int]] = field(default_factory=list)
+    programs: int = 0
+
+    def reward(self, prompts: list[str], completion_ids: list[list[int]], row: list[int], **_: Any) -> list[float]:
+        """Reward of every completion, all of them judged at once; `row` is the number of each one's question."""
+        questions = [self.practice.questions[number] for number in row]
+        answers = [[token for token in ids if token != self.encoder.eos_id] for ids in completion_ids]
+        texts = self.encoder.tokenizer.batch_decode(
+            answers, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        verdicts = self.practice.task.grade(questions, texts)
+        self.verdicts += verdicts
+        self.programs += sum(bool(question.tests) for question in questions)
+        lengths = {prompt: len(self.encoder.prompt_ids(prompt)) for prompt in set(prompts)}
+        self.lengths += [(lengths[prompt], len(ids)) for prompt, ids in zip(prompts, completion_ids, strict=True)]
+        return [float(verdict == "right") for verdict in verdicts]
+
+    def cost(self, config: PretrainedConfig, reference: bool, seconds: float) -> Cost:
+        """What drawing and learning from all completions cost.
+
+        FLOPs: drawing, each prompt computed for every completion of it as TRL does; a training step; a forward pass
+        of the reference, if there is one. Padding is not counted.
+        """
+        passes = TRAINING + reference
+        flops = sum(
+            generation_flops(config, prompt, new) + passes * prefill_flops(config, prompt + new, with_head=True)
+            for prompt, new in self.lengths
+        )
+        prompt_tokens, new_tokens = (sum(column) for column in zip(*self.lengths, strict=True))
+        return Cost(len(self.lengths), prompt_tokens, new_tokens, float(flops), seconds, self.programs)
+
+
+def _room(config: PretrainedConfig, encoder: Encoder, questions: Sequence[Question], settings: GrpoSettings) -> int:
+    """Tokens that the context leaves after the longest prompt. Raises BadInput."""
+    if len(questions) < settings.questions_per_step:
+        raise BadInput(f"grpo: {len(questions)} questions are too few for {settings.questions_per_step} a step")
+    longest = max(questions, key=lambda question: len(encoder.prompt_ids(question.prompt)))
+    length = len(encoder.prompt_ids(longest.prompt))
+    if length >= config.max_position_embeddings:
+        raise BadInput(
+            f"grpo: the prompt of question {longest.id} has {length} tokens and leaves no room for an answer"
+            f" in the context of {config.max_position_embeddings}"
+        )
+    return config.max_position_embeddings - length
+
+
+def _arguments(settings: GrpoSettings, room: int, seed: int, scratch: Path) -> Any:
+    from trl.trainer.grpo_config import GRPOConfig
+
+    return GRPOConfig(
+        **trl_arguments(settings.lr, settings.group * settings.questions_per_step, seed, scratch),
+        lr_scheduler_type="constant",
+        max_steps=settings.steps,
+        steps_per_generation=1,
+        num_iterations=1,
+        num_generations=settings.group,
+        max_completion_length=room,
+        temperature=settings.temperature,
+        top_k=0,
+        beta=settings.beta,
+        loss_type="grpo",
+        scale_rewards="group",
+    )

@@ -7,7 +7,7 @@ from sapo.methods.bench import Bench
 from sapo.methods.rounds import Round, budget, save_update
 from sapo.models.loading import load_reasoner
 from sapo.records import Cost
-from sapo.train.grpo import train_grpo
+from sapo.train.grpo import Practice, train_grpo
 
 
 def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
@@ -17,15 +17,7 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
         rows = [len(one.ids) for one in encoder.encode_many([(t.question_id, t.text) for t in this.own])]
         each = settings.group * settings.questions_per_step * sum(rows) / len(rows)
         settings = dataclasses.replace(settings, steps=max(1, round(tokens / each)))
-    log, cost = train_grpo(
-        model,
-        encoder,
-        bench.task,
-        bench.train_questions(),
-        settings,
-        bench.limits.max_new_tokens,
-        bench.seed("grpo", this.number),
-        folder,
-    )
+    practice = Practice(bench.task, bench.train_questions(), bench.limits.max_new_tokens)
+    log, cost = train_grpo(model, encoder, practice, settings, bench.seed("grpo", this.number), folder)
     save_update(folder, model, encoder, log)
     return cost

@@ -1,0 +1,151 @@
+"""What every TRL trainer shares here: its arguments, a model left as it was but for its weights, its logs.
+
+TRL computes the loss, shuffles by the seed and steps. It writes nothing that stays, prints nothing, reports to no
+service and sends no usage statistics; a loss that is not finite stops it at once.
+"""
+
+import copy
+import math
+import random
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from huggingface_hub import constants
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
+from transformers.utils import logging
+
+from sapo.models.encoding import Encoder
+from sapo.settings import FitSettings
+from sapo.train.loop import StepLog, TrainingDiverged
+
+IGNORED = -100  # label of a token that the loss leaves out
+
+
+def trl_arguments(lr: float, batch_size: int, seed: int, scratch: Path) -> dict[str, Any]:
+    """Arguments that all trainers take; `scratch` is the folder that `trl_run` lends."""
+    return {
+        "output_dir": str(scratch),
+        "learning_rate": lr,
+        "per_device_train_batch_size": batch_size,
+        "weight_decay": 0.0,
+        "seed": seed % 2**32,  # numpy takes no more bits
+        "data_seed": seed % 2**32,
+        "bf16": torch.cuda.is_available(),
+        "use_cpu": not torch.cuda.is_available(),
+        "activation_checkpointing": False,
+        "dataloader_pin_memory": False,
+        "save_strategy": "no",
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": [],
+        "disable_tqdm": True,
+    }
+
+
+def fit_arguments(settings: FitSettings, seed: int, scratch: Path) -> dict[str, Any]:
+    """`trl_arguments` of a run over rows of given texts: epochs, warm-up, batches of similar length."""
+    return trl_arguments(settings.lr, settings.batch_size, seed, scratch) | {
+        "num_train_epochs": settings.epochs,
+        "warmup_steps": settings.warmup,  # below 1 it is a share of all steps
+        "lr_scheduler_type": "linear",
+        "train_sampling_strategy": "group_by_length",
+    }
+
+
+@contextmanager
+def trl_run(model: PreTrainedModel, encoder: Encoder, workdir: Path) -> Iterator[Path]:
+    """Lend a scratch folder in `workdir` for one run; afterwards only the weights of `model` have changed."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="trl-", dir=workdir))
+    devices = [model.device] if model.device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices), _same_chance(), _quiet(), _unchanged_but_for_weights(model, encoder):
+            yield scratch
+    finally:
+        shutil.rmtree(scratch)
+
+
+def run_trainer(trainer: Any, measures: Mapping[str, str]) -> list[StepLog]:
+    """Train, and return a log a step whose measures are TRL's under the names given: {ours: TRL's}.
+
+    Raises:
+        TrainingDiverged: a loss or a gradient norm became NaN or infinite; the weights are those after that step.
+    """
+    trainer.remove_callback(PrinterCallback)  # prints every step where tqdm is off
+    trainer.add_callback(_StopWhenDiverged())
+    trainer.train()
+    return [
+        StepLog(
+            int(entry["step"]),
+            math.ceil(entry["epoch"] - 1e-6),
+            entry["loss"],
+            entry["learning_rate"],
+            entry["grad_norm"],
+            {ours: entry[theirs] for ours, theirs in measures.items()},
+        )
+        for entry in trainer.state.log_history
+        if "loss" in entry  # the summary at the end has none
+    ]
+
+
+class _StopWhenDiverged(TrainerCallback):
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
+        if "loss" in logs and not math.isfinite(logs["loss"] + logs["grad_norm"]):
+            raise TrainingDiverged(
+                f"loss is {logs['loss']}, gradient norm {logs['grad_norm']} at step {state.global_step}"
+                f" of {state.max_steps}"
+            )
+
+
+@contextmanager
+def _unchanged_but_for_weights(model: PreTrainedModel, encoder: Encoder) -> Iterator[None]:
+    """Undo what a trainer does to a model besides training: a patched forward, tags, special ids, no cache."""
+    attributes = set(vars(model))
+    configs = model.config, model.generation_config
+    model.config, model.generation_config = copy.deepcopy(configs)
+    for config in (model.config, model.generation_config):
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):  # as the trainer will, but without its warning
+            setattr(config, name, getattr(encoder.tokenizer, name))
+    try:
+        yield
+    finally:
+        for name in set(vars(model)) - attributes:
+            delattr(model, name)
+        model.config, model.generation_config = configs
+        model.eval()
+
+
+@contextmanager
+def _same_chance() -> Iterator[None]:
+    """Trainers seed Python's and numpy's random numbers too; the caller's own streams stay what they were."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars for loading and saving, no message to the hub about which trainer runs on what, no stale warning."""
+    shown, silent = logging.is_progress_bar_enabled(), constants.HF_HUB_DISABLE_TELEMETRY
+    logging.disable_progress_bar()
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    try:
+        with warnings.catch_warnings():
+            # TRL asks transformers by a name that the next major version drops.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            yield
+    finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = silent
+        if shown:
+            logging.enable_progress_bar()
