@@ -17,7 +17,11 @@ VERIFIER = TableVerifier(
 
 
 def rules(witness: bool = True, monotone: bool = False, located: bool = False) -> Rules:
-    return Rules(LabelSettings(witness, monotone, 1, 1, 1), DROP, SapsSettings("until_located" if located else "once"))
+    return Rules(
+        LabelSettings("saps", "reasoner", witness, monotone, 1, 1),
+        DROP,
+        SapsSettings("until_located" if located else "once"),
+    )
 
 
 def item(made: Trajectory, scored: bool = True) -> LabelItem:

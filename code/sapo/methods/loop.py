@@ -124,7 +124,8 @@ def _verified(
     subset = choose_subset(fresh, labels.round_trajectories, bench.seed("subset", number))
     simulator = bench.start / "sft" if labels.simulator == "sft" else state.reasoner
     needs_scores = labels.by == "saps" and bench.settings.detect.by == "scores"
-    who = Simulation(number, labels.by, simulator, state.verifier if needs_scores else None)
+    known = tuple(own) if labels.simulator == "reasoner" else ()
+    who = Simulation(number, labels.by, simulator, state.verifier if needs_scores else None, known)
     made = supervise(bench, who, state.reasoner, subset)
     for name in ("labelled.jsonl", "labels.jsonl", "verifier_log.json"):
         (folder / name).write_bytes((made / name).read_bytes())

@@ -38,7 +38,7 @@ def _make(bench: Bench, folder: Path) -> None:
     write_records(folder / "sampled.jsonl", drawn, Trajectory)
     pool = distinct(bench.task, [*drawn, *gold_trajectories(bench.task, bench.gold_questions())])
     subset = choose_subset(pool, bench.settings.labels.bootstrap_trajectories, bench.seed("subset", 0))
-    who = Simulation(0, "omega", folder / "sft", None)
+    who = Simulation(0, "omega", folder / "sft", None, tuple(drawn))
     made = supervise(bench, who, folder / "sft", subset)
     for name in ("labelled.jsonl", "labels.jsonl", "verifier_log.json"):
         (folder / name).write_bytes((made / name).read_bytes())

@@ -29,12 +29,16 @@ SECTIONS = ("rollouts", "labels", "detect", "saps", "expansion", "verifier")
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """Who labels: `reasoner` completes prefixes, `scorer` (saps) says where to look; `number` is the round."""
+    """Who labels: `reasoner` completes prefixes, `scorer` (saps) says where to look; `number` is the round.
+
+    `known` are samples of the same reasoner: the right ones prove their prefixes where `rollouts.reuse` is on.
+    """
 
     number: int
     labeller: LabellerName
     reasoner: Path
     scorer: Path | None
+    known: tuple[Trajectory, ...] = ()
 
 
 def choose_subset(trajectories: Sequence[Trajectory], count: int, seed: int) -> list[Trajectory]:
@@ -61,7 +65,8 @@ def supervise(bench: Bench, who: Simulation, initial: Path, subset: Sequence[Tra
         "reasoner": digest(who.reasoner),
         "scorer": digest(who.scorer) if who.scorer else "",
         "initial": digest(initial),
-        "subset": hashlib.sha256("\0".join(t.id + t.text for t in subset).encode()).hexdigest(),
+        "subset": _digest(subset),
+        "known": _digest(who.known) if bench.settings.rollouts.reuse else "",
         "limits": bench.training,
         "data": bench.settings.data,
         **{name: getattr(bench.settings, name) for name in SECTIONS},
@@ -73,6 +78,10 @@ def supervise(bench: Bench, who: Simulation, initial: Path, subset: Sequence[Tra
         write_costs(folder, costs)
 
     return kept(bench.store, made_from, make)
+
+
+def _digest(trajectories: Sequence[Trajectory]) -> str:
+    return hashlib.sha256("\0".join(f"{t.id}\0{t.text}" for t in trajectories).encode()).hexdigest()
 
 
 def label_subset(bench: Bench, who: Simulation, subset: Sequence[Trajectory]) -> tuple[list[Labelled], dict[str, Cost]]:
@@ -88,6 +97,7 @@ def label_subset(bench: Bench, who: Simulation, subset: Sequence[Trajectory]) ->
     settings, seed = bench.settings, bench.seed("rollouts", who.number)
     sampler = bench.sampler(who.reasoner, f"rollouts of round {who.number}")
     rollouts = Rollouts(bench.task, sampler, settings.rollouts, bench.limits.max_new_tokens, seed)
+    rollouts.witness(who.known)
     rules = Rules(settings.labels, settings.detect, settings.saps, bench.seed("random step", who.number))
     labelled = label(who.labeller, items, rollouts, rules)
     return labelled, costs | {"labelling": rollouts.cost}

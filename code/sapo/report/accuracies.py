@@ -4,7 +4,7 @@ All checkpoints of one benchmark are resampled alike (one seed), so that equal a
 that some seeds did not reach is measured on the seeds that did; `missing` has the others, and the tables name them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sapo.report.intervals import Interval, accuracy_interval, difference_interval, share_interval
 from sapo.report.names import in_order, whole_of
@@ -25,6 +25,7 @@ class Accuracy:
             last round); by method, paired on the seeds that both have, so without those that have none in common.
         flawed: share of the right answers that rest on a wrong step; None where that is not known.
         collapsed: on the task it was trained for, the whole interval lies below that of the pretrained model.
+        exploded: seeds whose last training loss exceeds three times the first.
     """
 
     questions: int
@@ -34,6 +35,7 @@ class Accuracy:
     differences: dict[str, Interval] = field(default_factory=dict)
     flawed: Interval | None = None
     collapsed: bool = False
+    exploded: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,50 +101,35 @@ def exploded(round_results: RoundResults) -> bool:
     return round_results.update != "grpo" and last > EXPLOSION * first > 0
 
 
-def explosions(entry: TaskResults) -> dict[Checkpoint, list[int]]:
-    """Seeds whose loss exploded, by checkpoint."""
-    found = {one: [seed for seed, r in rounds.items() if exploded(r)] for one, rounds in entry.rounds.items()}
-    return {one: seeds for one, seeds in found.items() if seeds}
-
-
 def _column(entry: TaskResults, benchmark: BenchmarkResults, resamples: int, seed: int) -> Column:
     methods = in_order(checkpoint.method for checkpoint in benchmark.answers)
     ordered = sorted(benchmark.answers, key=lambda one: (methods.index(one.method), one.round))
-    plain = accuracy_interval(
-        benchmark.right_S_Q(COT, benchmark.seeds(COT)), benchmark.groups_Q, resamples, seed
-    )  # what no training is worth
+    pretrained = accuracy_interval(benchmark.right_S_Q(COT, benchmark.seeds(COT)), benchmark.groups_Q, resamples, seed)
     accuracies = {}
     for one in ordered:
-        seeds = benchmark.seeds(one)
-        value = accuracy_interval(benchmark.right_S_Q(one, seeds), benchmark.groups_Q, resamples, seed)
-        found = {
-            name: difference(benchmark, one, other, resamples, seed)
-            for name, other in references(one, entry.last).items()
-        }
-        accuracies[one] = Accuracy(
-            len(benchmark.groups_Q),
-            tuple(seeds),
-            value,
-            {s: stop for s, stop in entry.stopped.get(one.method, {}).items() if s not in seeds},
-            {name: interval for name, interval in found.items() if interval},
-            _flawed(benchmark, one, resamples, seed),
-            benchmark.name == entry.task and value.below(plain),
-        )
-    ungraded = sum(
-        outcome.verdict == "grader_error"
-        for by_seed in benchmark.answers.values()
-        for answers in by_seed.values()
-        for outcome in answers.outcomes
-    )
-    return Column(
-        entry.model,
-        entry.task,
-        benchmark.name,
+        accuracy = _accuracy(entry, benchmark, one, resamples, seed)
+        collapsed = benchmark.name == entry.task and accuracy.value.below(pretrained)
+        accuracies[one] = replace(accuracy, collapsed=collapsed)
+    everything = [answers for by_seed in benchmark.answers.values() for answers in by_seed.values()]
+    ungraded = sum(outcome.verdict == "grader_error" for answers in everything for outcome in answers.outcomes)
+    questions = len(benchmark.groups_Q)
+    place = (entry.model, entry.task, benchmark.name)
+    return Column(*place, questions, ungraded, accuracies, entry.last, entry.stopped)
+
+
+def _accuracy(entry: TaskResults, benchmark: BenchmarkResults, one: Checkpoint, resamples: int, seed: int) -> Accuracy:
+    seeds = benchmark.seeds(one)
+    others = references(one, entry.last).items()
+    differences = {name: difference(benchmark, one, other, resamples, seed) for name, other in others}
+    rounds = entry.rounds.get(one, {})
+    return Accuracy(
         len(benchmark.groups_Q),
-        ungraded,
-        accuracies,
-        entry.last,
-        entry.stopped,
+        tuple(seeds),
+        accuracy_interval(benchmark.right_S_Q(one, seeds), benchmark.groups_Q, resamples, seed),
+        {s: stopped for s, stopped in entry.stopped.get(one.method, {}).items() if s not in seeds},
+        {name: interval for name, interval in differences.items() if interval},
+        _flawed(benchmark, one, resamples, seed),
+        exploded=tuple(s for s in seeds if s in rounds and exploded(rounds[s])),
     )
 
 

@@ -1,16 +1,27 @@
-"""Accuracies, differences, pairs and costs as tables of text, and as the numbers of `results/metrics.json`.
+"""Accuracies, differences and ablations as tables of text.
 
 A table is plain text in rows; `rendering.py` makes Markdown and terminal output of it, so both say the same.
+Nothing is averaged away: a cell that lacks seeds is marked, and the note says which ones stopped, where and why.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sapo.report.accuracies import REFERENCES, Column, method_name
+from sapo.report.accuracies import Accuracy, Column
 from sapo.report.intervals import Interval
-from sapo.report.results import Supervision, TaskResults
-from sapo.train.pairs import PairReport
+from sapo.report.names import (
+    BY_ROUND,
+    checkpoint_name,
+    in_order,
+    learns_from,
+    method_name,
+    whole_of,
+)
+from sapo.report.results import COT, SFT, Checkpoint
 
-MARKS = dict(zip(REFERENCES, ("†", "‡"), strict=True))
+MARKS = {"sft": "†", "orpo_outcome": "‡"}
+UNFINISHED = "§"
+NONE = "–"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,138 +34,209 @@ class Table:
     note: str = ""
 
 
-def accuracy_tables(columns: list[Column]) -> list[Table]:
-    """One table a model: methods by benchmarks, accuracy in %, marked where it is better than a reference."""
-    marks = "; ".join(f"{mark} better than {method_name(reference)}" for reference, mark in MARKS.items())
-    note = f"{marks}: the 95 % interval of the paired difference excludes 0. A → B: trained on A, tested on B."
-    return [
-        Table(
-            f"Accuracy of {model} in %, with 95 % intervals",
-            _header("Method", own),
-            tuple((method_name(m), *(_accuracy_cell(column, m) for column in own)) for m in own[0].accuracies),
-            " ".join(filter(None, [note, _ungraded(own)])),
-        )
-        for model, own in _by_model(columns).items()
-    ]
-
-
-def difference_tables(columns: list[Column]) -> list[Table]:
-    """A table for each model and reference: paired differences in points, marked where the interval excludes 0."""
-    return [
-        Table(
-            f"Accuracy of {model} minus that of {method_name(reference)}, in points",
-            _header("Method", own),
-            tuple(
-                (method_name(m), *(_difference_cell(column.accuracies[m].differences[reference]) for column in own))
-                for m in own[0].accuracies
-                if m != reference
-            ),
-            "Paired by question. * the 95 % interval excludes 0; no adjustment for the number of comparisons.",
-        )
-        for model, own in _by_model(columns).items()
-        for reference in REFERENCES
-    ]
-
-
-def pairs_table(results: list[TaskResults]) -> Table:
-    """Pairs of every alignment, the share of training questions that keep one, and why the others lost theirs."""
-    header = ("Model", "Task", "Method", "Pairs", "Questions with a pair", "Too few texts", "Equal rewards")
-    rows = [
-        (entry.model, entry.task, method_name(method), str(report.pairs), *_fates(report))
-        for entry in results
-        for method, report in entry.pairs.items()
-    ]
-    note = "Shares of the training questions; the last four columns say why a question has no pair."
-    return Table("Preference pairs", (*header, "None right", "Gap below eta"), tuple(rows), note)
-
-
-def supervision_table(results: list[TaskResults]) -> Table:
-    """Rollouts, tokens and FLOPs per labelled trajectory of each labeller."""
-    header = ("Model", "Task", "Labeller", "Trajectories", "Of these wrong", "Rollouts", "Generated tokens", "FLOPs")
-    rows = [
-        (entry.model, entry.task, supervision_name(item), str(item.trajectories), str(item.wrong), *_each(item))
-        for entry in results
-        for item in entry.supervision
-    ]
-    note = "The last three columns are means per labelled trajectory; saps includes the verifier's pass that detects."
-    return Table("What supervision cost", header, tuple(rows), note)
-
-
-def supervision_name(item: Supervision) -> str:
-    return f"{item.labeller}, round {item.round}" if item.round else item.labeller
-
-
-def per_trajectory(item: Supervision) -> dict[str, float]:
-    """Mean cost of one labelled trajectory: counts of rollouts, tokens, FLOPs and programs."""
-    return {name: value / max(item.trajectories, 1) for name, value in asdict(item.cost).items() if name != "seconds"}
-
-
-def _fates(report: PairReport) -> list[str]:
-    counts = (report.kept, report.few_texts, report.flat, report.none_right, report.small_gap)
-    return [f"{_percent(count, report.questions):.1f} %" for count in counts]
-
-
-def _each(item: Supervision) -> tuple[str, str, str]:
-    cost = per_trajectory(item)
-    return f"{cost['rollouts']:.2f}", f"{cost['generated_tokens']:.1f}", f"{cost['flops']:.2e}"
-
-
-def metrics(results: list[TaskResults], columns: list[Column]) -> dict[str, object]:
-    """Every number of the tables, nested model → task → kind → …; accuracies in %, differences in points."""
-    nested: dict[str, dict[str, dict[str, object]]] = {}
-    for entry in results:
-        own = [column for column in columns if (column.model, column.task) == (entry.model, entry.task)]
-        nested.setdefault(entry.model, {})[entry.task] = {
-            "accuracy": {column.benchmark: _accuracy_metrics(column) for column in own},
-            "pairs": {m: asdict(r) | {"kept_percent": _percent(r.kept, r.questions)} for m, r in entry.pairs.items()},
-            "supervision": {
-                f"{item.labeller}{item.round or ''}": {"trajectories": item.trajectories, "wrong": item.wrong}
-                | {f"{name}_each": round(value, 2) for name, value in per_trajectory(item).items()}
-                for item in entry.supervision
-            },
-        }
-    return dict(nested)
-
-
-def _accuracy_metrics(column: Column) -> dict[str, object]:
-    return {
-        method: {"questions": a.questions, "percent": _rounded(a.value)}
-        | {f"minus_{reference}": _rounded(interval) for reference, interval in a.differences.items()}
-        for method, a in column.accuracies.items()
-    }
-
-
-def _rounded(interval: Interval) -> dict[str, float]:
-    return {name: round(100 * value, 2) + 0.0 for name, value in asdict(interval).items()}
-
-
-def _by_model(columns: list[Column]) -> dict[str, list[Column]]:
+def by_model(columns: Sequence[Column]) -> dict[str, list[Column]]:
     models = dict.fromkeys(column.model for column in columns)
     return {model: [column for column in columns if column.model == model] for model in models}
 
 
-def _header(first: str, columns: list[Column]) -> tuple[str, ...]:
+def shown_rows(columns: Sequence[Column]) -> list[Checkpoint]:
+    """Checkpoints of the main tables: no variants, SAPO's rounds each, of the other methods the last round."""
+    rounds = {method: last for column in columns for method, last in column.last.items() if not whole_of(method)}
+    found = [COT, SFT]
+    for method in in_order(rounds):
+        first = 1 if method in BY_ROUND else rounds[method]
+        found += [Checkpoint(method, number) for number in range(first, rounds[method] + 1)]
+    return found
+
+
+def variants(columns: Sequence[Column]) -> list[Checkpoint]:
+    """Last rounds of the methods that have variants, each followed by its variants; none where there is no variant."""
+    rounds = {method: last for column in columns for method, last in column.last.items()}
+    found = []
+    for whole in dict.fromkeys(whole_of(method) for method in in_order(rounds) if whole_of(method) in rounds):
+        own = [method for method in in_order(rounds) if whole_of(method) == whole]
+        found += [Checkpoint(method, rounds[method]) for method in (whole, *own)]
+    return found
+
+
+def accuracy_tables(columns: Sequence[Column]) -> list[Table]:
+    """One table a model: methods by benchmarks, accuracy in %, marked where it is better than a reference."""
+    return [
+        Table(
+            f"Accuracy of {model} in %, with 95 % intervals",
+            ("Method", "Learns from", *benchmark_names(own), "Seeds"),
+            tuple(
+                (
+                    _name(own, one),
+                    learns_from(one.method),
+                    *(_accuracy_cell(column, one) for column in own),
+                    _seeds(own, one),
+                )
+                for one in shown_rows(own)
+            ),
+            " ".join([_meaning(own), *notes(own, {one.method for one in shown_rows(own)})]),
+        )
+        for model, own in by_model(columns).items()
+    ]
+
+
+def ablation_tables(columns: Sequence[Column]) -> list[Table]:
+    """A table for each model that ran variants: accuracy, and the difference to the whole method, in pairs of columns.
+
+    Only benchmarks on which a variant ran have columns.
+    """
+    tables = []
+    for model, every in by_model(columns).items():
+        rows = variants(every)
+        own = [c for c in every if any(whole_of(one.method) and one.method in c.last for one in rows)]
+        if not own:
+            continue
+        cells = {one: [text for column in own for text in _ablation_cells(column, one)] for one in rows}
+        header = [text for name in benchmark_names(own) for text in (name, "± whole")]
+        tables.append(
+            Table(
+                f"Ablations and variants on {model}: accuracy in %, and difference to the whole method in points",
+                ("Method", *header, "Seeds"),
+                tuple((_last_name(one), *cells[one], _seeds(own, one)) for one in rows),
+                " ".join(
+                    [
+                        "Last rounds; differences are paired by seed and question, over the seeds that both have. "
+                        "* the 95 % interval excludes 0; no adjustment for the number of comparisons.",
+                        *notes(own, {one.method for one in rows}),
+                    ]
+                ),
+            )
+        )
+    return tables
+
+
+def difference_tables(columns: Sequence[Column]) -> list[Table]:
+    """A table for each model and reference: paired differences in points, marked where the interval excludes 0."""
+    return [
+        Table(
+            f"Accuracy of {model} minus that of {method_name(reference)}, in points",
+            ("Method", *benchmark_names(own)),
+            tuple(
+                (_name(own, one), *(_difference_cell(column, one, reference) for column in own))
+                for one in dict.fromkeys([*shown_rows(own), *variants(own)])
+                if one.method != reference
+            ),
+            "Paired by seed and question. * the 95 % interval excludes 0; no adjustment for the number of comparisons.",
+        )
+        for model, own in by_model(columns).items()
+        for reference in MARKS
+        if any(reference in column.last or reference == "sft" for column in own)
+    ]
+
+
+def process_tables(columns: Sequence[Column]) -> list[Table]:
+    """A table a model: share of the right answers that rest on a wrong step, where the truth of steps is known."""
+    tables = []
+    for model, every in by_model(columns).items():
+        own = [column for column in every if any(a.flawed for a in column.accuracies.values())]
+        rows = list(dict.fromkeys([*shown_rows(own), *variants(own)]))
+        cells = {one: tuple(_flawed_cell(column.accuracies.get(one)) for column in own) for one in rows}
+        title = f"Right answers of {model} that rest on a wrong step, in %"
+        note = f"Lower is better; {NONE}: no right answer, or not run."
+        if own:
+            header = ("Method", "Learns from", *benchmark_names(own))
+            found = tuple((_name(own, one), learns_from(one.method), *cells[one]) for one in rows)
+            tables.append(Table(title, header, found, note))
+    return tables
+
+
+def benchmark_names(columns: Sequence[Column]) -> list[str]:
     names = [f"{c.task} → {c.benchmark}" if c.out_of_domain else c.task for c in columns]
-    counts = [next(iter(c.accuracies.values())).questions for c in columns]
-    return (first, *(f"{name} ({count})" for name, count in zip(names, counts, strict=True)))
+    return [f"{name} ({column.questions})" for name, column in zip(names, columns, strict=True)]
 
 
-def _accuracy_cell(column: Column, method: str) -> str:
-    accuracy = column.accuracies[method]
-    better = "".join(mark for r, mark in MARKS.items() if r in accuracy.differences and accuracy.differences[r].better)
-    value, low, high = (100 * v for v in (accuracy.value.value, accuracy.value.low, accuracy.value.high))
-    return f"{value:.1f} [{low:.1f}, {high:.1f}] {better}".rstrip()
+def accuracy_text(value: Interval) -> str:
+    return f"{100 * value.value:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
 
 
-def _difference_cell(interval: Interval) -> str:
+def difference_text(interval: Interval | None) -> str:
+    if not interval:
+        return NONE
     value, low, high = (round(100 * v, 1) + 0.0 for v in (interval.value, interval.low, interval.high))
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{' *' if interval.excludes_zero else ''}"
 
 
-def _ungraded(columns: list[Column]) -> str:
-    count = sum(column.ungraded for column in columns)
-    return f"{count} answers that the grader could not judge count as wrong." if count else ""
+def notes(columns: Sequence[Column], methods: set[str]) -> list[str]:
+    """Sentences on what went wrong with these methods: stopped, collapsed, exploded; and what could not be graded."""
+    own = {column.task: column for column in columns if not column.out_of_domain}  # one a task
+    stops = []
+    collapses, losses = [], []
+    for task, column in own.items():
+        for method in in_order(methods & column.stopped.keys()):
+            where = "; ".join(
+                f"seed {seed} stopped in round {stop.round}: {stop.reason.rstrip('.')}"
+                for seed, stop in sorted(column.stopped[method].items())
+            )
+            stops.append(f"{method_name(method)} on {task} ({where})")
+        for one, accuracy in column.accuracies.items():
+            if one.method in methods:
+                name = f"{checkpoint_name(one, column.last.get(one.method))} on {task}"
+                collapses += [name] if accuracy.collapsed else []
+                seeds = ", ".join(map(str, accuracy.exploded))
+                losses += [f"{name} (seed {seeds})"] if accuracy.exploded else []
+    found = []
+    if stops:
+        found.append(f"{UNFINISHED} only the seeds that finished: {'; '.join(stops)}.")
+    if collapses:
+        found.append(f"Collapsed, the whole interval below that of the pretrained model: {', '.join(collapses)}.")
+    if losses:
+        found.append(f"The training loss ended above three times its first value: {', '.join(losses)}.")
+    ungraded = sum(column.ungraded for column in columns)
+    return found + ([f"{ungraded} answers that the grader could not judge count as wrong."] if ungraded else [])
 
 
-def _percent(part: int, whole: int) -> float:
-    return round(100 * part / whole, 2)
+def _meaning(columns: Sequence[Column]) -> str:
+    known = [name for name in MARKS if name == "sft" or any(name in column.last for column in columns)]
+    marks = "; ".join(f"{MARKS[name]} better than {method_name(name)}" for name in known)
+    return (
+        f"{marks}: the 95 % interval of the difference, paired by seed and question, excludes 0. A → B: trained on A, "
+        "tested on B. Intervals draw seeds and questions; of one seed, questions alone."
+    )
+
+
+def _name(columns: Sequence[Column], one: Checkpoint) -> str:
+    return checkpoint_name(one, next((c.last[one.method] for c in columns if one.method in c.last), None))
+
+
+def _last_name(one: Checkpoint) -> str:
+    return f"{method_name(one.method)}" + (f" ({one.round} rounds)" if one.round > 1 else "")
+
+
+def _accuracy_cell(column: Column, one: Checkpoint) -> str:
+    accuracy = column.accuracies.get(one)
+    if not accuracy:
+        return f"{NONE} {UNFINISHED}" if one.method in column.stopped else NONE
+    marks = "".join(
+        m for name, m in MARKS.items() if name in accuracy.differences and accuracy.differences[name].better
+    )
+    marks += UNFINISHED if accuracy.missing else ""
+    return " ".join(filter(None, [accuracy_text(accuracy.value), marks, "collapsed" if accuracy.collapsed else ""]))
+
+
+def _ablation_cells(column: Column, one: Checkpoint) -> tuple[str, str]:
+    accuracy = column.accuracies.get(one)
+    if not accuracy:
+        return _accuracy_cell(column, one), NONE
+    marks = [UNFINISHED if accuracy.missing else "", "collapsed" if accuracy.collapsed else ""]
+    text = " ".join(filter(None, [accuracy_text(accuracy.value), *marks]))
+    return text, difference_text(accuracy.differences.get(whole_of(one.method)))
+
+
+def _difference_cell(column: Column, one: Checkpoint, reference: str) -> str:
+    accuracy = column.accuracies.get(one)
+    return difference_text(accuracy.differences.get(reference)) if accuracy else NONE
+
+
+def _flawed_cell(accuracy: Accuracy | None) -> str:
+    return accuracy_text(accuracy.flawed) if accuracy and accuracy.flawed else NONE
+
+
+def _seeds(columns: Sequence[Column], one: Checkpoint) -> str:
+    """Number of seeds behind a row; of each task, where tasks differ."""
+    tasks = {c.task: len(c.accuracies[one].seeds) if one in c.accuracies else 0 for c in columns}
+    return " / ".join(map(str, tasks.values())) if len({*tasks.values()}) > 1 else str(next(iter(tasks.values())))
