@@ -26,6 +26,7 @@ class Accuracy:
         flawed: share of the right answers that rest on a wrong step; None where that is not known.
         collapsed: on the task it was trained for, the whole interval lies below that of the pretrained model.
         exploded: seeds whose last training loss exceeds three times the first.
+        ungraded: answers that the grader could not judge; they count as wrong.
     """
 
     questions: int
@@ -36,6 +37,7 @@ class Accuracy:
     flawed: Interval | None = None
     collapsed: bool = False
     exploded: tuple[int, ...] = ()
+    ungraded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,6 @@ class Column:
     task: str
     benchmark: str
     questions: int
-    ungraded: int
     accuracies: dict[Checkpoint, Accuracy]
     last: dict[str, int]
     stopped: dict[str, dict[int, Stopped]]
@@ -110,11 +111,8 @@ def _column(entry: TaskResults, benchmark: BenchmarkResults, resamples: int, see
         accuracy = _accuracy(entry, benchmark, one, resamples, seed)
         collapsed = benchmark.name == entry.task and accuracy.value.below(pretrained)
         accuracies[one] = replace(accuracy, collapsed=collapsed)
-    everything = [answers for by_seed in benchmark.answers.values() for answers in by_seed.values()]
-    ungraded = sum(outcome.verdict == "grader_error" for answers in everything for outcome in answers.outcomes)
-    questions = len(benchmark.groups_Q)
     place = (entry.model, entry.task, benchmark.name)
-    return Column(*place, questions, ungraded, accuracies, entry.last, entry.stopped)
+    return Column(*place, len(benchmark.groups_Q), accuracies, entry.last, entry.stopped)
 
 
 def _accuracy(entry: TaskResults, benchmark: BenchmarkResults, one: Checkpoint, resamples: int, seed: int) -> Accuracy:
@@ -122,6 +120,7 @@ def _accuracy(entry: TaskResults, benchmark: BenchmarkResults, one: Checkpoint, 
     others = references(one, entry.last).items()
     differences = {name: difference(benchmark, one, other, resamples, seed) for name, other in others}
     rounds = entry.rounds.get(one, {})
+    outcomes = [outcome for answers in benchmark.answers[one].values() for outcome in answers.outcomes]
     return Accuracy(
         len(benchmark.groups_Q),
         tuple(seeds),
@@ -130,6 +129,7 @@ def _accuracy(entry: TaskResults, benchmark: BenchmarkResults, one: Checkpoint, 
         {name: interval for name, interval in differences.items() if interval},
         _flawed(benchmark, one, resamples, seed),
         exploded=tuple(s for s in seeds if s in rounds and exploded(rounds[s])),
+        ungraded=sum(outcome.verdict == "grader_error" for outcome in outcomes),
     )
 
 

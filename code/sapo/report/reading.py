@@ -42,7 +42,12 @@ SELECTIONS = {
 
 def read_results(settings: Settings, workspace: Workspace) -> list[TaskResults]:
     """Results of every model and task of the settings. Raises RecordError naming the file that is not as it should."""
-    return [read_task(settings, workspace, model, task) for model in settings.models for task in settings.tasks]
+    found = [read_task(settings, workspace, model, task) for model in settings.models for task in settings.tasks]
+    for entry in found:
+        if entry.protocol != found[0].protocol:
+            folder = workspace.evaluation(entry.model, entry.task)
+            raise RecordError(f"{folder}: another protocol than that of {found[0].model} on {found[0].task}")
+    return found
 
 
 def planned(settings: Settings, model: str, task: str) -> Iterator[tuple[str, int, str]]:
@@ -74,8 +79,7 @@ def read_task(settings: Settings, workspace: Workspace, model: str, task: str) -
     counts = {task: limits.test_questions, limits.ood: limits.ood_questions}
     benchmarks = tuple(_read_benchmark(folder, name, checkpoints, count) for name, count in counts.items())
     starts = {seed: _read_start(workspace.start(model, task, seed)) for seed in seeds}
-    protocol = read_json(_answers_path(folder, seeds[0], COT, task).with_suffix(".json"))["protocol"]
-    return TaskResults(model, task, benchmarks, rounds, starts, stopped, last, protocol)
+    return TaskResults(model, task, benchmarks, rounds, starts, stopped, last)
 
 
 def _read_stopped(path: Path, rounds: int) -> Stopped | None:
@@ -84,7 +88,7 @@ def _read_stopped(path: Path, rounds: int) -> Stopped | None:
     values = read_json(path)
     if values.keys() != {"round", "reason"} or values["round"] not in range(1, rounds + 1):
         raise RecordError(f"{path}: expected a round from 1 to {rounds} and a reason, found {values!r}")
-    return Stopped(values["round"], str(values["reason"]))
+    return Stopped(values["round"], " ".join(str(values["reason"]).split()))
 
 
 def _read_round(own: Settings, folder: Path, number: int, questions: int) -> RoundResults:
@@ -151,21 +155,28 @@ def _read_labelled(folder: Path) -> Labelled:
 
 
 def _read_benchmark(folder: Path, name: str, checkpoints: dict[Checkpoint, list[int]], count: int) -> BenchmarkResults:
-    """Answers of every checkpoint and seed to `count` questions, those of the first checkpoint."""
+    """Answers of every checkpoint and seed to `count` questions, all to those of the first checkpoint."""
     answers: dict[Checkpoint, dict[int, Answers]] = {}
-    first: tuple[Path, list[tuple[str, str]]] | None = None
+    first: tuple[Path, Answers] | None = None
     for checkpoint, seeds in checkpoints.items():
         for seed in seeds:
             path = _answers_path(folder, seed, checkpoint, name)
             found = _read_answers(path, count)
-            asked = [(outcome.question_id, outcome.group) for outcome in found.outcomes]
-            first = first or (path, asked)
-            for ours, theirs in zip(asked, first[1], strict=True):
-                if ours != theirs:
-                    expected = f"{theirs[0]} (group {theirs[1]})"
-                    raise RecordError(f"{path}: {ours[0]} (group {ours[1]}) where {first[0]} has {expected}")
+            first = first or (path, found)
+            _check_same(path, found, *first)
             answers.setdefault(checkpoint, {})[seed] = found
     return BenchmarkResults(name, answers)
+
+
+def _check_same(path: Path, ours: Answers, first: Path, theirs: Answers) -> None:
+    """Refuse answers to other questions than those of the first file, or under another protocol."""
+    for one, other in zip(ours.outcomes, theirs.outcomes, strict=True):
+        if (one.question_id, one.group) != (other.question_id, other.group):
+            expected = f"{other.question_id} (group {other.group})"
+            raise RecordError(f"{path}: {one.question_id} (group {one.group}) where {first} has {expected}")
+    if ours.protocol != theirs.protocol:
+        beside = path.with_suffix(".json")
+        raise RecordError(f"{beside}: another protocol than that of {first.with_suffix('.json')}")
 
 
 def _answers_path(folder: Path, seed: int, checkpoint: Checkpoint, benchmark: str) -> Path:
@@ -185,4 +196,4 @@ def _read_answers(path: Path, count: int) -> Answers:
     flawed, right = values["right_with_wrong_step"], sum(outcome.verdict == "right" for outcome in outcomes)
     if flawed is not None and (type(flawed) is not int or not 0 <= flawed <= right):
         raise RecordError(f"{beside}: right_with_wrong_step is {flawed!r} of {right} right answers")
-    return Answers(outcomes, flawed, spent["generated_tokens"], spent["flops"])
+    return Answers(outcomes, flawed, spent["generated_tokens"], spent["flops"], values["protocol"])

@@ -29,8 +29,10 @@ def _markdown(table: Table) -> str:
 
 
 def _text_columns(table: Table) -> list[bool]:
-    """Which columns hold words: those whose first cell does not begin like a number."""
-    return [not (cell[:1].isdigit() or cell[:1] in "+-") for cell in table.rows[0]]
+    """Which columns hold words: those whose first cell, dashes for nothing left aside, does not begin like a number."""
+    columns = zip(*table.rows, strict=True)
+    first = [next((cell for cell in column if not cell.startswith("–")), "–") for column in columns]
+    return [not (cell[:1].isdigit() or cell[:1] in "+-–") for cell in first]
 
 
 def show(tables: Sequence[Table], console: Console | None = None) -> None:
@@ -49,10 +51,10 @@ def show(tables: Sequence[Table], console: Console | None = None) -> None:
 
 
 def section(first: Sequence[Table], images: Sequence[str], more: Sequence[Table], rest: str) -> str:
-    """The README's results: accuracies, figures by their paths, further tables, and where the rest is."""
+    """The README's results: accuracies, figures by their paths, further tables if there are any, and where the rest is."""
     shown = [f"![{Path(image).stem.replace('_', ' ')}]({image})\n" for image in images]
-    pointer = f"Differences between methods, with intervals: [{rest}]({rest}).\n"
-    return "\n".join([markdown(first), *shown, markdown(more), pointer])
+    pointer = f"Differences with intervals, costs, samples, pairs and labels of every round: [{rest}]({rest}).\n"
+    return "\n".join([markdown(first), *shown, *([markdown(more)] if more else []), pointer])
 
 
 def with_section(path: Path, name: str, body: str) -> str:

@@ -25,12 +25,14 @@ class Answers:
 
     Args:
         right_with_wrong_step: right answers that rest on a wrong step; None where the truth of steps is not known.
+        protocol: how questions were asked and judged.
     """
 
     outcomes: tuple[Outcome, ...]
     right_with_wrong_step: int | None
     generated_tokens: int
     flops: float
+    protocol: dict[str, Any]
 
     @property
     def right_Q(self) -> list[bool]:
@@ -169,7 +171,6 @@ class TaskResults:
         rounds, stopped: by seed below the checkpoint or the method. A method that never stopped is not in `stopped`;
             one that stopped in its first round for all seeds has no checkpoint.
         last: number of rounds that each method of the settings' cells should have, in the order of the settings.
-        protocol: what the answers were asked and judged by.
     """
 
     model: str
@@ -179,4 +180,8 @@ class TaskResults:
     starts: dict[int, StartResults]
     stopped: dict[str, dict[int, Stopped]]
     last: dict[str, int]
-    protocol: dict[str, Any]
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """How the questions were asked and judged; the same for all answers of a benchmark."""
+        return next(iter(self.benchmarks[0].answers[COT].values())).protocol

@@ -92,7 +92,7 @@ def ablation_tables(columns: Sequence[Column]) -> list[Table]:
         if not own:
             continue
         cells = {one: [text for column in own for text in _ablation_cells(column, one)] for one in rows}
-        header = [text for name in benchmark_names(own) for text in (name, "± whole")]
+        header = [text for name in benchmark_names(own) for text in (name, "minus whole")]
         tables.append(
             Table(
                 f"Ablations and variants on {model}: accuracy in %, and difference to the whole method in points",
@@ -186,7 +186,7 @@ def notes(columns: Sequence[Column], methods: set[str]) -> list[str]:
         found.append(f"Collapsed, the whole interval below that of the pretrained model: {', '.join(collapses)}.")
     if losses:
         found.append(f"The training loss ended above three times its first value: {', '.join(losses)}.")
-    ungraded = sum(column.ungraded for column in columns)
+    ungraded = sum(a.ungraded for column in columns for one, a in column.accuracies.items() if one.method in methods)
     return found + ([f"{ungraded} answers that the grader could not judge count as wrong."] if ungraded else [])
 
 
@@ -237,6 +237,12 @@ def _flawed_cell(accuracy: Accuracy | None) -> str:
 
 
 def _seeds(columns: Sequence[Column], one: Checkpoint) -> str:
-    """Number of seeds behind a row; of each task, where tasks differ."""
-    tasks = {c.task: len(c.accuracies[one].seeds) if one in c.accuracies else 0 for c in columns}
-    return " / ".join(map(str, tasks.values())) if len({*tasks.values()}) > 1 else str(next(iter(tasks.values())))
+    """Number of seeds behind a row; of each task, where tasks differ. The pretrained model has none."""
+    tasks = {column.task: _task_seeds(column, one) for column in columns}
+    return " / ".join(tasks.values() if len({*tasks.values()}) > 1 else {*tasks.values()})
+
+
+def _task_seeds(column: Column, one: Checkpoint) -> str:
+    if one == COT or one != SFT and one.method not in column.last:
+        return NONE
+    return str(len(column.accuracies[one].seeds)) if one in column.accuracies else "0"
