@@ -1,7 +1,11 @@
 """What a method works with: one model, task and seed under the method's settings, and the costs on file."""
 
+import dataclasses
 import json
-from collections.abc import Mapping
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -84,13 +88,34 @@ class Bench:
         return LocalSampler(model, encoder, self.settings.sampling.rows, self.shown(what))
 
 
+SECONDS = (
+    ".seconds.json"  # beside costs.json, in the scratch store only: outputs hold nothing that differs from run to run
+)
+
+
 def write_costs(folder: Path, costs: Mapping[str, Cost]) -> None:
-    """Write what each part of the work in `folder` spent, without the seconds, which differ from run to run."""
+    """Write what each part of the work in `folder` spent; the seconds go to a file that never becomes an output."""
     spent = {name: {k: v for k, v in asdict(cost).items() if k != "seconds"} for name, cost in costs.items()}
     write_json(folder / "costs.json", spent)
+    write_json(folder / SECONDS, {name: cost.seconds for name, cost in costs.items()})
 
 
 def read_costs(folder: Path) -> dict[str, Cost]:
-    """What `write_costs` wrote."""
+    """What `write_costs` wrote; 0 seconds where that file did not come along."""
     parts = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
-    return {name: Cost(**spent) for name, spent in parts.items()}
+    path = folder / SECONDS
+    seconds = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {name: Cost(**spent, seconds=seconds.get(name, 0.0)) for name, spent in parts.items()}
+
+
+def copy_output(made: Path, output: Path) -> None:
+    """Copy a kept folder to where it becomes a stage's output, without its seconds."""
+    shutil.copytree(made, output, ignore=shutil.ignore_patterns(SECONDS))
+
+
+@contextmanager
+def clocked(costs: dict[str, Cost], name: str) -> Iterator[None]:
+    """Add the seconds that the block takes to the cost of that name, which the block makes."""
+    start = time.perf_counter()
+    yield
+    costs[name] = dataclasses.replace(costs[name], seconds=round(time.perf_counter() - start, 3))

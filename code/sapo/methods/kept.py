@@ -32,7 +32,9 @@ def kept(store: Path, made_from: Mapping[str, object], make: Callable[[Path], No
         made_from: settings sections, seeds, and the digests of inputs; the code's digest, library versions and
             platform are added, and all of it is left in the folder as `made_from.json`.
     """
-    content = json.loads(json.dumps({**made_from, "code": code_digest(), **environment()}, default=_plain, sort_keys=True))
+    content = json.loads(
+        json.dumps({**made_from, "code": code_digest(), **environment()}, default=_plain, sort_keys=True)
+    )
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
     final = store / key
     with _alone(store, key):

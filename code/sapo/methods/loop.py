@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sapo.methods.bench import Bench, read_costs, write_costs
+from sapo.methods.bench import Bench, clocked, read_costs, write_costs
 from sapo.methods.kept import kept
 from sapo.methods.rounds import Round
-from sapo.methods.supervision import Simulation, choose_subset, score, supervise, supervision_costs
+from sapo.methods.supervision import Simulation, choose_subset, score, supervise
 from sapo.methods.updates import dpo, grpo, orpo, sft, star
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Trajectory, read_records, write_json, write_records
@@ -95,7 +95,8 @@ def _make_round(bench: Bench, number: int, state: State, folder: Path) -> None:
         costs |= spent
     start = bench.base if loop.start == "base" else state.reasoner
     this = Round(number, state.reasoner, start, own, pool, rewards)
-    costs["update"] = UPDATES[loop.updates[number - 1]](bench, this, len(loop.updates), folder)
+    with clocked(costs, "update"):
+        costs["update"] = UPDATES[loop.updates[number - 1]](bench, this, len(loop.updates), folder)
     write_records(folder / "sampled.jsonl", own, Trajectory)
     _write_rewards(folder, pool, rewards)
     write_json(folder / "samples.json", sample_statistics(bench, own, costs["sampling"]))
@@ -132,7 +133,7 @@ def _verified(
     verifier = Verifier.load(made / "verifier")
     verifier.save(folder / "verifier")
     scores = score(verifier, {q.id: q for q in bench.train_questions()}, pool)
-    costs = supervision_costs(made) | {"scoring": verifier.cost}
+    costs = read_costs(made) | {"scoring": verifier.cost}
     return tuple(s.reward for s in scores), costs
 
 
@@ -166,15 +167,17 @@ def _sample(bench: Bench, number: int, reasoner: Path, folder: Path) -> None:
     sampler = bench.sampler(reasoner, f"sampling of round {number}")
     questions, limit = bench.train_questions(), bench.limits.max_new_tokens
     seed = bench.seed("sample", number)
-    drawn, cost = sample(bench.task, sampler, questions, bench.settings.sampling, limit, seed)
+    costs: dict[str, Cost] = {}
+    with clocked(costs, "sampling"):
+        drawn, costs["sampling"] = sample(bench.task, sampler, questions, bench.settings.sampling, limit, seed)
     write_records(folder / "sampled.jsonl", drawn, Trajectory)
-    write_costs(folder, {"sampling": cost})
+    write_costs(folder, costs)
 
 
 def _share(cost: Cost, share: float) -> Cost:
     """The part of a cost that a method owes which uses only a share of the samples."""
     counts = (round(cost.rollouts * share), round(cost.prompt_tokens * share), round(cost.generated_tokens * share))
-    return Cost(*counts, cost.flops * share, 0.0, round(cost.programs * share))
+    return Cost(*counts, cost.flops * share, cost.seconds * share, round(cost.programs * share))
 
 
 def _pool(bench: Bench, number: int, own: Sequence[Trajectory], before: Sequence[Trajectory]) -> tuple[Trajectory, ...]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sapo.methods.bench import Bench, read_costs, write_costs
+from sapo.methods.bench import Bench, clocked, read_costs, write_costs
 from sapo.methods.kept import kept
 from sapo.methods.supervision import Simulation, choose_subset, supervise, write_log
 from sapo.models.loading import load_reasoner, save_reasoner
@@ -29,12 +29,15 @@ def begin(bench: Bench) -> Path:
 
 
 def _make(bench: Bench, folder: Path) -> None:
-    costs = {"sft": _fine_tune(bench, folder / "sft")}
+    costs: dict[str, Cost] = {}
+    with clocked(costs, "sft"):
+        costs["sft"] = _fine_tune(bench, folder / "sft")
     sampler = bench.sampler(folder / "sft", "sampling")
     questions, limit = bench.train_questions(), bench.limits.max_new_tokens
-    drawn, costs["sampling"] = sample(
-        bench.task, sampler, questions, bench.settings.sampling, limit, bench.seed("sample", 1)
-    )
+    with clocked(costs, "sampling"):
+        drawn, costs["sampling"] = sample(
+            bench.task, sampler, questions, bench.settings.sampling, limit, bench.seed("sample", 1)
+        )
     write_records(folder / "sampled.jsonl", drawn, Trajectory)
     pool = distinct(bench.task, [*drawn, *gold_trajectories(bench.task, bench.gold_questions())])
     subset = choose_subset(pool, bench.settings.labels.bootstrap_trajectories, bench.seed("subset", 0))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sapo.methods.bench import Bench, read_costs, write_costs
+from sapo.methods.bench import Bench, clocked, write_costs
 from sapo.methods.kept import kept
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
@@ -74,7 +74,8 @@ def supervise(bench: Bench, who: Simulation, initial: Path, subset: Sequence[Tra
 
     def make(folder: Path) -> None:
         labelled, costs = label_subset(bench, who, subset)
-        costs["verifier"] = fit_verifier(bench, who.number, initial, labelled, folder)
+        with clocked(costs, "verifier"):
+            costs["verifier"] = fit_verifier(bench, who.number, initial, labelled, folder)
         write_costs(folder, costs)
 
     return kept(bench.store, made_from, make)
@@ -88,7 +89,7 @@ def label_subset(bench: Bench, who: Simulation, subset: Sequence[Trajectory]) ->
     """Labels of a subset of trajectories, and the costs of rollouts (`labelling`) and of finding suspects."""
     questions = {question.id: question for question in bench.train_questions()}
     scores: list[StepScores | None] = [None] * len(subset)
-    costs = {}
+    costs: dict[str, Cost] = {}
     if who.scorer:
         scorer = Verifier.load(who.scorer)
         scores = list(score(scorer, questions, subset))
@@ -99,8 +100,10 @@ def label_subset(bench: Bench, who: Simulation, subset: Sequence[Trajectory]) ->
     rollouts = Rollouts(bench.task, sampler, settings.rollouts, bench.limits.max_new_tokens, seed)
     rollouts.witness(who.known)
     rules = Rules(settings.labels, settings.detect, settings.saps, bench.seed("random step", who.number))
-    labelled = label(who.labeller, items, rollouts, rules)
-    return labelled, costs | {"labelling": rollouts.cost}
+    with clocked(costs, "labelling"):
+        labelled = label(who.labeller, items, rollouts, rules)
+        costs["labelling"] = rollouts.cost
+    return labelled, costs
 
 
 def score(verifier: Verifier, questions: dict[str, Question], trajectories: Sequence[Trajectory]) -> list[StepScores]:
@@ -125,11 +128,6 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     write_log(folder / "verifier_log.json", log)
     lengths = [len(row.ids) for row in encoder.encode_steps_many([(e.prompt, e.steps) for e in examples])]
     return training_cost(model.config, lengths, settings.fit.epochs, with_head=False)
-
-
-def supervision_costs(folder: Path) -> dict[str, Cost]:
-    """What `supervise` spent, whether now or when its folder was made: a method owes it either way."""
-    return read_costs(folder)
 
 
 class Shown:

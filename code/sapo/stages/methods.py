@@ -5,10 +5,9 @@ has nothing left to train on, or whose training diverges, leaves `stopped.json` 
 others go on, and the tables name it.
 """
 
-import shutil
 from pathlib import Path
 
-from sapo.methods.bench import Bench
+from sapo.methods.bench import Bench, copy_output
 from sapo.methods.loop import run as run_method
 from sapo.methods.rounds import NothingLeft
 from sapo.records import write_json
@@ -41,7 +40,7 @@ def run_one(bench: Bench, folder: Path) -> None:
     finished: list[int] = []
 
     def done(number: int, made: Path) -> None:
-        shutil.copytree(made, folder / str(number))
+        copy_output(made, folder / str(number))
         finished.append(number)
 
     try:

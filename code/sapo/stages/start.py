@@ -1,9 +1,8 @@
 """Stage `start`: M_0, D_0 and V_0 of a model and task, for every seed that its methods use."""
 
 import dataclasses
-import shutil
 
-from sapo.methods.bench import Bench
+from sapo.methods.bench import Bench, copy_output
 from sapo.methods.start import begin
 from sapo.settings import Settings, seeds_of
 from sapo.stages.workers import Work, share
@@ -17,7 +16,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     share([Work(f"{title} seed {s}", begin, (b,)) for s, b in zip(seeds, benches, strict=True)], settings.workers)
     with stage_directory(workspace.starts(place.model, place.task)) as folder:
         for seed, bench in zip(seeds, benches, strict=True):
-            shutil.copytree(begin(bench), folder / str(seed))
+            copy_output(begin(bench), folder / str(seed))
 
 
 def bench_of(settings: Settings, workspace: Workspace, place: StageArguments, seed: int) -> Bench:
