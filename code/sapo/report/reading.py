@@ -5,7 +5,7 @@ that do not belong together (methods that answered different questions, labels o
 name. Methods that stopped are data: `TaskResults.stopped` has round and reason.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -61,25 +61,44 @@ def planned(settings: Settings, model: str, task: str) -> Iterator[tuple[str, in
 def read_task(settings: Settings, workspace: Workspace, model: str, task: str) -> TaskResults:
     rounds: dict[Checkpoint, dict[int, RoundResults]] = {}
     stopped: dict[str, dict[int, Stopped]] = {}
-    last: dict[str, int] = {}
     for method, seed, group in planned(settings, model, task):
         folder = workspace.group(model, task, group) / str(seed) / method
         own = method_settings(settings, method, seed)
-        last[method] = len(own.loop.updates)
-        finished = last[method]
-        if ended := _read_stopped(folder / "stopped.json", finished):
+        if ended := _read_stopped(folder / "stopped.json", len(own.loop.updates)):
             stopped.setdefault(method, {})[seed] = ended
-            finished = ended.round - 1
-        for number in range(1, finished + 1):
+        for number in range(1, ended.round if ended else len(own.loop.updates) + 1):
             found = _read_round(own, folder / str(number), number, settings.tasks[task].train_questions)
             rounds.setdefault(Checkpoint(method, number), {})[seed] = found
+    benchmarks = read_benchmarks(settings, workspace, model, task, reached(settings, workspace, model, task))
+    starts = {seed: _read_start(workspace.start(model, task, seed)) for seed in seeds_of(settings, model, task)}
+    return TaskResults(model, task, benchmarks, rounds, starts, stopped, rounds_of(settings, model, task))
+
+
+def rounds_of(settings: Settings, model: str, task: str) -> dict[str, int]:
+    """How many rounds each method of a model and task should have, in the order of the settings."""
+    methods = dict.fromkeys(method for method, *_ in planned(settings, model, task))
+    return {method: len(method_settings(settings, method, settings.seed).loop.updates) for method in methods}
+
+
+def reached(settings: Settings, workspace: Workspace, model: str, task: str) -> dict[Checkpoint, list[int]]:
+    """Seeds of every checkpoint that has answers: all that are planned but those that stopped before it."""
     seeds = seeds_of(settings, model, task)
-    checkpoints = {COT: seeds, SFT: seeds} | {one: list(found) for one, found in rounds.items()}
+    found = {COT: seeds, SFT: seeds}
+    rounds = rounds_of(settings, model, task)
+    for method, seed, group in planned(settings, model, task):
+        ended = _read_stopped(workspace.group(model, task, group) / str(seed) / method / "stopped.json", rounds[method])
+        for number in range(1, ended.round if ended else rounds[method] + 1):
+            found.setdefault(Checkpoint(method, number), []).append(seed)
+    return found
+
+
+def read_benchmarks(
+    settings: Settings, workspace: Workspace, model: str, task: str, checkpoints: Mapping[Checkpoint, list[int]]
+) -> tuple[BenchmarkResults, ...]:
+    """Answers of some checkpoints, for the seeds given, to the task's questions and to the out-of-domain ones."""
     folder, limits = workspace.evaluation(model, task), settings.tasks[task]
     counts = {task: limits.test_questions, limits.ood: limits.ood_questions}
-    benchmarks = tuple(_read_benchmark(folder, name, checkpoints, count) for name, count in counts.items())
-    starts = {seed: _read_start(workspace.start(model, task, seed)) for seed in seeds}
-    return TaskResults(model, task, benchmarks, rounds, starts, stopped, last)
+    return tuple(_read_benchmark(folder, name, checkpoints, count) for name, count in counts.items())
 
 
 def _read_stopped(path: Path, rounds: int) -> Stopped | None:
@@ -154,7 +173,9 @@ def _read_labelled(folder: Path) -> Labelled:
     return Labelled(len(verdicts), sum(verdict != "right" for verdict in verdicts))
 
 
-def _read_benchmark(folder: Path, name: str, checkpoints: dict[Checkpoint, list[int]], count: int) -> BenchmarkResults:
+def _read_benchmark(
+    folder: Path, name: str, checkpoints: Mapping[Checkpoint, list[int]], count: int
+) -> BenchmarkResults:
     """Answers of every checkpoint and seed to `count` questions, all to those of the first checkpoint."""
     answers: dict[Checkpoint, dict[int, Answers]] = {}
     first: tuple[Path, Answers] | None = None

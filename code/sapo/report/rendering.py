@@ -51,7 +51,7 @@ def show(tables: Sequence[Table], console: Console | None = None) -> None:
 
 
 def section(first: Sequence[Table], images: Sequence[str], more: Sequence[Table], rest: str) -> str:
-    """The README's results: accuracies, figures by their paths, further tables if there are any, and where the rest is."""
+    """The README's results: accuracies, figures by their paths, further tables if any, and where the rest is."""
     shown = [f"![{Path(image).stem.replace('_', ' ')}]({image})\n" for image in images]
     pointer = f"Differences with intervals, costs, samples, pairs and labels of every round: [{rest}]({rest}).\n"
     return "\n".join([markdown(first), *shown, *([markdown(more)] if more else []), pointer])

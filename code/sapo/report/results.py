@@ -49,7 +49,7 @@ class BenchmarkResults:
     @property
     def outcomes_Q(self) -> tuple[Outcome, ...]:
         """Any checkpoint's outcomes, for what all have in common."""
-        return next(iter(self.answers[COT].values())).outcomes
+        return next(iter(next(iter(self.answers.values())).values())).outcomes
 
     @property
     def groups_Q(self) -> list[str]:

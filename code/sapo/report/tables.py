@@ -243,6 +243,6 @@ def _seeds(columns: Sequence[Column], one: Checkpoint) -> str:
 
 
 def _task_seeds(column: Column, one: Checkpoint) -> str:
-    if one == COT or one != SFT and one.method not in column.last:
+    if one == COT or (one != SFT and one.method not in column.last):
         return NONE
     return str(len(column.accuracies[one].seeds)) if one in column.accuracies else "0"
