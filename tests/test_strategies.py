@@ -165,6 +165,19 @@ def test_until_located_is_exact_within_its_budget(case: tuple[int, int, Sequence
 
 
 @given(located())
+def test_without_scores_until_located_is_as_exact(case: tuple[int, int, Sequence[float]]) -> None:
+    error, detected, scores = case
+    finding, asked = drive(saps_until_located(len(scores), detected, None), first_error(error))
+    assert finding.labels == good_until(error - 1, len(scores))
+    assert len(asked) <= math.ceil(math.log2(len(scores))) + 2
+
+
+def test_without_scores_what_is_left_is_bisected() -> None:
+    """Eight steps, error at 7, step 1 verified: 1 and 2 are good, of 2…8 the middle 5 is good, then 6, then 7 bad."""
+    assert drive(saps_until_located(8, 1, None), first_error(7)) == (((1,) * 6 + (0,) * 2, "b"), [1, 2, 5, 6, 7])
+
+
+@given(located())
 def test_once_agrees_with_until_located_next_to_the_error(case: tuple[int, int, Sequence[float]]) -> None:
     """Detection that is off by at most one step is corrected exactly by the paper's two positions."""
     error, _, scores = case
