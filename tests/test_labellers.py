@@ -1,14 +1,22 @@
 """The four labellers behind one interface: batches, evidence, costs, refusals."""
 
+import dataclasses
+import itertools
+import math
 from collections.abc import Sequence
 
 import pytest
-from fakes import LineTask, ScriptedSampler, TableVerifier, question, trajectory, wins_unless_bad
+from fakes import MOST, LineTask, Reply, ScriptedSampler, TableVerifier, question, trajectory, wins_unless_bad
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sapo.records import RecordError, StepScores, Trajectory
+from sapo.models.sampling import Request
+from sapo.records import Question, RecordError, StepScores, Trajectory, Verdict
 from sapo.settings import DetectSettings, LabelSettings, RolloutSettings, SapsSettings
 from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, label
 from sapo.supervise.rollouts import Rollouts
+from sapo.supervise.strategies import good_until
+from sapo.tasks.math_answers import GraderErrors
 
 DROP = DetectSettings("scores", "drop", True)
 VERIFIER = TableVerifier(
@@ -132,3 +140,210 @@ def test_no_items_ask_nothing() -> None:
 def test_saps_refuses_scores_that_do_not_fit(scores: StepScores | None, message: str) -> None:
     with pytest.raises(RecordError, match=message):
         run("saps", [HUNDRED[0], LabelItem(question(), chain("t7", 3), scores)])
+
+
+def test_scores_that_are_no_numbers_never_become_labels() -> None:
+    """A verifier that says nan or inf for a step is refused by trajectory and value before anything is asked."""
+    for score in (math.nan, math.inf, -0.5):
+        verifier = TableVerifier({"good\n": 1.0, "bad\n": score, "lose\n": 0.0})
+        with pytest.raises(RecordError, match=rf"scores of trajectory t7 must lie in \[0, 1\]: \[{score}"):
+            made = chain("t7", 3)
+            run("saps", [LabelItem(question(), made, StepScores("t7", verifier.score([("", made.steps)])[0]))])
+
+
+def test_a_trajectory_of_another_question_is_refused() -> None:
+    with pytest.raises(RecordError, match="trajectory t answers question q, question other is given"):
+        run("omega", [LabelItem(question("other"), chain("t", 3))])
+
+
+def test_rollouts_that_cannot_be_judged_end_the_run() -> None:
+    class Broken(LineTask):
+        def grade(self, questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
+            return ["grader_error", *super().grade(questions[1:], completions[1:])]
+
+    rollouts = Rollouts(Broken(), ScriptedSampler(wins_unless_bad), RolloutSettings(1, 1.0, False, False, False), 50, 1)
+    with pytest.raises(GraderErrors, match="1 of 175 answers could not be judged"):
+        label("saps", HUNDRED, rollouts, rules())
+
+
+def test_right_items_are_witnesses_of_wrong_ones_where_both_switches_say_so() -> None:
+    """r = good odd win. w = good odd bad lose shares its first two steps: c_1 and c_2 are proven, c_3 is asked."""
+    items = [item(trajectory("w", ["good", "odd", "bad", "lose"])), item(trajectory("r", ["good", "odd", "win"]))]
+    asked: dict[tuple[bool, bool], list[int]] = {}
+    for witness, reuse in itertools.product([True, False], repeat=2):
+        sampler = ScriptedSampler(wins_unless_bad)
+        rollouts = Rollouts(LineTask(), sampler, RolloutSettings(1, 1.0, False, False, reuse), 50, 1)
+        labelled = label("shepherd", items, rollouts, rules(witness))
+        assert [entry.labels.labels for entry in labelled] == [(1, 1, 0, 0), (1, 1, 1)]
+        asked[witness, reuse] = sampler.sizes
+    assert asked == {
+        (True, True): [1],  # c_3 of w
+        (True, False): [3],  # w
+        # Without witnesses r is asked too. Later ones first: c_3 of w fails and c_2 of r wins, which proves the rest.
+        (False, True): [2],
+        (False, False): [5],
+    }
+
+
+def random_rules(seed: int, located: bool = False) -> Rules:
+    return dataclasses.replace(rules(located=located), detect=DetectSettings("random", "drop", True), seed=seed)
+
+
+def test_random_detection_verifies_any_step_with_equal_chances() -> None:
+    """1,000 trajectories of 4 steps, all good but the last, t^ in 0…3: asked are 1; 1, 2; 2, 3; 3. 250 each.
+
+    Chi-square with 3 degrees of freedom below 21.1 (one in 10,000).
+    """
+    items = [item(chain(f"t{i}", 4, 4), scored=False) for i in range(1000)]
+    asked = [entry.labels.asked for entry in run("saps", items, random_rules(1))[0]]
+    counts = [asked.count(positions) for positions in ((1,), (1, 2), (2, 3), (3,))]
+    assert sum(counts) == 1000
+    assert sum((count - 250) ** 2 / 250 for count in counts) < 21.1
+
+
+def test_random_detection_depends_on_seed_and_trajectory_alone() -> None:
+    """Neither scores nor company nor order matter; another seed verifies other steps."""
+    plain = [item(chain(f"t{i}", 1 + i % 8), scored=False) for i in range(50)]
+    expected = [entry.labels for entry in run("saps", plain, random_rules(1))[0]]
+    scored = HUNDRED[:50]
+    assert [entry.labels for entry in run("saps", scored, random_rules(1))[0]] == expected
+    assert [entry.labels for entry in run("saps", plain[::-1], random_rules(1))[0]][::-1] == expected
+    assert run("saps", [plain[7]], random_rules(1))[0][0].labels == expected[7]
+    assert [entry.labels for entry in run("saps", plain, random_rules(2))[0]] != expected
+
+
+def test_random_detection_until_located_is_exact_without_scores() -> None:
+    items = [item(chain(f"t{i}", 1 + i % 8), scored=False) for i in range(40)]
+    for i, entry in enumerate(run("saps", items, random_rules(1, located=True))[0]):
+        assert entry.labels.labels == good_until(i % 8, 8)
+        assert len(entry.labels.asked) <= 3 + 2
+
+
+LABELLERS: tuple[tuple[LabellerName, bool], ...] = (
+    ("outcome", False), ("shepherd", False), ("omega", False), ("saps", False), ("saps", True),
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Switches:
+    """All savings; all off is the papers' arithmetic."""
+
+    lazy: bool = False
+    merge: bool = False
+    reuse: bool = False
+    witness: bool = False
+    monotone: bool = False
+
+
+EVERY_WAY = [Switches(*on) for on in itertools.product([False, True], repeat=5)]
+
+
+def with_switches(
+    how: tuple[LabellerName, bool], items: Sequence[LabelItem], switches: Switches, reply: Reply
+) -> tuple[list[Labelled], Rollouts]:
+    """Labels by T = 3 rollouts, and what they cost."""
+    settings = RolloutSettings(3, 1.0, switches.lazy, switches.merge, switches.reuse)
+    rollouts = Rollouts(LineTask(), ScriptedSampler(reply), settings, 50, 1)
+    return label(how[0], items, rollouts, rules(switches.witness, switches.monotone, how[1])), rollouts
+
+
+@st.composite
+def pools(draw: st.DrawFn, lucky: bool) -> list[LabelItem]:
+    """Trajectories of two questions, some good steps before some bad ones, scored at random.
+
+    Args:
+        lucky: a trajectory with a bad step may end right all the same.
+    """
+    words = st.sampled_from(["good", "fine"])
+    items = []
+    for number in range(draw(st.integers(1, 5))):
+        good, bad = draw(st.lists(words, max_size=4)), draw(st.integers(0, 3))
+        end = draw(st.sampled_from(["win", "lose"])) if lucky or not bad else "lose"
+        made = trajectory(f"t{number}", [*good, *["bad"] * bad, end], draw(st.sampled_from(["q", "r"])))
+        scores = draw(st.lists(st.floats(0, 1), min_size=len(made.steps), max_size=len(made.steps)))
+        items.append(LabelItem(question(made.question_id), made, StepScores(made.id, tuple(scores))))
+    return items
+
+
+def labels_of(labelled: Sequence[Labelled]) -> list[tuple[int, ...]]:
+    return [entry.labels.labels for entry in labelled]
+
+
+def check_costs(labelled: Sequence[Labelled], rollouts: Rollouts) -> None:
+    """What was spent is what was asked of the sampler and what is kept as evidence, at most T a prefix."""
+    assert isinstance(rollouts.sampler, ScriptedSampler)
+    evidence = [found for entry in labelled for found in entry.evidence.values()]
+    assert all(len(found.completions) <= 3 for found in evidence)
+    kept = {completion.id for found in evidence for completion in found.completions}
+    assert rollouts.cost.rollouts == sum(rollouts.sampler.sizes) == len(kept) == rollouts.cost.generated_tokens
+    assert sum(rollouts.verdicts.values()) == rollouts.cost.rollouts and rollouts.unfinished == 0
+
+
+@pytest.mark.parametrize("how", LABELLERS)
+@settings(max_examples=20, deadline=None)
+@given(pools(lucky=False))
+def test_with_a_monotone_reasoner_no_switch_changes_a_label(
+    how: tuple[LabellerName, bool], items: list[LabelItem]
+) -> None:
+    """Labels are those of all switches off for all 32 combinations, and each saving only lowers the rollouts."""
+    naive, _ = with_switches(how, items, Switches(), wins_unless_bad)
+    spent: dict[Switches, int] = {}
+    for switches in EVERY_WAY:
+        labelled, rollouts = with_switches(how, items, switches, wins_unless_bad)
+        assert labels_of(labelled) == labels_of(naive)
+        check_costs(labelled, rollouts)
+        spent[switches] = rollouts.cost.rollouts
+    for switches, cost in spent.items():
+        for name in ("lazy", "merge", "reuse", "witness", "monotone"):
+            assert spent[dataclasses.replace(switches, **{name: True})] <= cost
+
+
+@settings(max_examples=50, deadline=None)
+@given(pools(lucky=False))
+def test_labels_of_all_off_cost_what_the_papers_say(items: list[LabelItem]) -> None:
+    """T = 3 at every step 1…n-1 for shepherd, at two for saps, and nothing for the outcome."""
+    steps = sum(len(one.trajectory.steps) - 1 for one in items)
+    assert with_switches(("outcome", False), items, Switches(), wins_unless_bad)[1].cost.rollouts == 0
+    assert with_switches(("shepherd", False), items, Switches(), wins_unless_bad)[1].cost.rollouts == 3 * steps
+    wrong = [one for one in items if not one.trajectory.right]
+    labelled, rollouts = with_switches(("saps", False), wrong, Switches(), wins_unless_bad)
+    assert rollouts.cost.rollouts == 3 * sum(len(entry.labels.asked) for entry in labelled)
+    assert all(len(entry.labels.asked) <= 2 for entry in labelled)
+
+
+@settings(max_examples=50, deadline=None)
+@given(pools(lucky=False), st.sampled_from(EVERY_WAY))
+def test_until_located_is_exact_and_asks_little(items: list[LabelItem], switches: Switches) -> None:
+    """Bad steps can never win and the end of a wrong trajectory is wrong: the first of these is the first error."""
+    labelled, _ = with_switches(("saps", True), items, switches, wins_unless_bad)
+    for entry in labelled:
+        made = entry.item.trajectory
+        steps = len(made.steps)
+        error = (*made.steps, "bad\n").index("bad\n") if made.right or "bad\n" in made.steps else steps - 1
+        assert entry.labels.labels == good_until(error, steps)
+        if not made.right:
+            assert len(entry.labels.asked) <= math.ceil(math.log2(steps)) + 2
+
+
+@pytest.mark.parametrize("how", LABELLERS)
+@settings(max_examples=20, deadline=None)
+@given(pools(lucky=True), st.integers(0, 100))
+def test_with_any_reasoner_switches_turn_labels_from_0_to_1_only(
+    how: tuple[LabellerName, bool], items: list[LabelItem], percent: int
+) -> None:
+    """Documented: lucky witnesses, random successes and monotonicity raise labels. `lazy` alone changes none.
+
+    Compared under equal `merge`, which decides what is drawn.
+    """
+
+    def lucky(request: Request) -> str:
+        return "win\n" if request.seed < percent / 100 * MOST else "lose\n"
+
+    naive = {on: labels_of(with_switches(how, items, Switches(merge=on), lucky)[0]) for on in (False, True)}
+    for switches in EVERY_WAY:
+        labelled, rollouts = with_switches(how, items, switches, lucky)
+        check_costs(labelled, rollouts)
+        for own, full in zip(labels_of(labelled), naive[switches.merge], strict=True):
+            assert all(a >= b for a, b in zip(own, full, strict=True))
+            if switches == Switches(lazy=True, merge=switches.merge):
+                assert own == full
