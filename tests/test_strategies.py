@@ -173,8 +173,8 @@ def test_without_scores_until_located_is_as_exact(case: tuple[int, int, Sequence
 
 
 def test_without_scores_what_is_left_is_bisected() -> None:
-    """Eight steps, error at 7, step 1 verified: 1 and 2 are good, of 2…8 the middle 5 is good, then 6, then 7 bad."""
-    assert drive(saps_until_located(8, 1, None), first_error(7)) == (((1,) * 6 + (0,) * 2, "b"), [1, 2, 5, 6, 7])
+    """Eight steps, error at 2, t^ = 5: 5 and 6 are bad. Of 1…4 the middle 2 is bad, then 1 is good."""
+    assert drive(saps_until_located(8, 5, None), first_error(2)) == (((1,) + (0,) * 7, "c"), [5, 6, 2, 1])
 
 
 @given(located())
