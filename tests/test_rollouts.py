@@ -1,49 +1,17 @@
 """Labels by rollouts: which completions are drawn, when drawing stops, and that savings change no label."""
 
-import gc
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pytest
-from fakes import MOST, LineTask, Reply, ScriptedSampler, question, trajectory, wins_unless_bad
+from fakes import ScriptedSampler, question, trajectory, wins_unless_bad
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted_rollouts import TRAJECTORIES, lucky, prefix, replies, rollouts, sizes
 
-from sapo.models.sampling import Completion, Request
-from sapo.records import BadInput, Cost, RecordError, Trajectory
-from sapo.settings import RolloutSettings
-from sapo.supervise.rollouts import Evidence, Prefix, Rollouts, collector_paused
-
-STEPS = trajectory("t", ["one", "two", "three", "lose"])
-
-
-def rollouts(
-    reply: Reply, per_position: int = 8, lazy: bool = False, merge: bool = False, reuse: bool = False, seed: int = 1
-) -> Rollouts:
-    return Rollouts(
-        LineTask(), ScriptedSampler(reply), RolloutSettings(per_position, 1.0, lazy, merge, reuse), 50, seed
-    )
-
-
-def sizes(asked: Rollouts) -> list[int]:
-    assert isinstance(asked.sampler, ScriptedSampler)
-    return asked.sampler.sizes
-
-
-def prefix(position: int, of: Trajectory = STEPS, question_id: str = "q") -> Prefix:
-    return Prefix(question(question_id), of, position)
-
-
-def replies(*texts: str) -> Reply:
-    """One text after the other, whatever is asked."""
-    script = iter(texts)
-    return lambda _: next(script)
-
-
-def lucky(share: float) -> Reply:
-    """A reasoner that wins on this share of all seeds."""
-    return lambda request: "win\n" if request.seed < share * MOST else "lose\n"
+from sapo.models.sampling import Request
+from sapo.records import Trajectory
+from sapo.supervise.rollouts import Evidence, Prefix, Rollouts
 
 
 def test_one_success_of_t_is_enough() -> None:
@@ -165,181 +133,10 @@ def test_a_completion_that_never_ends_or_says_nothing_is_a_failure() -> None:
     assert [c.verdict for c in evidence.completions] == ["unparsable", "unparsable"]
 
 
-@dataclass
-class LimitedSampler(ScriptedSampler):
-    """Cuts off what has an odd seed; a prefix with the step `long` finds no room for anything."""
-
-    def complete(
-        self, requests: Sequence[Request], temperature: float, max_new_tokens: int
-    ) -> tuple[list[Completion], Cost]:
-        found, cost = super().complete(requests, temperature, max_new_tokens)
-        cut = [Completion(c.text, c.tokens, r.seed % 2 == 0) for c, r in zip(found, requests, strict=True)]
-        room = [c if "long" not in r.prefix else Completion("", 0, False) for c, r in zip(cut, requests, strict=True)]
-        return room, cost
-
-
-def test_what_did_not_finish_fails_whatever_it_says_and_is_counted() -> None:
-    """All completions say `win`; those with an odd seed are cut off there. Only finished ones win and run tests."""
-    asked = Rollouts(
-        LineTask(), LimitedSampler(lambda _: "win\n"), RolloutSettings(16, 1.0, False, False, False), 50, 1
-    )
-    evidence = asked.ask([Prefix(question("q", ("assert True",)), STEPS, 1)])[0]
-    right = [completion.right for completion in evidence.completions]
-    assert isinstance(asked.sampler, LimitedSampler)
-    assert right == [request.seed % 2 == 0 for request in asked.sampler.calls[0]]
-    assert 0 < sum(right) < 16 and evidence.label
-    assert asked.unfinished == asked.verdicts["unparsable"] == 16 - sum(right)
-    assert asked.cost.programs == asked.verdicts["right"] == sum(right)
-
-
-def test_a_prefix_without_room_in_the_context_is_a_failure_and_counted() -> None:
-    """T = 4 answers of nothing: label 0, four trajectories that are the prefix itself."""
-    asked = Rollouts(LineTask(), LimitedSampler(lambda _: "win\n"), RolloutSettings(4, 1.0, True, True, True), 50, 1)
-    evidence = asked.ask([prefix(1, trajectory("t", ["long", "lose"]))])[0]
-    assert (evidence.label, [c.steps for c in evidence.completions]) == (False, [("long\n",)] * 4)
-    assert (asked.unfinished, asked.cost.rollouts) == (4, 4)
-
-
-@pytest.mark.parametrize("per_position", [0, -3])
-def test_no_rollouts_are_refused(per_position: int) -> None:
-    with pytest.raises(BadInput, match=rf"rollouts\.per_position is {per_position}: a label needs at least one"):
-        rollouts(lambda _: "win\n", per_position)
-
-
-@pytest.mark.parametrize(
-    ("position", "message"),
-    [
-        (0, "prefix of 0 of the 4 steps of trajectory t is empty"),
-        (4, "prefix of 4 of the 4 steps of trajectory t is the whole"),
-        (5, "trajectory t has 4 steps, no prefix of 5"),
-        (-1, "trajectory t has 4 steps, no prefix of -1"),
-    ],
-)
-def test_only_proper_prefixes_are_asked(position: int, message: str) -> None:
-    asked = rollouts(lambda _: "win\n")
-    with pytest.raises(RecordError, match=message):
-        asked.ask([prefix(1), prefix(position)])
-    assert sizes(asked) == []
-
-
-def test_a_step_of_nothing_is_an_empty_prefix() -> None:
-    with pytest.raises(RecordError, match="prefix of 1 of the 2 steps of trajectory e is empty"):
-        rollouts(lambda _: "win\n").ask([prefix(1, Trajectory("e", "q", ("", "lose\n"), "wrong", "sample"))])
-
-
-RIGHT = trajectory("w", ["one", "more", "win"])
-
-
-def test_a_witness_proves_its_step_prefixes_in_every_trajectory_of_its_question() -> None:
-    """w begins with `one`, as t does at 1 but no longer at 2; another question's `one` is another prefix."""
-    asked = rollouts(lambda _: "lose\n", 2, reuse=True)
-    asked.witness([trajectory("x", ["one", "two", "lose"]), RIGHT])
-    stranger = trajectory("s", ["one", "lose"], "other")
-    told = asked.ask([prefix(1), prefix(2), prefix(1, stranger, "other")])
-    assert told[0] == Evidence(True, ())
-    assert [(e.label, len(e.completions)) for e in told[1:]] == [(False, 2), (False, 2)]
-    assert asked.cost.rollouts == 4
-
-
-def test_without_reuse_nobody_is_a_witness() -> None:
-    asked = rollouts(lambda _: "lose\n", 2)
-    asked.witness([RIGHT])
-    assert not asked.ask([prefix(1)])[0].label
-
-
-def test_a_prefix_that_ends_inside_a_step_is_not_proven() -> None:
-    """The witness has the step `1` with a blank line, or `12`; the text `1` begins both and is a step of neither."""
-    asked = rollouts(lambda _: "lose\n", 1, reuse=True)
-    asked.witness(
-        Trajectory(f"w{i}", "q", (step, "win\n"), "right", "sample") for i, step in enumerate(["1\n\n", "12\n"])
-    )
-    cut = [Trajectory(f"t{i}", "q", (step, "lose\n"), "wrong", "sample") for i, step in enumerate(["1\n", "1"])]
-    assert [e.label for e in asked.ask([prefix(1, t) for t in cut])] == [False, False]
-
-
-def test_a_completion_that_won_proves_prefixes_of_other_trajectories() -> None:
-    """From `one two` the reasoner says `next win`: it proves `one` of v and `one two next` of u, for one rollout."""
-    asked = rollouts(replies("next\nwin\n"), 8, lazy=True, reuse=True)
-    asked.ask([prefix(2)])
-    others = [
-        prefix(1, trajectory("v", ["one", "lose"])),
-        prefix(3, trajectory("u", ["one", "two", "next", "lose"])),
-    ]
-    assert asked.ask(others) == [Evidence(True, ()), Evidence(True, ())]
-    assert asked.cost.rollouts == 1
-
-
-@pytest.mark.parametrize(("lazy", "drawn"), [(True, 1), (False, 8)])
-def test_later_positions_are_settled_first_and_prove_the_earlier(lazy: bool, drawn: int) -> None:
-    """Every prefix can win. Of 1, 2, 3 only the last is drawn: one completion when lazy, else all T = 8."""
-    asked = rollouts(lambda _: "win\n", 8, lazy, reuse=True)
-    told = asked.ask([prefix(1), prefix(2), prefix(3)])
-    assert [(e.label, len(e.completions)) for e in told] == [(True, 0), (True, 0), (True, drawn)]
-    assert sizes(asked) == [drawn]
-
-
-def test_positions_behind_the_error_are_drawn_in_full() -> None:
-    """ok ok bad x lose, T = 2: 4 and 3 fail twice each, 2 wins at once and proves 1. Beside it a one-step question."""
-    made = trajectory("t", ["ok", "ok", "bad", "x", "lose"])
-    asked = rollouts(wins_unless_bad, 2, lazy=True, reuse=True)
-    short = prefix(1, trajectory("s", ["go", "lose"], "other"), "other")
-    told = asked.ask([*(prefix(j, made) for j in (1, 2, 3, 4)), short])
-    assert [(e.label, len(e.completions)) for e in told] == [(True, 0), (True, 1), (False, 2), (False, 2), (True, 1)]
-    assert sizes(asked) == [2, 1, 1, 1, 1], "4 and the short one, 4 again, 3 twice, 2"
-
-
-def test_a_success_found_later_overrules_failures() -> None:
-    """`one` fails twice; then a witness that begins with it comes. Its failures stay what they are."""
-    asked = rollouts(lambda _: "lose\n", 2, reuse=True)
-    failed = asked.ask([prefix(1)])[0]
-    asked.witness([RIGHT])
-    assert not failed.label and asked.ask([prefix(1)]) == [Evidence(True, failed.completions)]
-    assert asked.cost.rollouts == 2
-
-
-def test_huge_waves_reach_the_sampler_in_bounded_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five prefixes with T = 3 and 7 requests at most: calls of 2, 2 and 1 prefixes, the same completions."""
-    many = [prefix(1, trajectory(f"t{i}", [f"step {i}", "lose"])) for i in range(5)]
-    whole = rollouts(lucky(0.3), 3)
-    expected = whole.ask(many)
-    monkeypatch.setattr("sapo.supervise.rollouts.REQUESTS_AT_ONCE", 7)
-    parts = rollouts(lucky(0.3), 3)
-    assert parts.ask(many) == expected
-    assert (sizes(whole), sizes(parts)) == ([15], [6, 6, 3])
-    monkeypatch.setattr("sapo.supervise.rollouts.REQUESTS_AT_ONCE", 2)
-    single = rollouts(lucky(0.3), 3)
-    assert single.ask(many) == expected and sizes(single) == [3] * 5, "a wave of one prefix is never split"
-
-
 def test_the_first_completions_are_the_same_for_every_t() -> None:
     few, more = (rollouts(lucky(0.3), t).ask([prefix(1)])[0].completions for t in (4, 40))
     assert more[:4] == few
     assert {c.right for c in more} == {True, False}
-
-
-def test_samplers_run_with_the_collector_on_and_it_is_left_as_found() -> None:
-    seen: list[bool] = []
-
-    def note(_: Request) -> str:
-        seen.append(gc.isenabled())
-        return "win\n"
-
-    rollouts(note, 2, reuse=True).ask([prefix(1), prefix(2)])
-    assert seen == [True, True] and gc.isenabled()
-    with pytest.raises(RecordError):
-        rollouts(note).ask([prefix(0)])
-    assert gc.isenabled()
-    gc.disable()
-    try:
-        with collector_paused():
-            pass
-        assert not gc.isenabled()
-    finally:
-        gc.enable()
-
-
-WORDS = st.sampled_from(["up", "down", "left"])
-TRAJECTORIES = st.lists(st.lists(WORDS, min_size=1, max_size=4), min_size=1, max_size=8)
 
 
 def by_prefix(request: Request) -> str:
@@ -398,24 +195,3 @@ def test_lazy_labels_are_distributed_like_those_of_all_t(success: float, per_pos
     assert abs(lazy - full) <= 4 * math.sqrt(2 * pooled * (1 - pooled) / count)
     for share in (lazy, full):
         assert abs(share - expected) <= 4 * math.sqrt(expected * (1 - expected) / count)
-
-
-@settings(max_examples=50, deadline=None)
-@given(TRAJECTORIES, st.integers(1, 6), st.floats(0, 1), st.booleans(), st.booleans())
-def test_reuse_turns_labels_from_0_to_1_only(
-    steps: list[list[str]], per_position: int, success: float, lazy: bool, merge: bool
-) -> None:
-    """Random completions. A label 1 of T draws stays: the prefix is proven before, or its very success is drawn.
-    Whatever was drawn is the beginning of the same completions; costs and verdicts add up."""
-    made = [trajectory(f"t{i}", [*s, "lose"]) for i, s in enumerate(steps)]
-    wanted = [prefix(j, t) for t in made for j in range(1, len(t.steps))]
-    full = rollouts(lucky(success), per_position, merge=merge).ask(wanted)
-    asked = rollouts(lucky(success), per_position, lazy, merge, reuse=True)
-    told = asked.ask(wanted)
-    for one, all_ in zip(told, full, strict=True):
-        assert one.label >= all_.label
-        assert one.completions == all_.completions[: len(one.completions)]
-        assert one.label or len(one.completions) == per_position
-    kept = {completion.id for one in told for completion in one.completions}
-    assert asked.cost.rollouts == asked.cost.generated_tokens == sum(sizes(asked)) == len(kept)
-    assert sum(asked.verdicts.values()) == asked.cost.rollouts
