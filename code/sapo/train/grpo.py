@@ -54,7 +54,9 @@ def train_grpo(
     seed: int,
     workdir: Path,
 ) -> tuple[list[StepLog], Cost]:
-    """Train `model` in place; nothing is left in `workdir`. Questions are shuffled anew whenever all have been drawn.
+    """Train `model` in place; nothing is left in `workdir`.
+
+    Questions come in an order that the seed decides, shuffled anew each round; those too few for a step end a round.
 
     `group * questions_per_step` rows are decoded and trained on at once: memory grows with it. Where the longest
     prompt leaves less room in the model's context than `max_new_tokens`, answers are cut off there.
