@@ -3,8 +3,8 @@
 The sampler is scripted: it answers at once and its own time is subtracted. Planning is everything before the first
 wave has been requested: detection, strategies, prefixes, merging, seeds, requests. What is done with the answers
 (steps cut, judged and kept as evidence, later waves) is reported beside it, without a target. Memory is traced in a
-second run, because tracing slows the first: the peak above what the trajectories and scores themselves take. Seconds are
-the median of three runs.
+second run, because tracing slows the first: the peak above what the trajectories and scores themselves take.
+Seconds up to the first wave are the median of three runs.
 Run alone: python benchmarks/planner.py [TRAJECTORIES] → one JSON line, exit status 1 beyond the targets.
 """
 

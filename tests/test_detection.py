@@ -2,7 +2,8 @@
 
 import pytest
 
-from sapo.supervise.detection import detect
+from sapo.supervise.detection import detect, random_position
+from sapo.workspace import derive_seed
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,17 @@ def test_the_printed_sign_finds_the_wrong_place() -> None:
     assert detect(scores) == 2
     assert detect(scores, sign="rise", virtual_start=False) == 3
     assert detect(scores, sign="rise") == 3  # rises 0, 0, -.75, .25
+
+
+def test_a_random_position_is_any_of_0_to_n_minus_1() -> None:
+    """5,000 seeds, 5 steps: 1,000 each, chi-square with 4 degrees of freedom below 23.5 (one in 10,000)."""
+    drawn = [random_position(5, derive_seed(1, "detect", f"t{i}")) for i in range(5000)]
+    counts = [drawn.count(j) for j in range(5)]
+    assert sum(counts) == 5000
+    assert sum((count - 1000) ** 2 / 1000 for count in counts) < 23.5
+
+
+def test_a_random_position_of_one_step_is_0_and_of_none_is_refused() -> None:
+    assert random_position(1, derive_seed(1)) == 0
+    with pytest.raises(ValueError, match="0 steps"):
+        random_position(0, 1)

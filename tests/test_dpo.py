@@ -88,8 +88,8 @@ def test_losses_of_two_steps_by_hand(architecture: str, tmp_path: Path) -> None:
     log = train_dpo(both, encoder, [pair], DpoSettings(0.5, 0.0, FitSettings(1e-2, 2, 1, 0.0)), 1, tmp_path)
     # The rates of two steps are lr and lr / 2; of one step, lr.
     train_dpo(after, encoder, [pair], DpoSettings(0.5, 0.0, FitSettings(1e-2, 1, 1, 0.0)), 1, tmp_path)
-    (w, l), (ref_w, ref_l) = sums(after), sums(start)
-    margin = 0.5 * ((w - ref_w) - (l - ref_l))
+    gain_w, gain_l = (now - reference for now, reference in zip(sums(after), sums(start), strict=True))
+    margin = 0.5 * (gain_w - gain_l)
     assert log[0].loss == pytest.approx(math.log(2), abs=1e-6)
     assert log[1].loss == pytest.approx(math.log(1 + math.exp(-margin)), abs=1e-3)
     assert log[1].measures["margin"] == pytest.approx(margin, abs=1e-3)

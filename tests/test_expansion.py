@@ -90,3 +90,11 @@ def test_what_the_cap_leaves_out_may_come_from_another_trajectory() -> None:
         for t in "bc"
     ]
     assert [name for name, _ in found(entries, 1)] == ["b0", "c1"]
+
+
+def test_a_prefix_that_another_text_proves_expands_to_nothing() -> None:
+    """Step 1 was proven without a rollout, step 2 after a failure of its own: neither is new, no failure is bad."""
+    made = trajectory("t", ["a", "b", "lose"])
+    known = {1: Evidence(True, ()), 2: Evidence(True, (trajectory("x", ["a", "b", "c", "lose"]),))}
+    item = LabelItem(question(), made)
+    assert found([Labelled(item, StepLabels("t", (1, 1, 0), (1, 2), "b"), known)]) == []

@@ -1,14 +1,19 @@
 """The four labellers behind one interface: batches, evidence, costs, refusals."""
 
+import dataclasses
+import itertools
+import math
 from collections.abc import Sequence
 
 import pytest
 from fakes import LineTask, ScriptedSampler, TableVerifier, question, trajectory, wins_unless_bad
 
-from sapo.records import RecordError, StepScores, Trajectory
+from sapo.records import Question, RecordError, StepScores, Trajectory, Verdict
 from sapo.settings import DetectSettings, LabelSettings, RolloutSettings, SapsSettings
 from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, label
 from sapo.supervise.rollouts import Rollouts
+from sapo.supervise.strategies import good_until
+from sapo.tasks.math_answers import GraderErrors
 
 DROP = DetectSettings("scores", "drop", True)
 VERIFIER = TableVerifier(
@@ -136,3 +141,80 @@ def test_no_items_ask_nothing() -> None:
 def test_saps_refuses_scores_that_do_not_fit(scores: StepScores | None, message: str) -> None:
     with pytest.raises(RecordError, match=message):
         run("saps", [HUNDRED[0], LabelItem(question(), chain("t7", 3), scores)])
+
+
+def test_scores_that_are_no_numbers_never_become_labels() -> None:
+    """A verifier that says nan or inf for a step is refused by trajectory and value before anything is asked."""
+    for score in (math.nan, math.inf, -0.5):
+        verifier = TableVerifier({"good\n": 1.0, "bad\n": score, "lose\n": 0.0})
+        with pytest.raises(RecordError, match=rf"scores of trajectory t7 must lie in \[0, 1\]: \[{score}"):
+            made = chain("t7", 3)
+            run("saps", [LabelItem(question(), made, StepScores("t7", verifier.score([("", made.steps)])[0]))])
+
+
+def test_a_trajectory_of_another_question_is_refused() -> None:
+    with pytest.raises(RecordError, match="trajectory t answers question q, question other is given"):
+        run("omega", [LabelItem(question("other"), chain("t", 3))])
+
+
+def test_rollouts_that_cannot_be_judged_end_the_run() -> None:
+    class Broken(LineTask):
+        def grade(self, questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
+            return ["grader_error", *super().grade(questions[1:], completions[1:])]
+
+    rollouts = Rollouts(Broken(), ScriptedSampler(wins_unless_bad), RolloutSettings(1, 1.0, False, False, False), 50, 1)
+    with pytest.raises(GraderErrors, match="1 of 175 answers could not be judged"):
+        label("saps", HUNDRED, rollouts, rules())
+
+
+def test_right_items_are_witnesses_of_wrong_ones_where_both_switches_say_so() -> None:
+    """r = good odd win. w = good odd bad lose shares its first two steps: c_1 and c_2 are proven, c_3 is asked."""
+    items = [item(trajectory("w", ["good", "odd", "bad", "lose"])), item(trajectory("r", ["good", "odd", "win"]))]
+    asked: dict[tuple[bool, bool], list[int]] = {}
+    for witness, reuse in itertools.product([True, False], repeat=2):
+        sampler = ScriptedSampler(wins_unless_bad)
+        rollouts = Rollouts(LineTask(), sampler, RolloutSettings(1, 1.0, False, False, reuse), 50, 1)
+        labelled = label("shepherd", items, rollouts, rules(witness))
+        assert [entry.labels.labels for entry in labelled] == [(1, 1, 0, 0), (1, 1, 1)]
+        asked[witness, reuse] = sampler.sizes
+    assert asked == {
+        (True, True): [1],  # c_3 of w
+        (True, False): [3],  # w
+        # Without witnesses r is asked too. Later ones first: c_3 of w fails and c_2 of r wins, which proves the rest.
+        (False, True): [2],
+        (False, False): [5],
+    }
+
+
+def random_rules(seed: int, located: bool = False) -> Rules:
+    return dataclasses.replace(rules(located=located), detect=DetectSettings("random", "drop", True), seed=seed)
+
+
+def test_random_detection_verifies_any_step_with_equal_chances() -> None:
+    """1,000 trajectories of 4 steps, all good but the last, t^ in 0…3: asked are 1; 1, 2; 2, 3; 3. 250 each.
+
+    Chi-square with 3 degrees of freedom below 21.1 (one in 10,000).
+    """
+    items = [item(chain(f"t{i}", 4, 4), scored=False) for i in range(1000)]
+    asked = [entry.labels.asked for entry in run("saps", items, random_rules(1))[0]]
+    counts = [asked.count(positions) for positions in ((1,), (1, 2), (2, 3), (3,))]
+    assert sum(counts) == 1000
+    assert sum((count - 250) ** 2 / 250 for count in counts) < 21.1
+
+
+def test_random_detection_depends_on_seed_and_trajectory_alone() -> None:
+    """Neither scores nor company nor order matter; another seed verifies other steps."""
+    plain = [item(chain(f"t{i}", 1 + i % 8), scored=False) for i in range(50)]
+    expected = [entry.labels for entry in run("saps", plain, random_rules(1))[0]]
+    scored = HUNDRED[:50]
+    assert [entry.labels for entry in run("saps", scored, random_rules(1))[0]] == expected
+    assert [entry.labels for entry in run("saps", plain[::-1], random_rules(1))[0]][::-1] == expected
+    assert run("saps", [plain[7]], random_rules(1))[0][0].labels == expected[7]
+    assert [entry.labels for entry in run("saps", plain, random_rules(2))[0]] != expected
+
+
+def test_random_detection_until_located_is_exact_without_scores() -> None:
+    items = [item(chain(f"t{i}", 1 + i % 8), scored=False) for i in range(40)]
+    for i, entry in enumerate(run("saps", items, random_rules(1, located=True))[0]):
+        assert entry.labels.labels == good_until(i % 8, 8)
+        assert len(entry.labels.asked) <= 3 + 2

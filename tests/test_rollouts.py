@@ -4,44 +4,14 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from fakes import MOST, LineTask, Reply, ScriptedSampler, question, trajectory, wins_unless_bad
+from fakes import ScriptedSampler, question, trajectory, wins_unless_bad
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted_rollouts import TRAJECTORIES, lucky, prefix, replies, rollouts, sizes
 
 from sapo.models.sampling import Request
 from sapo.records import Trajectory
-from sapo.settings import RolloutSettings
 from sapo.supervise.rollouts import Evidence, Prefix, Rollouts
-
-STEPS = trajectory("t", ["one", "two", "three", "lose"])
-
-
-def rollouts(
-    reply: Reply, per_position: int = 8, lazy: bool = False, merge: bool = False, reuse: bool = False, seed: int = 1
-) -> Rollouts:
-    return Rollouts(
-        LineTask(), ScriptedSampler(reply), RolloutSettings(per_position, 1.0, lazy, merge, reuse), 50, seed
-    )
-
-
-def sizes(asked: Rollouts) -> list[int]:
-    assert isinstance(asked.sampler, ScriptedSampler)
-    return asked.sampler.sizes
-
-
-def prefix(position: int, of: Trajectory = STEPS, question_id: str = "q") -> Prefix:
-    return Prefix(question(question_id), of, position)
-
-
-def replies(*texts: str) -> Reply:
-    """One text after the other, whatever is asked."""
-    script = iter(texts)
-    return lambda _: next(script)
-
-
-def lucky(share: float) -> Reply:
-    """A reasoner that wins on this share of all seeds."""
-    return lambda request: "win\n" if request.seed < share * MOST else "lose\n"
 
 
 def test_one_success_of_t_is_enough() -> None:
@@ -163,13 +133,10 @@ def test_a_completion_that_never_ends_or_says_nothing_is_a_failure() -> None:
     assert [c.verdict for c in evidence.completions] == ["unparsable", "unparsable"]
 
 
-def test_no_rollouts_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"rollouts\.per_position is 0"):
-        rollouts(lambda _: "win\n", 0)
-
-
-WORDS = st.sampled_from(["up", "down", "left"])
-TRAJECTORIES = st.lists(st.lists(WORDS, min_size=1, max_size=4), min_size=1, max_size=8)
+def test_the_first_completions_are_the_same_for_every_t() -> None:
+    few, more = (rollouts(lucky(0.3), t).ask([prefix(1)])[0].completions for t in (4, 40))
+    assert more[:4] == few
+    assert {c.right for c in more} == {True, False}
 
 
 def by_prefix(request: Request) -> str:
@@ -209,3 +176,22 @@ def test_waves_double() -> None:
         asked.ask([prefix(1)])
         assert sum(sizes(asked)) == per_position
         assert len(sizes(asked)) == 1 + math.ceil(math.log2(per_position))
+
+
+def share_right(asked: Rollouts, count: int) -> float:
+    many = [prefix(1, trajectory(f"t{i}", [f"step {i}", "lose"])) for i in range(count)]
+    return sum(e.label for e in asked.ask(many)) / count
+
+
+@pytest.mark.parametrize("success", [0.02, 0.1, 0.3, 0.6])
+@pytest.mark.parametrize("per_position", [3, 8])
+def test_lazy_labels_are_distributed_like_those_of_all_t(success: float, per_position: int) -> None:
+    """Independent runs (seeds 1 and 2) of 4,000 prefixes each: the two-proportion z lies within 4, and both shares
+    within four standard errors of 1 - (1 - p)^T."""
+    count, expected = 4000, 1 - (1 - success) ** per_position
+    lazy = share_right(rollouts(lucky(success), per_position, lazy=True, merge=True, seed=1), count)
+    full = share_right(rollouts(lucky(success), per_position, seed=2), count)
+    pooled = (lazy + full) / 2
+    assert abs(lazy - full) <= 4 * math.sqrt(2 * pooled * (1 - pooled) / count)
+    for share in (lazy, full):
+        assert abs(share - expected) <= 4 * math.sqrt(expected * (1 - expected) / count)

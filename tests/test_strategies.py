@@ -165,6 +165,19 @@ def test_until_located_is_exact_within_its_budget(case: tuple[int, int, Sequence
 
 
 @given(located())
+def test_without_scores_until_located_is_as_exact(case: tuple[int, int, Sequence[float]]) -> None:
+    error, detected, scores = case
+    finding, asked = drive(saps_until_located(len(scores), detected, None), first_error(error))
+    assert finding.labels == good_until(error - 1, len(scores))
+    assert len(asked) <= math.ceil(math.log2(len(scores))) + 2
+
+
+def test_without_scores_what_is_left_is_bisected() -> None:
+    """Eight steps, error at 2, t^ = 5: 5 and 6 are bad. Of 1…4 the middle 2 is bad, then 1 is good."""
+    assert drive(saps_until_located(8, 5, None), first_error(2)) == (((1,) + (0,) * 7, "c"), [5, 6, 2, 1])
+
+
+@given(located())
 def test_once_agrees_with_until_located_next_to_the_error(case: tuple[int, int, Sequence[float]]) -> None:
     """Detection that is off by at most one step is corrected exactly by the paper's two positions."""
     error, _, scores = case

@@ -54,7 +54,9 @@ def train_grpo(
     seed: int,
     workdir: Path,
 ) -> tuple[list[StepLog], Cost]:
-    """Train `model` in place; nothing is left in `workdir`. Questions are shuffled anew whenever all have been drawn.
+    """Train `model` in place; nothing is left in `workdir`.
+
+    Questions come in an order that the seed decides, shuffled anew each round; those too few for a step end a round.
 
     `group * questions_per_step` rows are decoded and trained on at once: memory grows with it. Where the longest
     prompt leaves less room in the model's context than `max_new_tokens`, answers are cut off there.
@@ -88,7 +90,7 @@ def train_grpo(
         trainer = Trainer(
             model, judge.reward, arguments, train_dataset=Dataset.from_list(rows), processing_class=encoder.tokenizer
         )
-        if trainer.ref_model is not None:
+        if isinstance(trainer.ref_model, PreTrainedModel):
             use_fast_linears(trainer.ref_model)
         log = run_trainer(trainer, MEASURES | ({"kl": "kl"} if settings.beta else {}))
     check_grader_errors(judge.verdicts)
@@ -105,7 +107,9 @@ class Judge:
     lengths: list[tuple[int, int]] = field(default_factory=list)
     programs: int = 0
 
-    def reward(self, prompts: list[str], completion_ids: list[list[int]], row: list[int], **_: Any) -> list[float]:
+    def reward(
+        self, prompts: list[str], completion_ids: list[list[int]], row: list[int], **_: Any
+    ) -> list[float | None]:
         """Reward of every completion, all of them judged at once; `row` is the number of each one's question."""
         questions = [self.practice.questions[number] for number in row]
         answers = [[token for token in ids if token != self.encoder.eos_id] for ids in completion_ids]
@@ -164,4 +168,5 @@ def _arguments(settings: GrpoSettings, room: int, seed: int, scratch: Path) -> A
         beta=settings.beta,
         loss_type="grpo",
         scale_rewards="group",
+        generation_kwargs={"remove_invalid_values": True},  # NaN is drawn from without an error: the loss will be NaN
     )

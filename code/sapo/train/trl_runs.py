@@ -97,7 +97,8 @@ def run_trainer(trainer: Any, measures: Mapping[str, str]) -> list[StepLog]:
 
 
 class _StopWhenDiverged(TrainerCallback):
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        logs = kwargs["logs"]
         if "loss" in logs and not math.isfinite(logs["loss"] + logs["grad_norm"]):
             raise TrainingDiverged(
                 f"loss is {logs['loss']}, gradient norm {logs['grad_norm']} at step {state.global_step}"
