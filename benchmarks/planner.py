@@ -27,7 +27,9 @@ from sapo.tasks.task import DataSource, Split
 
 COUNT, STEPS, PER_QUESTION = 100_000, 6, 8
 SECONDS, MEGABYTES = 2.0, 500.0
-RULES = Rules(LabelSettings(True, True, 1, 1, 1), DetectSettings("scores", "drop", True), SapsSettings("once"))
+RULES = Rules(
+    LabelSettings("saps", "reasoner", True, True, 1, 1), DetectSettings("scores", "drop", True), SapsSettings("once")
+)
 LAZY = RolloutSettings(8, 1.0, lazy=True, merge=True, reuse=False)
 REUSE = RolloutSettings(8, 1.0, lazy=True, merge=True, reuse=True)
 

@@ -44,7 +44,7 @@ def with_switches(
     settings = RolloutSettings(3, 1.0, switches.lazy, switches.merge, switches.reuse)
     rollouts = Rollouts(LineTask(), ScriptedSampler(reply), settings, 50, 1)
     saps = SapsSettings("until_located" if how[1] else "once")
-    rules = Rules(LabelSettings(switches.witness, switches.monotone, 1, 1, 1), DROP, saps)
+    rules = Rules(LabelSettings("saps", "reasoner", switches.witness, switches.monotone, 1, 1), DROP, saps)
     return label(how[0], items, rollouts, rules), rollouts
 
 

@@ -1,73 +1,27 @@
-"""The report from a tiny run whose numbers are known: all questions are one cluster, so no interval has a width."""
+"""The report from a tiny run of two seeds whose numbers are known (report_runs.py has them all)."""
 
 import contextlib
 import io
 import json
-import shutil
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 import pytest
+from report_runs import ANSWERS, BEGIN, END, MODEL, OOD, TASK, step, stop, tiny_settings, write_runs
 
-from sapo.records import Outcome, RecordError, StepLabels, StepScores, Trajectory, write_json, write_records
-from sapo.report.rendering import ReadmeError, with_section
-from sapo.report.style import spread
-from sapo.settings import Settings, load_settings
+from sapo.records import write_json
+from sapo.report.accuracies import Column, measure
+from sapo.report.costs import cost_rows
+from sapo.report.names import KNOWN, checkpoint_name, in_order, method_name
+from sapo.report.reading import read_results
+from sapo.report.rendering import ReadmeError, markdown, with_section
+from sapo.report.results import Checkpoint
+from sapo.report.tables import ablation_tables, accuracy_tables
+from sapo.settings import Settings
 from sapo.stages import report
-from sapo.train.pairs import PairReport
 from sapo.workspace import StageArguments, Workspace
-
-ROOT = Path(__file__).parents[1]
-MODEL, TASK, OOD = "qwen2_nano", "nano_math", "nano_math_ood"
-# R right, W wrong, E grader error; the same answers on both benchmarks.
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-ANSWERS = {"cot": "WWWW", "sft": "RRWW", "orpo_outcome": "RRRW", "orpo_mc": "RWEW", "sapo1": "RRRW", "sapo2": "RRRR"}
-VERDICTS = {"R": "right", "W": "wrong", "E": "grader_error"}
-
-
-def tiny_settings() -> Settings:
-    settings = load_settings(ROOT / "params.yaml")
-    task = replace(settings.tasks[TASK], train_questions=10, test_questions=4, ood_questions=4)
-    goal = replace(settings.report, resamples=50, results="results", figures="figures", readme=True)
-    models = {MODEL: settings.models[MODEL]}
-    return replace(settings, profile="tiny", models=models, tasks={TASK: task}, rounds=settings.rounds[:2], report=goal)
-
-
-def trajectory(number: int, verdict: str) -> Trajectory:
-    return Trajectory(f"t{number}", f"q{number}", ("a\n", "b\n"), VERDICTS[verdict], "fake")  # pyright: ignore[reportArgumentType]
-
-
-def write_supervision(folder: Path) -> None:
-    """Two labelled trajectories (one wrong) and one of expansion; 6 rollouts, so 3 each; with detection 8e6 FLOPs."""
-    trajectories = [trajectory(0, "R"), trajectory(1, "W"), trajectory(2, "W")]
-    labels = [StepLabels("t0", (1, 1), (), "witness"), StepLabels("t1", (1, 0), (1,), "bisection")]
-    write_records(folder / "labelled.jsonl", trajectories, Trajectory)
-    write_records(folder / "labels.jsonl", [*labels, StepLabels("t2", (0, 0), (), "expansion")], StepLabels)
-    cost = {"rollouts": 6, "prompt_tokens": 60, "generated_tokens": 90, "flops": 6e6, "programs": 0}
-    nothing = dict.fromkeys(cost, 0)
-    write_json(folder / "costs.json", {"labelling": cost, "detection": nothing | {"flops": 2e6}, "sampling": nothing})
-
-
-def write_runs(root: Path, settings: Settings) -> Workspace:
-    workspace = Workspace(root, settings.profile)
-    for method, verdicts in ANSWERS.items():
-        outcomes = [Outcome(f"q{n}", "g", "x", VERDICTS[v]) for n, v in enumerate(verdicts)]  # pyright: ignore[reportArgumentType]
-        for benchmark in (TASK, OOD):
-            write_records(workspace.evaluation(MODEL, TASK) / method / f"{benchmark}.jsonl", outcomes, Outcome)
-    baselines = [workspace.orpo_outcome(MODEL, TASK), workspace.orpo_mc(MODEL, TASK)]
-    rounds = [workspace.sapo(MODEL, TASK, i) for i in (1, 2)]
-    for kept, folder in enumerate([*baselines, *rounds], start=3):
-        write_json(folder / "pairs.json", asdict(PairReport(10, kept, 2 * kept, 1, 2, 0, 7 - kept)))
-    for folder in (workspace.sapo(MODEL, TASK, 0), baselines[1], *rounds):
-        write_supervision(folder)
-    pool = [trajectory(n, v) for n, v in enumerate("RRWW")]
-    scores = [StepScores(f"t{n}", s) for n, s in enumerate([(1.0, 1.0), (1.0, 0.5), (0.5, 0.0), (0.0, 0.0)])]
-    for folder in rounds:
-        write_records(folder / "pool.jsonl", pool, Trajectory)
-        write_records(folder / "scores.jsonl", scores, StepScores)
-    (root / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n", encoding="utf-8")
-    return workspace
 
 
 def run_report(settings: Settings, workspace: Workspace) -> str:
@@ -90,52 +44,203 @@ def fresh(tmp_path: Path) -> Workspace:
     return write_runs(tmp_path, tiny_settings())
 
 
-def test_the_table_has_accuracies_marks_and_differences(done: tuple[Path, str]) -> None:
-    """sapo2: 4 of 4, SFT 2 of 4, ORPO on outcomes 3 of 4: +50 and +25 points. A grader error counts as wrong."""
-    text = (done[0] / "results" / "table.md").read_text(encoding="utf-8")
+@pytest.fixture
+def table(done: tuple[Path, str]) -> str:
+    return (done[0] / "results" / "table.md").read_text(encoding="utf-8")
+
+
+def measured(workspace: Workspace) -> list[Column]:
+    settings = tiny_settings()
+    return measure(read_results(settings, workspace), settings.report.resamples, settings.seed)
+
+
+def tables_of(workspace: Workspace) -> str:
+    columns = measured(workspace)
+    return markdown([*accuracy_tables(columns), *ablation_tables(columns)])
+
+
+def with_answers(root: Path, changed: Mapping[tuple[str, int], tuple[str, str]]) -> Workspace:
+    return write_runs(root, tiny_settings(), ANSWERS | changed)
+
+
+def test_the_table_has_accuracies_marks_and_seeds(table: str) -> None:
+    """Of 4 questions, by seed: SFT 2, 1; ORPO on outcomes 3, 2; sapo@1 3, 3; sapo@2 4, 4.
+
+    So sapo@1 is better than SFT (+1, +2 of 4) but not than ORPO (0, +1), and sapo@2 is better than both. An interval
+    reaches from seed to seed. A grader error counts as wrong: there are two of them, on two benchmarks.
+    """
     cells = {
-        "CoT (pretrained)": "0.0 [0.0, 0.0]",
-        "SFT": "50.0 [50.0, 50.0]",
-        "ORPO on outcomes": "75.0 [75.0, 75.0] †",
-        "ORPO + MC supervision": "25.0 [25.0, 25.0]",
-        "SAPO-iter 1": "75.0 [75.0, 75.0] †",
-        "SAPO-iter 2": "100.0 [100.0, 100.0] †‡",
+        "CoT (pretrained) | nothing": ("0.0 [0.0, 0.0]", "–"),
+        "SFT | gold rationales": ("37.5 [25.0, 50.0]", "2"),
+        "RFT | outcome": ("25.0 [0.0, 50.0]", "2"),
+        "ORPO on outcomes | outcome": ("62.5 [50.0, 75.0] †", "2"),
+        "ORPO + MC supervision | process": ("12.5 [0.0, 25.0]", "2"),
+        "SAPO-iter 1 | process": ("75.0 [75.0, 75.0] †", "2"),
+        "SAPO-iter 2 | process": ("100.0 [100.0, 100.0] †‡", "2"),
     }
-    rows = [f"| {name} | {cell} | {cell} |" for name, cell in cells.items()]
-    header = "| Method | nano_math (4) | nano_math → nano_math_ood (4) |\n| --- | ---: | ---: |\n"
-    assert header + "\n".join(rows) + "\n" in text
-    assert "2 answers that the grader could not judge count as wrong." in text
-    to_sft, to_outcomes = text.split("minus that of")[1:3]
-    assert "| CoT (pretrained) | -50.0 [-50.0, -50.0] * |" in to_sft
-    assert "| SAPO-iter 2 | +50.0 [+50.0, +50.0] * |" in to_sft
-    assert "| SAPO-iter 1 | +0.0 [+0.0, +0.0] |" in to_outcomes
-    assert "| SAPO-iter 2 | +25.0 [+25.0, +25.0] * |" in to_outcomes
+    rows = [f"| {name} | {cell} | {cell} | {seeds} |" for name, (cell, seeds) in cells.items()]
+    header = "| Method | Learns from | nano_math (4) | nano_math → nano_math_ood (4) | Seeds |\n"
+    assert header + "| --- | --- | ---: | ---: | ---: |\n" + "\n".join(rows) + "\n" in table
+    assert "4 answers that the grader could not judge count as wrong." in table
+    assert "§" not in table and "Collapsed" not in table and "training loss" not in table
 
 
-def test_pairs_and_costs_are_in_the_table(done: tuple[Path, str]) -> None:
-    """6 rollouts and 90 tokens for 2 labelled trajectories; FLOPs (6e6 + 2e6 of detection) / 2 for saps alone."""
-    text = (done[0] / "results" / "table.md").read_text(encoding="utf-8")
-    assert "| ORPO on outcomes | 6 | 30.0 % | 10.0 % | 20.0 % | 0.0 % | 40.0 % |" in text
-    assert "| SAPO-iter 2 | 12 | 60.0 % | 10.0 % | 20.0 % | 0.0 % | 10.0 % |" in text
-    assert "| omega | 2 | 1 | 3.00 | 45.0 | 3.00e+06 |" in text
-    assert "| saps, round 2 | 2 | 1 | 3.00 | 45.0 | 4.00e+06 |" in text
+def test_ablations_are_compared_with_the_whole_method_on_common_seeds(table: str) -> None:
+    """Seed 1 alone has the ablation: 2 of 4 where SAPO has 4 of 4."""
+    whole, without = "100.0 [100.0, 100.0] | – |", "50.0 [50.0, 50.0] | -50.0 [-50.0, -50.0] * |"
+    header = "| Method | nano_math (4) | minus whole | nano_math → nano_math_ood (4) | minus whole | Seeds |\n"
+    assert header + "| --- | ---: | ---: | ---: | ---: | ---: |\n" in table
+    assert f"| SAPO (2 rounds) | {whole} {whole} 2 |\n| SAPO w/o EP (2 rounds) | {without} {without} 1 |\n" in table
+
+
+def test_differences_are_in_the_table(table: str) -> None:
+    """RFT minus SFT: 0 with seed 1, -1 of 4 with seed 2. sapo@1 minus ORPO: 0 and +1 of 4."""
+    to_sft, to_outcomes = table.split("minus that of")[1:3]
+    assert "| CoT (pretrained) | -37.5 [-50.0, -25.0] * |" in to_sft
+    assert "| RFT | -12.5 [-25.0, +0.0] |" in to_sft
+    assert "| SAPO-iter 2 | +62.5 [+50.0, +75.0] * |" in to_sft
+    assert "| SAPO w/o EP | +0.0 [+0.0, +0.0] |" in to_sft
+    assert "| SAPO-iter 1 | +12.5 [+0.0, +25.0] |" in to_outcomes
+    assert "| SAPO-iter 2 | +37.5 [+25.0, +50.0] * |" in to_outcomes
+
+
+def test_right_answers_on_wrong_steps_are_in_the_table_where_they_are_known(table: str) -> None:
+    """One right answer of each seed rests on a wrong step, if there is one: SFT 2 of 3, MC 1 of 1, sapo@2 2 of 8."""
+    part = table.split(f"**Right answers of {MODEL} that rest on a wrong step, in %**")[1].split("**")[0]
+    assert "| Method | Learns from | nano_math (4) |\n" in part
+    assert "| CoT (pretrained) | nothing | – |\n" in part
+    assert "| SFT | gold rationales | 66.7 [" in part
+    assert "| ORPO + MC supervision | process | 100.0 [100.0, 100.0] |\n" in part
+    assert "| SAPO-iter 2 | process | 25.0 [0.0, " in part
+
+
+def test_what_happened_in_the_rounds_is_in_the_table(table: str) -> None:
+    """6 rollouts and 90 tokens for 2 labelled trajectories; FLOPs (6e6 + 2e6 of detection) / 2 for SAPO alone."""
+    assert f"| {MODEL} | {TASK} | ORPO on outcomes | 2 | 8 | 40.0 % | 10.0 % | 20.0 % | 0.0 % | 30.0 % |" in table
+    assert f"| {MODEL} | {TASK} | SAPO-iter 2 | 2 | 10 | 50.0 % | 10.0 % | 20.0 % | 0.0 % | 20.0 % |" in table
+    assert f"| {MODEL} | {TASK} | RFT | 2 | 8 | 50.0 % | 0.0 % | 40.0 % | 10.0 % |" in table
+    assert f"| {MODEL} | {TASK} | SAPO w/o EP, round 1 | 1 | 20 | 50.0 % | 75.0 % | 2.0 | 10.0 |" in table
+    assert f"| {MODEL} | {TASK} | First verifier (omega) | 2 | 2 | 1 | 3.00 | 45.0 | 3.00e+06 |" in table
+    assert f"| {MODEL} | {TASK} | SAPO-iter 2 | 2 | 2 | 1 | 3.00 | 45.0 | 4.00e+06 |" in table
+
+
+def test_a_method_pays_for_everything_it_needs(table: str) -> None:
+    """RFT owes SFT, the samples and its update. SAPO owes the first verifier too, whose labels are omega's.
+
+    | part                     | sampled | scored | trained | FLOPs |
+    |--------------------------|---------|--------|---------|-------|
+    | SFT                      |         |        |     300 |   1e6 |
+    | sampling                 |     300 |        |         |   1e6 |
+    | update                   |         |        |    1000 |   4e6 |
+    | labelling, scoring       |     150 |     40 |         |   9e6 |
+    | verifier                 |         |        |     500 |   5e6 |
+    | detection                |         |     10 |         |   2e6 |
+    | V_0: labelling, verifier |     150 |        |     500 |  11e6 |
+    """
+    words = {"RFT": "outcome | 25.0 [0.0, 50.0]", "ORPO + MC supervision": "process | 12.5 [0.0, 25.0]"}
+    words["SAPO-iter 1"] = "process | 75.0 [75.0, 75.0]"
+    words["SAPO-iter 2"] = "process | 100.0 [100.0, 100.0]"
+    counts = {"RFT": "300 | 0 | 1,300 | 6.00e+06", "ORPO + MC supervision": "450 | 40 | 1,800 | 2.00e+07"}
+    counts["SAPO-iter 1"] = "600 | 50 | 2,300 | 3.30e+07"  # 300 + 150 + 150; 300 + 1000 + 500 + 500; 1+1+4+9+5+2+11
+    counts["SAPO-iter 2"] = "1,050 | 100 | 3,800 | 5.40e+07"  # and 450; 50; 1500; 21 more
+    for name, said in words.items():
+        assert f"| {MODEL} | {TASK} | {name} | {said} | {counts[name]} | 0 |\n" in table
+    assert f"| {MODEL} | {TASK} | SFT | gold rationales | 37.5 [25.0, 50.0] | 0 | 0 | 300 | 1.00e+06 | 0 |" in table
+
+
+def test_costs_have_rows_for_a_figure(fresh: Workspace) -> None:
+    settings = tiny_settings()
+    results = read_results(settings, fresh)
+    rows = cost_rows(results, measure(results, settings.report.resamples, settings.seed))
+    assert len(rows) == 9  # every checkpoint, the ablation's rounds too
+    found = next(row for row in rows if (row["method"], row["round"]) == ("sapo_without_ep", 1))
+    assert (found["seeds"], found["accuracy_percent"], found["low_percent"]) == (1, 25.0, 25.0)
+    assert (found["sampled_tokens"], found["trained_tokens"], found["flops"]) == (600, 2300, 3.3e7)
 
 
 def test_metrics_are_nested_numbers(done: tuple[Path, str]) -> None:
-    found = json.loads((done[0] / "results" / "metrics.json").read_text(encoding="utf-8"))[MODEL][TASK]
-    sapo = found["accuracy"][OOD]["sapo2"]
+    metrics = json.loads((done[0] / "results" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["protocol"] == {"name": "paper"}
+    found = metrics[MODEL][TASK]
+    sapo = found["accuracy"][OOD]["sapo"]["2"]
     assert sapo["percent"] == {"value": 100, "low": 100, "high": 100}
-    assert (sapo["minus_sft"]["value"], sapo["minus_orpo_outcome"]["value"], sapo["questions"]) == (50, 25, 4)
-    assert (found["pairs"]["sapo1"]["pairs"], found["pairs"]["sapo1"]["kept_percent"]) == (10, 50)
-    assert (found["supervision"]["shepherd"]["rollouts_each"], found["supervision"]["saps2"]["flops_each"]) == (3, 4e6)
+    assert sapo["minus_sft"] == {"value": 62.5, "low": 50, "high": 75}
+    assert (sapo["minus_orpo_outcome"]["value"], sapo["questions"], sapo["seeds"]) == (37.5, 4, 2)
+    assert found["accuracy"][TASK]["sapo_without_ep"]["2"]["minus_sapo"]["value"] == -50
+    assert (found["rounds"]["sapo"]["1"]["pairs"], found["rounds"]["sapo"]["1"]["kept_percent"]) == (8, 40)
+    assert (found["rounds"]["sapo"]["1"]["reward_right"], found["rounds"]["rft"]["1"]["last_loss"]) == (0.875, 1)
+    assert found["supervision"]["orpo_mc"]["1"]["rollouts_each"] == 3
+    assert found["supervision"]["sapo"]["2"]["flops_each"] == 4e6
+    assert (found["supervision"]["omega"]["0"]["wrong"], found["costs"]["sapo"]["2"]["flops"]) == (1, 5.4e7)
+    assert found["stopped"] == {}
+
+
+def test_a_seed_that_stopped_is_marked_and_named_not_averaged(fresh: Workspace) -> None:
+    """RFT has seed 1 left: 2 of 4. SAPO has seed 2 left in round 2, all of it in round 1."""
+    stop(fresh, "rft", 2, 1, "nothing ends right.")
+    stop(fresh, "sapo", 1, 2, "loss is nan")
+    text = tables_of(fresh)
+    assert "| RFT | outcome | 50.0 [50.0, 50.0] § | 50.0 [50.0, 50.0] § | 1 |" in text
+    assert "| SAPO-iter 1 | process | 75.0 [75.0, 75.0] † | 75.0 [75.0, 75.0] † | 2 |" in text
+    assert "| SAPO-iter 2 | process | 100.0 [100.0, 100.0] †‡§ | 100.0 [100.0, 100.0] †‡§ | 1 |" in text
+    assert (
+        "§ only the seeds that finished: RFT on nano_math (seed 2 stopped in round 1: nothing ends right); "
+        "SAPO on nano_math (seed 1 stopped in round 2: loss is nan)."
+    ) in text
+    assert "| SAPO (2 rounds) | 100.0 [100.0, 100.0] § | – |" in text
+    assert "| SAPO w/o EP (2 rounds) | 50.0 [50.0, 50.0] | – |" in text  # no seed in common
+
+
+def test_a_method_that_never_finished_has_a_row_with_a_dash(fresh: Workspace) -> None:
+    for seed in (1, 2):
+        stop(fresh, "rft", seed, 1, "nothing ends right")
+    stop(fresh, "sapo_without_ep", 1, 2, "no pairs")
+    text = tables_of(fresh)
+    assert "| RFT | outcome | – § | – § | 0 |" in text
+    assert "(seed 1 stopped in round 1: nothing ends right; seed 2 stopped in round 1: nothing ends right)" in text
+    assert "| SAPO w/o EP (2 rounds) | – § | – | – § | – | 0 |" in text
+    run_report(tiny_settings(), fresh)
+    found = json.loads((fresh.root / "results" / "metrics.json").read_text(encoding="utf-8"))[MODEL][TASK]
+    assert found["stopped"]["rft"]["2"] == {"round": 1, "reason": "nothing ends right"}
+    assert "rft" not in found["accuracy"][TASK]
+
+
+def test_an_accuracy_below_the_pretrained_model_is_called_a_collapse(tmp_path: Path) -> None:
+    """CoT 3 of 4; RFT 2 and 3 of 4 touches it; MC 1 and 2 of 4 lies below it, on both benchmarks alike."""
+    answers = {("cot", 0): ("RRRW", "RRRW"), ("rft", 1): ("RRWW", "RRRW"), ("orpo_mc", 1): ("RWWW", "RRWW")}
+    text = tables_of(with_answers(tmp_path, answers | {("sft", 0): ("RRRR", "RRRR")}))
+    assert "| ORPO + MC supervision | process | 37.5 [25.0, 50.0] collapsed | 37.5 [25.0, 50.0] | 2 |" in text
+    assert "| RFT | outcome | 62.5 [50.0, 75.0] | 62.5 [50.0, 75.0] | 2 |" in text
+    assert "below that of the pretrained model: ORPO + MC supervision on nano_math." in text.split("**")[2]
+    assert "| SAPO w/o EP (2 rounds) | 50.0 [50.0, 50.0] collapsed | -50.0 [-50.0, -50.0] * |" in text
+    note = "below that of the pretrained model: SAPO w/o EP, round 1 on nano_math, SAPO w/o EP on nano_math."
+    assert note in text.split("**")[4]
+
+
+def test_a_loss_that_explodes_is_named(fresh: Workspace) -> None:
+    """2 → 6.1 is more than three times as much; 2 → 6 is not."""
+    rounds = fresh.group(MODEL, TASK, "headline") / "2" / "sapo"
+    write_json(rounds / "1" / "log.json", [step(1, 2.0, -1, -1), step(2, 6.1, -1, -1)])
+    write_json(rounds / "2" / "log.json", [step(1, 2.0, -1, -1), step(2, 6.0, -1, -1)])
+    note = "The training loss ended above three times its first value: SAPO-iter 1 on nano_math (seed 2)."
+    assert tables_of(fresh).count(note) == 2  # of accuracies, and of ablations
+
+
+def test_methods_have_names_and_an_order() -> None:
+    assert in_order(["mine", "sapo", "grpo", "star", "sapo"]) == ["star", "grpo", "sapo", "mine"]
+    assert (method_name("sapo_without_pf"), method_name("mine")) == ("SAPO w/o PF", "mine")
+    assert checkpoint_name(Checkpoint("sapo", 3), 3) == "SAPO-iter 3"
+    assert checkpoint_name(Checkpoint("rpo", 3), 3) == "RPO"
+    assert checkpoint_name(Checkpoint("rpo", 2), 3) == "RPO, round 2"
+    assert len({name for name, _ in KNOWN.values()}) == len(KNOWN)
 
 
 def test_the_terminal_gets_the_table_and_every_file(done: tuple[Path, str]) -> None:
     root, printed = done
     assert "100.0 [100.0, 100.0] †‡" in printed
-    files = [path for folder in ("results", "figures") for path in (root / folder).iterdir()]
-    assert len(files) == 2 + 2 * 4
-    assert sorted(printed.splitlines()[-11:]) == sorted(map(str, [*files, root / "README.md"]))
+    files = [path for folder in (root / "results", root / "figures") if folder.is_dir() for path in folder.iterdir()]
+    assert len(files) == 2 + 4 * len(report.FIGURES)
+    assert sorted(printed.splitlines()[-len(files) - 1 :]) == sorted(map(str, [*files, root / "README.md"]))
 
 
 def test_the_readme_keeps_what_is_outside_the_markers(done: tuple[Path, str]) -> None:
@@ -143,31 +248,17 @@ def test_the_readme_keeps_what_is_outside_the_markers(done: tuple[Path, str]) ->
     assert text.startswith(f"# Title\n\n{BEGIN}\n\n**Accuracy of {MODEL} in %")
     assert text.endswith(f"\n\n{END}\n\nThe end.\n")
     assert "old" not in text
-    assert "](figures/accuracy_by_round.png)" in text
-
-
-def test_figures_hold_their_numbers(done: tuple[Path, str]) -> None:
-    """Rewards 1 and .75 of right, .25 and 0 of wrong trajectories: half of each in the bins from .95, .75, .25, 0."""
-    accuracy = (done[0] / "figures" / "accuracy_by_round.csv").read_text(encoding="utf-8").splitlines()
-    assert accuracy[0] == "model,task,benchmark,method,questions,accuracy_percent,low_percent,high_percent"
-    assert f"{MODEL},{TASK},{OOD},sapo1,4,75.0,75.0,75.0" in accuracy
-    rows = (done[0] / "figures" / "scores_and_pairs_by_round.csv").read_text(encoding="utf-8").splitlines()
-    halves = [row for row in rows if row.startswith(f"{MODEL},{TASK},sapo2,reward") and row.endswith(",0.5")]
-    assert [row.split(",")[3:5] for row in halves] == [
-        ["reward_wrong", "0.0"],
-        ["reward_wrong", "0.25"],
-        ["reward_right", "0.75"],
-        ["reward_right", "0.95"],
-    ]
-    assert f"{MODEL},{TASK},sapo2,questions_with_a_pair_percent,,60.0" in rows
+    assert "| SAPO w/o EP (2 rounds) |" in text and "Programs run" not in text
+    for name in report.FIGURES:
+        assert f"](figures/{name}.png)" in text
 
 
 def test_a_second_run_gives_the_same_bytes_whatever_the_users_style(done: tuple[Path, str], fresh: Workspace) -> None:
     with matplotlib.rc_context({"lines.linewidth": 9, "svg.hashsalt": None, "savefig.dpi": 30}):
         run_report(tiny_settings(), fresh)
         assert matplotlib.rcParams["lines.linewidth"] == 9
-    files = [path for folder in ("results", "figures") for path in sorted((done[0] / folder).iterdir())]
-    assert {path.suffix for path in files} == {".json", ".md", ".csv", ".png", ".pdf", ".svg"}
+    files = [path for folder in ("results", "figures") for path in sorted((done[0] / folder).glob("*"))]
+    assert {path.suffix for path in files} >= {".json", ".md"}
     for path in files:
         content = path.read_bytes()
         assert content == (fresh.root / path.relative_to(done[0])).read_bytes(), path
@@ -184,53 +275,6 @@ def test_a_profile_without_the_readme_leaves_it(fresh: Workspace, monkeypatch: p
     assert sorted(path.name for path in fresh.root.iterdir()) == ["README.md", "runs"]
     written = (fresh.root / "runs" / "tiny_report" / "results").iterdir()
     assert sorted(path.name for path in written) == ["metrics.json", "table.md"]
-
-
-def broken(workspace: Workspace, file: str) -> Path:
-    return workspace.runs / MODEL / TASK / file
-
-
-def remove(path: Path) -> None:
-    path.unlink()
-
-
-def drop_a_row(path: Path) -> None:
-    header, first, *rest = path.read_text(encoding="utf-8").split("\n")
-    rows = json.loads(header)["rows"]
-    path.write_text("\n".join([header.replace(str(rows), str(rows - 1)), *rest]), encoding="utf-8")
-    assert first
-
-
-def rename_the_first(path: Path) -> None:
-    path.write_text(path.read_text(encoding="utf-8").replace('"q0"', '"z"').replace('"t0"', '"z"'), encoding="utf-8")
-
-
-def spoil_a_number(path: Path) -> None:
-    path.write_text(path.read_text(encoding="utf-8").replace('"kept": ', '"kept": -'), encoding="utf-8")
-
-
-def forget_a_part(path: Path) -> None:
-    path.write_text(path.read_text(encoding="utf-8").replace("detection", "dejection"), encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("file", "spoil", "message"),
-    [
-        (f"evaluation/sft/{TASK}.jsonl", remove, "no such file"),
-        ("sapo1/pairs.json", remove, "no such file"),
-        (f"evaluation/sapo2/{OOD}.jsonl", drop_a_row, "3 outcomes, the settings ask for 4"),
-        (f"evaluation/sapo2/{OOD}.jsonl", rename_the_first, r"z \(group g\) where .*cot.* has q0 \(group g\)"),
-        ("sapo2/scores.jsonl", drop_a_row, "3 rows for 4 trajectories"),
-        ("sapo2/labels.jsonl", rename_the_first, "line 2: trajectory 'z', expected 't0'"),
-        ("orpo_mc/pairs.json", spoil_a_number, "kept is -4, expected a number that is not negative"),
-        ("sapo1/costs.json", forget_a_part, "'detection' is missing"),
-    ],
-)
-def test_a_file_that_is_not_as_it_should_be_is_named(fresh: Workspace, file: str, spoil, message: str) -> None:
-    spoil(broken(fresh, file))
-    with pytest.raises(RecordError, match=f"{file}: {message}"):
-        run_report(tiny_settings(), fresh)
-    assert not (fresh.root / "results").exists()
 
 
 @pytest.mark.parametrize(
@@ -255,16 +299,3 @@ def test_results_replace_results(tmp_path: Path) -> None:
     path.write_text(f"a\n{BEGIN}\n{END}\nb\n", encoding="utf-8")
     path.write_text(with_section(path, "results", "one\n"), encoding="utf-8")
     assert with_section(path, "results", "two\n") == f"a\n{BEGIN}\n\ntwo\n\n{END}\nb\n"
-
-
-def test_labels_are_moved_apart_in_order() -> None:
-    """0 and 1 need 2 between them: around their mean 0.5, at -0.5 and 1.5; 1.6 then joins: mean 2.6 / 3, gaps of 2."""
-    assert spread([1.0, 0.0, 9.0], 2.0) == [1.5, -0.5, 9.0]
-    assert spread([1.0, 0.0, 1.6], 2.0) == pytest.approx([2.6 / 3, 2.6 / 3 - 2, 2.6 / 3 + 2])
-    assert spread([], 1.0) == []
-
-
-def test_a_missing_folder_is_one_error(tmp_path: Path, fresh: Workspace) -> None:
-    shutil.rmtree(fresh.sapo(MODEL, TASK, 1))
-    with pytest.raises(RecordError, match=r"sapo1/pairs\.json: no such file"):
-        run_report(tiny_settings(), fresh)
