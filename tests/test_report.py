@@ -247,7 +247,7 @@ def test_the_readme_keeps_what_is_outside_the_markers(done: tuple[Path, str]) ->
     text = (done[0] / "README.md").read_text(encoding="utf-8")
     assert text.startswith(f"# Title\n\n{BEGIN}\n\n**Accuracy of {MODEL} in %")
     assert text.endswith(f"\n\n{END}\n\nThe end.\n")
-    assert "old" not in text
+    assert "\nold\n" not in text
     assert "| SAPO w/o EP (2 rounds) |" in text and "Programs run" not in text
     for name in report.FIGURES:
         assert f"](figures/{name}.png)" in text
