@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def tables_of(workspace: Workspace) -> str:
     return markdown([*accuracy_tables(columns), *ablation_tables(columns)])
 
 
-def with_answers(root: Path, changed: Mapping[tuple[str, int], tuple[str, str]]) -> Workspace:
+def with_answers(root: Path, changed: dict[tuple[str, int], tuple[str, str]]) -> Workspace:
     return write_runs(root, tiny_settings(), ANSWERS | changed)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from sapo.configure import PARAMS
 from sapo.records import BadInput
 from sapo.report.comparison import Comparison, compare, comparison_table, flips_table
-from sapo.report.names import checkpoint_name
+from sapo.report.names import checkpoint_name, in_order
 from sapo.report.reading import reached, read_benchmarks, rounds_of
 from sapo.report.rendering import show
 from sapo.report.results import COT, SFT, Checkpoint
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
             found |= compare_task(settings, workspace, model, task, pair)
     if not found:
         raise CompareError(f"{given.a} and {given.b} have no seed in common on {', '.join(models)}: {', '.join(tasks)}")
-    names = tuple(checkpoint_name(one, rounds.get(one.method)) for one in pair)
+    names = checkpoint_name(pair[0], rounds.get(pair[0].method)), checkpoint_name(pair[1], rounds.get(pair[1].method))
     flips = [flips_table(names, name, one, given.show) for name, one in found.items() if one.flips and given.show > 0]
     show([comparison_table(names, found), *flips])
 
@@ -59,7 +59,7 @@ def find_checkpoint(text: str, rounds: dict[str, int]) -> Checkpoint:
     method, _, number = text.partition("@")
     fixed = {one.method: one for one in (COT, SFT)}
     if method not in rounds and method not in fixed:
-        raise CompareError(f"{method!r} is no method of {PARAMS}; known: {', '.join([*fixed, *rounds])}")
+        raise CompareError(f"{method!r} is no method of {PARAMS}; known: {', '.join([*fixed, *in_order(rounds)])}")
     if method in fixed:
         if number not in ("", "0"):
             raise CompareError(f"{text}: {method} has no rounds")
