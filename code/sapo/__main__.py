@@ -26,7 +26,13 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "report": ("report", ()),
 }
 # Commands outside the graph: module below sapo/stages with `main(arguments)`.
-COMMANDS = {"questions": "questions", "pretrain": "pretrain", "lab-report": "lab_report", "doctor": "doctor"}
+COMMANDS = {
+    "compare": "compare",
+    "questions": "questions",
+    "pretrain": "pretrain",
+    "lab-report": "lab_report",
+    "doctor": "doctor",
+}
 
 
 def main(arguments: list[str]) -> int:
