@@ -71,6 +71,7 @@ def test_an_integer_is_a_fine_float_but_not_the_reverse() -> None:
         ({"methods": {"sapo": {"pears": 1}}}, "methods: sapo: unknown setting 'pears' (value 1)"),
         ({"methods": {"sapo": {"pairs": {"eta": "x"}}}}, "methods: sapo: pairs: eta: 'x' is str, expected float"),
         ({"methods": {"sapo": {"loop": {"updates": []}}}}, "methods: sapo: loop: updates: () has no round"),
+        ({"methods": {"sft": {}}}, "methods: 'sft' is what every method starts from"),
         ({"methods": {"sapo": {"like": "sapo"}}}, "methods: sapo: like: 'sapo' is like itself"),
         ({"methods": {"sapo": {"like": "none"}}}, "methods: sapo: 'none' is no method"),
     ],

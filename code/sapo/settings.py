@@ -367,6 +367,8 @@ def _check_graph(settings: Settings, where: str) -> None:
             if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 raise SettingsError(f"{where}: {section}: name {name!r} is not lower-case letters, digits and _")
     for method in settings.methods:
+        if method in ("cot", "sft"):
+            raise SettingsError(f"{where}: methods: {method!r} is what every method starts from; call it otherwise")
         if not method_settings(settings, method, settings.seed, where).loop.updates:
             raise SettingsError(f"{where}: methods: {method}: loop: updates: () has no round")
     for name, group in settings.groups.items():
