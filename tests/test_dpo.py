@@ -163,7 +163,7 @@ def test_the_callers_random_numbers_and_settings_are_left_alone(tmp_path: Path) 
         seed()
         train_dpo(model, encoder, preferences(4), DPO, 1, tmp_path)
     assert drawn() == expected
-    assert inside and all(inside) and constants.HF_HUB_DISABLE_TELEMETRY == sends_nothing
+    assert inside and all(inside) and constants.HF_HUB_DISABLE_TELEMETRY is sends_nothing
 
 
 def test_what_cannot_be_trained_on_is_refused_by_name(tmp_path: Path) -> None:
