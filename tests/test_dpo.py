@@ -1,10 +1,13 @@
 import copy
 import math
+import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
 from tiny_models import byte_level, tiny_model, tiny_reasoner
 from torch import nn
 from transformers import PreTrainedModel
@@ -139,6 +142,28 @@ def test_dpo_repeats_bit_for_bit_and_follows_the_seed(tmp_path: Path) -> None:
         runs.append((flat(model), log))
     assert torch.equal(runs[0][0], runs[1][0]) and runs[0][1] == runs[1][1]
     assert not torch.equal(runs[0][0], runs[2][0])
+
+
+def test_the_callers_random_numbers_and_settings_are_left_alone(tmp_path: Path) -> None:
+    """The trainer seeds three generators. While it runs, no usage statistics may be sent."""
+
+    def drawn() -> tuple[float, float, float]:
+        return random.random(), float(np.random.random()), torch.rand(1).item()
+
+    def seed() -> None:
+        random.seed(5)
+        np.random.seed(5)
+        torch.manual_seed(5)
+
+    seed()
+    expected, sends_nothing = drawn(), constants.HF_HUB_DISABLE_TELEMETRY
+    model, encoder = tiny_reasoner()
+    inside: list[bool] = []
+    with model.register_forward_pre_hook(lambda *_: inside.append(constants.HF_HUB_DISABLE_TELEMETRY)):
+        seed()
+        train_dpo(model, encoder, preferences(4), DPO, 1, tmp_path)
+    assert drawn() == expected
+    assert inside and all(inside) and constants.HF_HUB_DISABLE_TELEMETRY is sends_nothing
 
 
 def test_what_cannot_be_trained_on_is_refused_by_name(tmp_path: Path) -> None:

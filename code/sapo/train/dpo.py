@@ -46,6 +46,24 @@ def train_dpo(
         ValueError: there are no pairs, or a prompt or a completion has no tokens (names the question).
         TrainingDiverged: see `trl_runs.run_trainer`.
     """
+    rows, reference = dpo_rows(encoder, pairs), copy.deepcopy(model)
+    with trl_run(model, encoder, workdir) as scratch, _mean_log_probabilities(model) as means:
+        arguments = fit_arguments(settings.fit, seed, scratch) | {
+            "beta": settings.beta,
+            "loss_type": ["sigmoid", "sft"] if settings.nll else ["sigmoid"],
+            "loss_weights": [1.0, settings.nll] if settings.nll else [1.0],
+        }
+        log = run_trainer(_trainer(model, reference, encoder, rows, arguments), MEASURES)
+    return [replace(entry, measures=mean | entry.measures) for entry, mean in zip(log, means, strict=True)]
+
+
+def _trainer(
+    model: PreTrainedModel,
+    reference: PreTrainedModel,
+    encoder: Encoder,
+    rows: list[dict[str, Any]],
+    arguments: dict[str, Any],
+) -> Any:
     from datasets import Dataset  # seconds of imports, owed only by runs that train
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
@@ -54,21 +72,14 @@ def train_dpo(
         def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:  # pyright: ignore[reportIncompatibleMethodOverride]
             return dataset  # the ids are there already; TRL would tokenise prompt and completion together
 
-    rows = Dataset.from_list(dpo_rows(encoder, pairs))
-    reference = copy.deepcopy(model)
-    with trl_run(model, encoder, workdir) as scratch, _mean_log_probabilities(model) as means:
-        arguments = DPOConfig(
-            **fit_arguments(settings.fit, seed, scratch),
-            beta=settings.beta,
-            loss_type=["sigmoid", "sft"] if settings.nll else ["sigmoid"],
-            loss_weights=[1.0, settings.nll] if settings.nll else [1.0],
-            disable_dropout=False,  # it would stay disabled
-            max_length=None,
-            remove_unused_columns=False,  # the sampler wants `length`
-        )
-        trainer = Trainer(model, reference, arguments, train_dataset=rows, processing_class=encoder.tokenizer)
-        log = run_trainer(trainer, MEASURES)
-    return [replace(entry, measures=mean | entry.measures) for entry, mean in zip(log, means, strict=True)]
+    config = DPOConfig(
+        **arguments,
+        disable_dropout=False,  # it would stay disabled
+        max_length=None,
+        remove_unused_columns=False,  # the sampler wants `length`
+    )
+    dataset = Dataset.from_list(rows)
+    return Trainer(model, reference, config, train_dataset=dataset, processing_class=encoder.tokenizer)
 
 
 def dpo_rows(encoder: Encoder, pairs: Sequence[PreferencePair]) -> list[dict[str, Any]]:

@@ -71,27 +71,14 @@ def train_grpo(
         GraderErrors: more answers than one in a thousand could not be judged.
         TrainingDiverged: see `trl_runs.run_trainer`.
     """
-    from datasets import Dataset  # seconds of imports, owed only by runs that train
-    from trl.trainer.grpo_trainer import GRPOTrainer
-
-    class Trainer(GRPOTrainer):
-        def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
-            return [list(encoder.prompt_ids(prompt)) for prompt in prompts], None, {}  # as generation elsewhere sees it
-
     started = time.perf_counter()
-    rows = [{"prompt": question.prompt, "row": row} for row, question in enumerate(practice.questions)]
     judge = Judge(practice, encoder)
     room = min(practice.max_new_tokens, _room(model.config, encoder, practice.questions, settings))
     with trl_run(model, encoder, workdir) as scratch:
         if settings.beta:  # TRL loads its reference from where the model's config says that it came from
             save_reasoner(model, encoder, scratch / "reference")
             model.config._name_or_path = str(scratch / "reference")
-        arguments = _arguments(settings, room, seed, scratch)
-        trainer = Trainer(
-            model, judge.reward, arguments, train_dataset=Dataset.from_list(rows), processing_class=encoder.tokenizer
-        )
-        if isinstance(trainer.ref_model, PreTrainedModel):
-            use_fast_linears(trainer.ref_model)
+        trainer = _trainer(model, judge, _arguments(settings, room, seed, scratch))
         log = run_trainer(trainer, MEASURES | ({"kl": "kl"} if settings.beta else {}))
     check_grader_errors(judge.verdicts)
     return log, judge.cost(model.config, bool(settings.beta), time.perf_counter() - started)
@@ -152,21 +139,38 @@ def _room(config: PretrainedConfig, encoder: Encoder, questions: Sequence[Questi
     return config.max_position_embeddings - length
 
 
-def _arguments(settings: GrpoSettings, room: int, seed: int, scratch: Path) -> Any:
-    from trl.trainer.grpo_config import GRPOConfig
+def _arguments(settings: GrpoSettings, room: int, seed: int, scratch: Path) -> dict[str, Any]:
+    return trl_arguments(settings.lr, settings.group * settings.questions_per_step, seed, scratch) | {
+        "lr_scheduler_type": "constant",
+        "max_steps": settings.steps,
+        "steps_per_generation": 1,
+        "num_iterations": 1,
+        "num_generations": settings.group,
+        "max_completion_length": room,
+        "temperature": settings.temperature,
+        "top_k": 0,
+        "beta": settings.beta,
+        "loss_type": "grpo",
+        "scale_rewards": "group",
+        "generation_kwargs": {"remove_invalid_values": True},  # NaN is drawn from without an error: the loss is NaN too
+    }
 
-    return GRPOConfig(
-        **trl_arguments(settings.lr, settings.group * settings.questions_per_step, seed, scratch),
-        lr_scheduler_type="constant",
-        max_steps=settings.steps,
-        steps_per_generation=1,
-        num_iterations=1,
-        num_generations=settings.group,
-        max_completion_length=room,
-        temperature=settings.temperature,
-        top_k=0,
-        beta=settings.beta,
-        loss_type="grpo",
-        scale_rewards="group",
-        generation_kwargs={"remove_invalid_values": True},  # NaN is drawn from without an error: the loss will be NaN
-    )
+
+def _trainer(model: PreTrainedModel, judge: Judge, arguments: dict[str, Any]) -> Any:
+    from datasets import Dataset  # seconds of imports, owed only by runs that train
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    encoder = judge.encoder
+
+    class Trainer(GRPOTrainer):
+        def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+            return [list(encoder.prompt_ids(prompt)) for prompt in prompts], None, {}  # as generation elsewhere sees it
+
+    questions = judge.practice.questions
+    rows = Dataset.from_list([{"prompt": question.prompt, "row": row} for row, question in enumerate(questions)])
+    config = GRPOConfig(**arguments)
+    trainer = Trainer(model, judge.reward, config, train_dataset=rows, processing_class=encoder.tokenizer)
+    if isinstance(trainer.ref_model, PreTrainedModel):
+        use_fast_linears(trainer.ref_model)
+    return trainer

@@ -6,6 +6,7 @@ generation does; it computes the loss, shuffles by the seed, warms up and decays
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -33,17 +34,21 @@ def train_sft(
         ValueError: there are no texts, or one has an empty completion (names its number).
         TrainingDiverged: a loss became NaN or infinite.
     """
+    rows = sft_rows(encoder, texts)
+    with trl_run(model, encoder, workdir) as scratch:
+        trainer = _trainer(model, encoder, rows, fit_arguments(settings, seed, scratch))
+        return run_trainer(trainer, {"token_accuracy": "mean_token_accuracy"})
+
+
+def _trainer(
+    model: PreTrainedModel, encoder: Encoder, rows: list[dict[str, list[int]]], arguments: dict[str, Any]
+) -> Any:
     from datasets import Dataset  # seconds of imports, owed only by runs that train
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    rows = Dataset.from_list(sft_rows(encoder, texts))
-    with trl_run(model, encoder, workdir) as scratch:
-        arguments = SFTConfig(
-            **fit_arguments(settings, seed, scratch), dataset_kwargs={"skip_prepare_dataset": True}, max_length=None
-        )
-        trainer = SFTTrainer(model, arguments, train_dataset=rows, processing_class=encoder.tokenizer)
-        return run_trainer(trainer, {"token_accuracy": "mean_token_accuracy"})
+    config = SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}, max_length=None)
+    return SFTTrainer(model, config, train_dataset=Dataset.from_list(rows), processing_class=encoder.tokenizer)
 
 
 def sft_rows(encoder: Encoder, texts: Sequence[tuple[str, str]]) -> list[dict[str, list[int]]]:
