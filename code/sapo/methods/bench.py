@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sapo.methods.kept import SECONDS
 from sapo.models.loading import load_reasoner
 from sapo.models.local import LocalSampler
 from sapo.records import Cost, Question, RecordError, write_json

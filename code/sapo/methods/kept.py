@@ -23,6 +23,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # Code below these folders and files never changes what a method makes.
 IRRELEVANT = ("report", "stages", "evaluate", "__main__.py", "configure.py", "pins.py", "progress.py")
 INSIDE = "made_from.json"
+# Beside costs.json, and never copied to an output: outputs hold nothing that differs from run to run.
+SECONDS = ".seconds.json"
 
 
 def kept(store: Path, made_from: Mapping[str, object], make: Callable[[Path], None]) -> Path:
@@ -35,7 +37,7 @@ def kept(store: Path, made_from: Mapping[str, object], make: Callable[[Path], No
     content = json.loads(
         json.dumps({**made_from, "code": code_digest(), **environment()}, default=_plain, sort_keys=True)
     )
-    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+    key = name_of(content)
     final = store / key
     with _alone(store, key):
         if not final.is_dir():
@@ -43,6 +45,11 @@ def kept(store: Path, made_from: Mapping[str, object], make: Callable[[Path], No
                 make(folder)
                 write_json(folder / INSIDE, content)
     return final
+
+
+def name_of(content: Mapping[str, object]) -> str:
+    """Name of the folder whose `made_from.json` holds `content`."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 A method owes M_0's training, the samples of D_0 (round 1 has its share of them in its own costs), all its rounds, and,
 where the first round looks for suspects with V_0, omega's labels and V_0's training. Counts are exact and the same on
-every machine; seconds are not, so they are in no table: `runs/.timings/` has them.
+every machine; seconds are not, so they are printed at the end of a run (seconds.py) and in no file.
 """
 
 from collections.abc import Iterable, Sequence
@@ -96,7 +96,7 @@ def cost_table(results: Sequence[TaskResults], columns: Sequence[Column]) -> Tab
     note = (
         "Means over seeds, up to and with the row's round, with SFT and the first samples, and with the first "
         "verifier where it is used. Sampled: prompts and completions; scored: read by a verifier. Work that methods "
-        "share counts for each. Seconds depend on the machine: runs/.timings/ has those of every stage."
+        "share counts for each. Seconds depend on the machine: the report prints those of the run, and no file holds them."
     )
     return Table("Accuracy against cost", (*header, "Trained tokens", "FLOPs", "Programs run"), tuple(rows), note)
 

@@ -16,6 +16,7 @@ from sapo.report.metrics import metrics
 from sapo.report.reading import read_results
 from sapo.report.rendering import markdown, section, show, with_section
 from sapo.report.results import TaskResults
+from sapo.report.seconds import seconds_table
 from sapo.report.style import save
 from sapo.report.tables import Table, ablation_tables, accuracy_tables, difference_tables, process_tables
 from sapo.settings import Settings
@@ -48,7 +49,8 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         write_text(path, text)
     for name, (figure, rows) in drawn.items():
         written += save(figure, workspace.root / folders.figures, name, rows)
-    show(main)
+    timed = seconds_table(results, workspace)
+    show([*main, *([timed] if timed.rows else [])])
     for path in written:
         print(path)
 

@@ -1,0 +1,55 @@
+"""Seconds of a run by method, for the terminal alone: another run of the same machine has others.
+
+They stay with the finished work below `runs/.scratch/`, never in outputs, which repeat byte for byte. Work that two
+methods share is counted for both. Several processes at once slow each other, so compare within one run.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sapo.methods.kept import INSIDE, SECONDS, name_of
+from sapo.report.names import method_name
+from sapo.report.results import TaskResults
+from sapo.report.tables import Table
+from sapo.workspace import Workspace
+
+PARTS = {
+    "Sampling": ("sampling",),
+    "Labelling": ("detection", "labelling"),
+    "Verifier": ("verifier", "scoring"),
+    "Update": ("update", "sft"),
+}
+
+
+def seconds_table(results: Sequence[TaskResults], workspace: Workspace) -> Table:
+    """Mean seconds a seed of every method whose finished work is still there; M_0, D_0 and V_0 are a row of their own."""
+    rows = []
+    for entry in results:
+        folders = {"start": sorted(workspace.starts(entry.model, entry.task).glob("*"))}
+        for path in sorted((workspace.runs / entry.model / entry.task).glob("*/*/*/*/" + INSIDE)):
+            folders.setdefault(path.parent.parent.name, []).append(path.parent)
+        for method, own in folders.items():
+            spent = [_seconds(folder, workspace.scratch) for folder in own]
+            if all(spent):
+                seeds = len({folder.parent.parent.name for folder in own}) if method != "start" else len(own)
+                rows.append((entry.model, entry.task, _name(method), *_cells(spent, seeds)))
+    header = ("Model", "Task", "Method", *PARTS, "Total")
+    return Table("Seconds a seed, of this run on this machine", header, tuple(rows))
+
+
+def _name(method: str) -> str:
+    return "M_0, D_0 and V_0 (all methods)" if method == "start" else method_name(method)
+
+
+def _seconds(output: Path, store: Path) -> dict[str, float]:
+    """Seconds by part of the work that became this output; empty where it is not kept any more."""
+    content = json.loads((output / INSIDE).read_text(encoding="utf-8"))
+    path = store / name_of(content) / SECONDS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _cells(spent: Iterable[dict[str, float]], seeds: int) -> list[str]:
+    found = list(spent)
+    parts = [sum(one.get(name, 0.0) for one in found for name in names) / seeds for names in PARTS.values()]
+    return [f"{value:.1f}" for value in (*parts, sum(parts))]
