@@ -89,11 +89,6 @@ class Bench:
         return LocalSampler(model, encoder, self.settings.sampling.rows, self.shown(what))
 
 
-SECONDS = (
-    ".seconds.json"  # beside costs.json, in the scratch store only: outputs hold nothing that differs from run to run
-)
-
-
 def write_costs(folder: Path, costs: Mapping[str, Cost]) -> None:
     """Write what each part of the work in `folder` spent; the seconds go to a file that never becomes an output."""
     spent = {name: {k: v for k, v in asdict(cost).items() if k != "seconds"} for name, cost in costs.items()}

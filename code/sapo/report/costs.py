@@ -96,7 +96,7 @@ def cost_table(results: Sequence[TaskResults], columns: Sequence[Column]) -> Tab
     note = (
         "Means over seeds, up to and with the row's round, with SFT and the first samples, and with the first "
         "verifier where it is used. Sampled: prompts and completions; scored: read by a verifier. Work that methods "
-        "share counts for each. Seconds depend on the machine: the report prints those of the run, and no file holds them."
+        "share counts for each. Seconds depend on the machine: the report prints them, and no file holds them."
     )
     return Table("Accuracy against cost", (*header, "Trained tokens", "FLOPs", "Programs run"), tuple(rows), note)
 

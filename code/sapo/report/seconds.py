@@ -23,7 +23,7 @@ PARTS = {
 
 
 def seconds_table(results: Sequence[TaskResults], workspace: Workspace) -> Table:
-    """Mean seconds a seed of every method whose finished work is still there; M_0, D_0 and V_0 are a row of their own."""
+    """Mean seconds a seed of every method whose finished work is still there; M_0, D_0 and V_0 have their own row."""
     rows = []
     for entry in results:
         folders = {"start": sorted(workspace.starts(entry.model, entry.task).glob("*"))}
@@ -44,6 +44,8 @@ def _name(method: str) -> str:
 
 def _seconds(output: Path, store: Path) -> dict[str, float]:
     """Seconds by part of the work that became this output; empty where it is not kept any more."""
+    if not (output / INSIDE).is_file():
+        return {}
     content = json.loads((output / INSIDE).read_text(encoding="utf-8"))
     path = store / name_of(content) / SECONDS
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
