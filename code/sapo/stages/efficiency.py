@@ -1,0 +1,178 @@
+"""Stage `efficiency`: what labels cost and how true they are, by labeller (figure 6), on samples of round 0.
+
+Writes for every labeller `NAME/labels.jsonl` (what it said and drew), and where the task knows the truth and the
+labeller trains a verifier, `NAME/scores.jsonl` of the held-out samples; besides, the trajectories, the truth, the
+costs by length, and `summary.json` with the means. The verifier that detects is V_0. Seconds differ from run to run:
+`benchmarks/labelling.py` measures them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sapo.evaluate import efficiency
+from sapo.evaluate.efficiency import LABELLERS, LENGTHS, Chosen, LabelRow, Length, TruthRow
+from sapo.models.loading import load_reasoner
+from sapo.models.local import LocalSampler
+from sapo.models.verifier import Verifier
+from sapo.records import Cost, Question, StepScores, Trajectory, read_records, write_json, write_records
+from sapo.settings import Settings
+from sapo.stages.job import Job, write_costs
+from sapo.stages.supervision import score, shown
+from sapo.supervise.expansion import expand
+from sapo.supervise.labellers import LabelItem, Labelled, Rules, label
+from sapo.supervise.rollouts import Rollouts
+from sapo.supervise.sampling import distinct
+from sapo.tasks.catalog import EMBEDDED
+from sapo.train.verifier import VerifierExample, train_verifier
+from sapo.workspace import StageArguments, Workspace, stage_directory, write_manifest
+
+SECTIONS = ("rollouts", "labels", "detect", "expansion", "verifier", "efficiency")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything that the labellers are given: the same reasoner and trajectories, and V_0's scores with their cost."""
+
+    job: Job
+    reasoner: Path
+    sampler: LocalSampler
+    questions: dict[str, Question]
+    chosen: Chosen
+    items: dict[Length, list[LabelItem]]
+    detection: dict[Length, Cost]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Labels of the wrong trajectories, long ones first, and of the right ones; rollouts by length."""
+
+    wrong: list[Labelled]
+    right: list[Labelled]
+    costs: dict[Length, Cost]
+
+
+def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
+    comparison = prepare(Job(settings, workspace, place, "efficiency"))
+    chosen = comparison.chosen
+    measured = [t for length in LENGTHS for t in chosen.wrong[length]]
+    truth, held_out = _truth(comparison, measured), _truth(comparison, chosen.held_out)
+    costs = {f"detection/{length}": cost for length, cost in comparison.detection.items()}
+    rows: dict[str, list[LabelRow]] = {}
+    scores: dict[str, list[StepScores]] = {}
+    for name, arithmetic in LABELLERS.items():
+        answer = answer_of(comparison, name)
+        rows[name] = efficiency.label_rows(answer.wrong)
+        costs |= {f"{name}/{length}": cost for length, cost in answer.costs.items()}
+        if arithmetic.trains and held_out:
+            scores[name] = _trained_scores(comparison, name, [*answer.wrong, *answer.right])
+
+    with stage_directory(efficiency.folder_of(workspace, place.model, place.task)) as folder:
+        write_records(folder / "measured.jsonl", measured, Trajectory)
+        write_records(folder / "truth.jsonl", truth, TruthRow)
+        write_records(folder / "held_out.jsonl", chosen.held_out, Trajectory)
+        write_records(folder / "held_out_truth.jsonl", held_out, TruthRow)
+        for name in LABELLERS:
+            write_records(folder / name / "labels.jsonl", rows[name], LabelRow)
+        for name, found in scores.items():
+            write_records(folder / name / "scores.jsonl", found, StepScores)
+        write_costs(folder, costs)
+        write_json(folder / "summary.json", _summary(chosen, truth, held_out, rows, scores))
+        sections = {name: getattr(settings, name) for name in SECTIONS}
+        samples = workspace.sapo(place.model, place.task, 0)
+        write_manifest(folder, settings.seed, sections, {"sft": comparison.reasoner, "samples": samples})
+
+
+def prepare(job: Job) -> Comparison:
+    """Choose the trajectories from what round 0 left, and score those to be labelled with V_0."""
+    place, workspace = job.place, job.workspace
+    folder = workspace.sapo(place.model, place.task, 0)
+    samples = distinct(job.task, read_records(folder / "sampled.jsonl", Trajectory))
+    seen = {(t.question_id, t.text) for t in read_records(folder / "labelled.jsonl", Trajectory)}
+    questions = {question.id: question for question in job.train_questions()}
+    count = job.settings.efficiency.trajectories
+    chosen = efficiency.choose(samples, list(questions), seen, count, job.seed("choose"))
+    items: dict[Length, list[LabelItem]] = {}
+    detection: dict[Length, Cost] = {}
+    scorer = Verifier.load(folder / "verifier")
+    for length, trajectories in chosen.wrong.items():
+        scorer.cost = Cost()
+        scores = score(scorer, questions, trajectories)
+        items[length] = [LabelItem(questions[t.question_id], t, s) for t, s in zip(trajectories, scores, strict=True)]
+        detection[length] = scorer.cost
+    reasoner = workspace.sft(place.model, place.task)
+    return Comparison(job, reasoner, job.sampler(reasoner, "rollouts"), questions, chosen, items, detection)
+
+
+def answer_of(comparison: Comparison, name: str) -> Answer:
+    """Label everything with one of `LABELLERS`."""
+    job, arithmetic = comparison.job, LABELLERS[name]
+    settings = job.settings
+    rules = Rules(
+        replace(settings.labels, witness=True),
+        replace(settings.detect, by="scores"),
+        replace(settings.saps, search=arithmetic.search),
+    )
+    seed = job.seed("rollouts", arithmetic.draws)
+    drawing = arithmetic.rollouts(settings.rollouts)
+    rollouts = Rollouts(job.task, comparison.sampler, drawing, job.limits.max_new_tokens, seed)
+    comparison.sampler.what = f"{job.title}: {name}"
+    # First, and free: they are witnesses of the wrong ones.
+    right = [LabelItem(comparison.questions[t.question_id], t) for t in comparison.chosen.right]
+    labelled_right = label(arithmetic.labeller, right, rollouts, rules)
+    wrong: list[Labelled] = []
+    costs: dict[Length, Cost] = {}
+    for length in LENGTHS:
+        rollouts.cost = Cost()
+        wrong += label(arithmetic.labeller, comparison.items[length], rollouts, rules)
+        costs[length] = rollouts.cost
+    return Answer(wrong, labelled_right, costs)
+
+
+def _truth(comparison: Comparison, trajectories: Sequence[Trajectory]) -> list[TruthRow]:
+    """The oracle's labels; none where the task knows no truth."""
+    task = EMBEDDED.get(comparison.job.place.task)
+    if task is None:
+        return []
+    questions = [comparison.questions[t.question_id] for t in trajectories]
+    return [
+        TruthRow(t.id, question.group, efficiency.prefix_truth(task.step_truth(question, t.steps)))
+        for question, t in zip(questions, trajectories, strict=True)
+    ]
+
+
+def _trained_scores(comparison: Comparison, name: str, labelled: Sequence[Labelled]) -> list[StepScores]:
+    """The held-out samples' scores by a verifier that learned from these labels and their expansion."""
+    job, questions = comparison.job, comparison.questions
+    seen = [(entry.item.trajectory, entry.labels) for entry in labelled]
+    seen += expand(labelled, job.settings.expansion.max_per_trajectory)
+    examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
+    model, encoder = load_reasoner(comparison.reasoner)
+    progress = shown(f"{job.title}: verifier on {name}")
+    verifier, _ = train_verifier(model, encoder, examples, job.settings.verifier, job.seed("verifier"), progress)
+    return score(verifier, questions, comparison.chosen.held_out)
+
+
+def _summary(
+    chosen: Chosen,
+    truth: Sequence[TruthRow],
+    held_out: Sequence[TruthRow],
+    rows: dict[str, list[LabelRow]],
+    scores: dict[str, list[StepScores]],
+) -> dict[str, object]:
+    """Counts, and shares of agreement (0 to 1): with shepherd, with the truth, and of the trained verifiers with it."""
+    labels = {name: [row.labels for row in own] for name, own in rows.items()}
+    found: dict[str, dict[str, object]] = {}
+    for name, own in labels.items():
+        found[name] = {"shepherd": efficiency.shares(own, labels["shepherd"]), "truth": None, "verifier": None}
+        if truth:
+            found[name]["truth"] = efficiency.shares(own, [row.labels for row in truth])
+        if name in scores:
+            called = [efficiency.called(entry.scores) for entry in scores[name]]
+            found[name]["verifier"] = efficiency.shares(called, [row.labels for row in held_out])
+    wrong = {
+        length: {"trajectories": len(own), "steps": sum(len(t.steps) for t in own)}
+        for length, own in chosen.wrong.items()
+    }
+    counts = {"right": len(chosen.right), "held_out": len(chosen.held_out), "seen_by_detector": chosen.seen}
+    return {"wrong": wrong, **counts, "labellers": found}
