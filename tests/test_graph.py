@@ -20,7 +20,7 @@ IDLE: dict[str, set[str]] = {
     "start": {"workers", "seed", "detect", "saps"},  # V_0's labels are omega's; seeds are those of the groups
     "methods": {"workers", "seed"},
     "evaluate": {"workers", "seed"},
-    "efficiency": {"workers"},
+    "efficiency": {"workers", "seed"},
 }
 # Functions of settings.py that read sections.
 READERS = {"seeds_of": {"groups", "cells"}, "method_settings": {"methods"}}

@@ -23,6 +23,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "start": ("start", ("model", "task")),
     "methods": ("methods", ("model", "task", "group")),
     "evaluate": ("evaluate", ("model", "task")),
+    "efficiency": ("efficiency", ("model", "task")),
     "report": ("report", ()),
 }
 # Commands outside the graph: module below sapo/stages with `main(arguments)`.

@@ -12,14 +12,12 @@
 import random
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from sapo.records import RecordError, Trajectory
 from sapo.settings import RolloutSettings
 from sapo.supervise.labellers import Labelled, LabellerName
 from sapo.supervise.strategies import good_until
-from sapo.workspace import Workspace
 
 LONG = 6
 HELD_OUT = 4  # one in so many training questions, the last ones, is kept from all labellers
@@ -105,11 +103,6 @@ class Chosen:
     right: list[Trajectory]
     held_out: list[Trajectory]
     seen: int
-
-
-def folder_of(workspace: Workspace, model: str, task: str) -> Path:
-    """Where stage `efficiency` writes."""
-    return workspace.runs / model / task / "efficiency"
 
 
 def choose(

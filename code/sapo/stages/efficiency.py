@@ -1,42 +1,40 @@
-"""Stage `efficiency`: what labels cost and how true they are, by labeller (figure 6), on samples of round 0.
+"""Stage `efficiency`: what labels cost and how true they are, by labeller (figure 6), on the first samples of M_0.
 
 Writes for every labeller `NAME/labels.jsonl` (what it said and drew), and where the task knows the truth and the
 labeller trains a verifier, `NAME/scores.jsonl` of the held-out samples; besides, the trajectories, the truth, the
-costs by length, and `summary.json` with the means. The verifier that detects is V_0. Seconds differ from run to run:
-`benchmarks/labelling.py` measures them.
+costs by length, and `summary.json` with the means. The verifier that detects is V_0; the seed is the first of the
+model and task. Seconds differ from run to run: `benchmarks/labelling.py` measures them.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sapo.evaluate import efficiency
 from sapo.evaluate.efficiency import LABELLERS, LENGTHS, Chosen, LabelRow, Length, TruthRow
+from sapo.methods.bench import Bench, read_costs, write_costs
+from sapo.methods.kept import SECONDS
+from sapo.methods.supervision import score
 from sapo.models.loading import load_reasoner
-from sapo.models.local import LocalSampler
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, StepScores, Trajectory, read_records, write_json, write_records
-from sapo.settings import Settings
-from sapo.stages.job import Job, write_costs
-from sapo.stages.supervision import score, shown
+from sapo.settings import Settings, seeds_of
+from sapo.stages.workers import Work, share
 from sapo.supervise.expansion import expand
 from sapo.supervise.labellers import LabelItem, Labelled, Rules, label
 from sapo.supervise.rollouts import Rollouts
 from sapo.supervise.sampling import distinct
 from sapo.tasks.catalog import EMBEDDED
 from sapo.train.verifier import VerifierExample, train_verifier
-from sapo.workspace import StageArguments, Workspace, stage_directory, write_manifest
-
-SECTIONS = ("rollouts", "labels", "detect", "expansion", "verifier", "efficiency")
+from sapo.workspace import StageArguments, Workspace, stage_directory
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Everything that the labellers are given: the same reasoner and trajectories, and V_0's scores with their cost."""
 
-    job: Job
-    reasoner: Path
-    sampler: LocalSampler
+    bench: Bench
     questions: dict[str, Question]
     chosen: Chosen
     items: dict[Length, list[LabelItem]]
@@ -53,70 +51,80 @@ class Answer:
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
-    comparison = prepare(Job(settings, workspace, place, "efficiency"))
+    seed = seeds_of(settings, place.model, place.task)[0]
+    bench = Bench(dataclasses.replace(settings, seed=seed), workspace, place.model, place.task)
+    with stage_directory(workspace.efficiency(place.model, place.task)) as folder:
+        title = f"efficiency {place.model} {place.task}"
+        share([Work(f"{title}: {name}", measure, (bench, name, folder / name)) for name in LABELLERS], settings.workers)
+        summarise(prepare(bench), folder)
+
+
+def measure(bench: Bench, name: str, folder: Path) -> None:
+    """What one labeller says of the trajectories, what that cost, and what a verifier learns from it."""
+    comparison = prepare(bench)
+    answer = answer_of(comparison, name)
+    write_records(folder / "labels.jsonl", efficiency.label_rows(answer.wrong), LabelRow)
+    write_costs(folder, {f"{name}/{length}": cost for length, cost in answer.costs.items()})
+    if LABELLERS[name].trains and bench.task_name in EMBEDDED:
+        scores = _trained_scores(comparison, [*answer.wrong, *answer.right])
+        write_records(folder / "scores.jsonl", scores, StepScores)
+
+
+def summarise(comparison: Comparison, folder: Path) -> None:
+    """What is common to all labellers, their costs in one file, and the means."""
     chosen = comparison.chosen
     measured = [t for length in LENGTHS for t in chosen.wrong[length]]
     truth, held_out = _truth(comparison, measured), _truth(comparison, chosen.held_out)
+    write_records(folder / "measured.jsonl", measured, Trajectory)
+    write_records(folder / "truth.jsonl", truth, TruthRow)
+    write_records(folder / "held_out.jsonl", chosen.held_out, Trajectory)
+    write_records(folder / "held_out_truth.jsonl", held_out, TruthRow)
     costs = {f"detection/{length}": cost for length, cost in comparison.detection.items()}
     rows: dict[str, list[LabelRow]] = {}
     scores: dict[str, list[StepScores]] = {}
-    for name, arithmetic in LABELLERS.items():
-        answer = answer_of(comparison, name)
-        rows[name] = efficiency.label_rows(answer.wrong)
-        costs |= {f"{name}/{length}": cost for length, cost in answer.costs.items()}
-        if arithmetic.trains and held_out:
-            scores[name] = _trained_scores(comparison, name, [*answer.wrong, *answer.right])
-
-    with stage_directory(efficiency.folder_of(workspace, place.model, place.task)) as folder:
-        write_records(folder / "measured.jsonl", measured, Trajectory)
-        write_records(folder / "truth.jsonl", truth, TruthRow)
-        write_records(folder / "held_out.jsonl", chosen.held_out, Trajectory)
-        write_records(folder / "held_out_truth.jsonl", held_out, TruthRow)
-        for name in LABELLERS:
-            write_records(folder / name / "labels.jsonl", rows[name], LabelRow)
-        for name, found in scores.items():
-            write_records(folder / name / "scores.jsonl", found, StepScores)
-        write_costs(folder, costs)
-        write_json(folder / "summary.json", _summary(chosen, truth, held_out, rows, scores))
-        sections = {name: getattr(settings, name) for name in SECTIONS}
-        samples = workspace.sapo(place.model, place.task, 0)
-        write_manifest(folder, settings.seed, sections, {"sft": comparison.reasoner, "samples": samples})
+    for name in LABELLERS:
+        rows[name] = read_records(folder / name / "labels.jsonl", LabelRow)
+        if (path := folder / name / "scores.jsonl").is_file():
+            scores[name] = read_records(path, StepScores)
+        costs |= read_costs(folder / name)
+        for part in ("costs.json", SECONDS):  # now in one file
+            (folder / name / part).unlink()
+    write_costs(folder, costs)
+    (folder / SECONDS).unlink()
+    write_json(folder / "summary.json", _summary(chosen, truth, held_out, rows, scores))
 
 
-def prepare(job: Job) -> Comparison:
-    """Choose the trajectories from what round 0 left, and score those to be labelled with V_0."""
-    place, workspace = job.place, job.workspace
-    folder = workspace.sapo(place.model, place.task, 0)
-    samples = distinct(job.task, read_records(folder / "sampled.jsonl", Trajectory))
-    seen = {(t.question_id, t.text) for t in read_records(folder / "labelled.jsonl", Trajectory)}
-    questions = {question.id: question for question in job.train_questions()}
-    count = job.settings.efficiency.trajectories
-    chosen = efficiency.choose(samples, list(questions), seen, count, job.seed("choose"))
+def prepare(bench: Bench) -> Comparison:
+    """Choose the trajectories from the first samples, and score those to be labelled with V_0."""
+    samples = distinct(bench.task, read_records(bench.start / "sampled.jsonl", Trajectory))
+    seen = {(t.question_id, t.text) for t in read_records(bench.start / "labelled.jsonl", Trajectory)}
+    questions = {question.id: question for question in bench.train_questions()}
+    count = bench.settings.efficiency.trajectories
+    chosen = efficiency.choose(samples, list(questions), seen, count, bench.seed("efficiency"))
     items: dict[Length, list[LabelItem]] = {}
     detection: dict[Length, Cost] = {}
-    scorer = Verifier.load(folder / "verifier")
+    scorer = Verifier.load(bench.start / "verifier")
     for length, trajectories in chosen.wrong.items():
         scorer.cost = Cost()
         scores = score(scorer, questions, trajectories)
         items[length] = [LabelItem(questions[t.question_id], t, s) for t, s in zip(trajectories, scores, strict=True)]
         detection[length] = scorer.cost
-    reasoner = workspace.sft(place.model, place.task)
-    return Comparison(job, reasoner, job.sampler(reasoner, "rollouts"), questions, chosen, items, detection)
+    return Comparison(bench, questions, chosen, items, detection)
 
 
 def answer_of(comparison: Comparison, name: str) -> Answer:
     """Label everything with one of `LABELLERS`."""
-    job, arithmetic = comparison.job, LABELLERS[name]
-    settings = job.settings
+    bench, arithmetic = comparison.bench, LABELLERS[name]
+    settings = bench.settings
     rules = Rules(
         replace(settings.labels, witness=True),
         replace(settings.detect, by="scores"),
         replace(settings.saps, search=arithmetic.search),
     )
-    seed = job.seed("rollouts", arithmetic.draws)
+    seed = bench.seed("efficiency", arithmetic.draws)
+    sampler = bench.sampler(bench.start / "sft", f"rollouts of {name}")
     drawing = arithmetic.rollouts(settings.rollouts)
-    rollouts = Rollouts(job.task, comparison.sampler, drawing, job.limits.max_new_tokens, seed)
-    comparison.sampler.what = f"{job.title}: {name}"
+    rollouts = Rollouts(bench.task, sampler, drawing, bench.limits.max_new_tokens, seed)
     # First, and free: they are witnesses of the wrong ones.
     right = [LabelItem(comparison.questions[t.question_id], t) for t in comparison.chosen.right]
     labelled_right = label(arithmetic.labeller, right, rollouts, rules)
@@ -131,7 +139,7 @@ def answer_of(comparison: Comparison, name: str) -> Answer:
 
 def _truth(comparison: Comparison, trajectories: Sequence[Trajectory]) -> list[TruthRow]:
     """The oracle's labels; none where the task knows no truth."""
-    task = EMBEDDED.get(comparison.job.place.task)
+    task = EMBEDDED.get(comparison.bench.task_name)
     if task is None:
         return []
     questions = [comparison.questions[t.question_id] for t in trajectories]
@@ -141,15 +149,14 @@ def _truth(comparison: Comparison, trajectories: Sequence[Trajectory]) -> list[T
     ]
 
 
-def _trained_scores(comparison: Comparison, name: str, labelled: Sequence[Labelled]) -> list[StepScores]:
+def _trained_scores(comparison: Comparison, labelled: Sequence[Labelled]) -> list[StepScores]:
     """The held-out samples' scores by a verifier that learned from these labels and their expansion."""
-    job, questions = comparison.job, comparison.questions
+    bench, questions = comparison.bench, comparison.questions
     seen = [(entry.item.trajectory, entry.labels) for entry in labelled]
-    seen += expand(labelled, job.settings.expansion.max_per_trajectory)
+    seen += expand(labelled, bench.settings.expansion.max_per_trajectory)
     examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
-    model, encoder = load_reasoner(comparison.reasoner)
-    progress = shown(f"{job.title}: verifier on {name}")
-    verifier, _ = train_verifier(model, encoder, examples, job.settings.verifier, job.seed("verifier"), progress)
+    model, encoder = load_reasoner(bench.start / "sft")
+    verifier, _ = train_verifier(model, encoder, examples, bench.settings.verifier, bench.seed("efficiency verifier"))
     return score(verifier, questions, comparison.chosen.held_out)
 
 
