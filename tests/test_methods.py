@@ -128,7 +128,7 @@ def supervised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Supervised:
         return cast(Verifier, SavedTable(TABLE))
 
     monkeypatch.setattr(loop, "supervise", supervise)
-    monkeypatch.setattr(loop.Verifier, "load", load)
+    monkeypatch.setattr(Verifier, "load", load)
     return found
 
 

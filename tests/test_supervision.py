@@ -10,7 +10,6 @@ from fakes import LineTask, ScriptedSampler, TableVerifier, question, trajectory
 from tiny_models import tiny_reasoner
 
 from sapo.configure import PARAMS
-from sapo.methods import supervision
 from sapo.methods.bench import Bench
 from sapo.methods.supervision import Simulation, choose_subset, fit_verifier, label_subset, score, supervise
 from sapo.models.loading import load_encoder, save_reasoner
@@ -132,7 +131,7 @@ def test_saps_asks_where_the_scorer_sees_the_drop(bench: Bench, monkeypatch: pyt
         vars(verifier)["cost"] = Cost(prompt_tokens=9)
         return cast(Verifier, verifier)
 
-    monkeypatch.setattr(supervision.Verifier, "load", load)
+    monkeypatch.setattr(Verifier, "load", load)
     labelled, costs = label_subset(bench, Simulation(1, "saps", Path("m"), Path("v")), [WRONG])
     assert (labelled[0].labels.labels, labelled[0].labels.asked) == ((1, 0, 0, 0), (2, 3))
     assert labelled[0].labels.case == "c"

@@ -13,7 +13,7 @@ class Work:
     """A named piece of work: a function of the module level, and its arguments."""
 
     name: str
-    run: Callable[..., None]
+    run: Callable[..., object]
     arguments: tuple[object, ...]
 
 
