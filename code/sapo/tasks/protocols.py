@@ -1,6 +1,7 @@
 """The evaluation protocols `paper` and `standard` as data: which tasks, which asserts are shown (method, section 9).
 
-`describe` gives the same as plain data for result files. Subsets name asserts by position, 0 to 2.
+`describe` gives the same as plain data, `conditions` adds what programs were confined by: both are for result files.
+Subsets name asserts by position, 0 to 2.
 
 - GSM8K, HumanEval, MMLU_Math: all tasks, both protocols.
 - MATH, paper: the 3,342 items whose gold `is_plain_number` accepts, a filter rebuilt from the printed digits.
@@ -12,6 +13,7 @@
 import re
 from dataclasses import asdict, dataclass
 
+from sapo.tasks.sandbox import level_name
 from sapo.tasks.task import ProtocolName
 
 Subset = tuple[int, ...]
@@ -62,6 +64,14 @@ def describe(name: ProtocolName) -> dict[str, object]:
     """The protocol as plain data, for every result file."""
     ranges = {split: [ids.first, ids.last] for split, ids in MBPP_SPLITS.items()}
     return {"name": name, **asdict(PROTOCOLS[name]), "mbpp_splits": ranges, "gsm8k_dev_rows": GSM8K_DEV_ROWS}
+
+
+def conditions(name: ProtocolName) -> dict[str, object]:
+    """Under what answers were judged, for every result file: the protocol and the sandbox's level (`L1`, `L0`).
+
+    The level is tried, once per process; nothing else of the machine gets in. `none`: no program can be judged here.
+    """
+    return {"protocol": describe(name), "sandbox": level_name()}
 
 
 _CURRENCY = re.compile(r"\\?\$")

@@ -4,7 +4,7 @@ A judge process runs the tests and asks a confined child for values; nothing tha
 Levels: L0 resource limits only, L1 seccomp and Landlock (required on Linux). See `inside/` for what confines.
 """
 
-from sapo.tasks.sandbox.levels import Level, probe, sandbox_report
+from sapo.tasks.sandbox.levels import Level, level_name, probe, sandbox_report
 from sapo.tasks.sandbox.pool import Sandbox, shared_sandbox
 from sapo.tasks.sandbox.program import STATUSES, Limits, Program, SandboxError, Status
 
@@ -16,6 +16,7 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "Status",
+    "level_name",
     "probe",
     "sandbox_report",
     "shared_sandbox",

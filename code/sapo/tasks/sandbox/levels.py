@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import re
 import socket
 import sys
 import tempfile
@@ -11,10 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from sapo.tasks.sandbox.inside import seccomp
 from sapo.tasks.sandbox.program import Limits, Program, SandboxError
 from sapo.tasks.sandbox.worker import Worker
 
 ALLOW_WEAK = "SAPO_ALLOW_WEAK_SANDBOX"
+LSM = Path("/sys/kernel/security/lsm")  # security modules in use; containers do not see it
+UNFILTERED = "--security-opt seccomp=unconfined"
 TESTS = ("assert add(1, 2) == 3", "assert add(5, 7) == 12", "assert add(-1, 1) == 0")
 HONEST = {
     "plain": "def add(a, b):\n    return a + b\n",
@@ -136,17 +140,52 @@ def probe(allow_weak: bool = False, worker: Worker | None = None) -> Level:
 
 def mend(level: Level) -> str:
     """How to reach L1, in words."""
+    return "; ".join(remedies(level))
+
+
+def remedies(level: Level) -> list[str]:
+    """How to reach L1: one instruction for each thing that is missing, the way round it last."""
     advice = []
     if platform.system() != "Linux":
         advice.append("seccomp and Landlock exist on Linux only: use a Linux machine, virtual machine or container")
-    elif "landlock" not in level.text:
-        advice.append("Landlock is off: it needs Linux 5.13 or later with landlock in the lsm= boot parameter")
-    if platform.system() == "Linux" and "seccomp" not in level.text:
-        advice.append("seccomp is off: it needs x86_64 or aarch64, and a container profile that allows prctl(2)")
+    else:
+        if "landlock" not in level.text:
+            advice.append(_landlock_remedy(level.kernel, LSM.read_text() if LSM.is_file() else ""))
+        if "seccomp" not in level.text:
+            advice.append(_seccomp_remedy(platform.machine()))
     if level.failed:
         advice.append(f"not stopped: {', '.join(level.failed)}")
-    advice.append(f"to run all the same, outside CI and at your own risk, set {ALLOW_WEAK}=L0")
-    return "; ".join(advice)
+    return [*advice, f"to run all the same, outside CI and at your own risk, set {ALLOW_WEAK}=L0"]
+
+
+def _landlock_remedy(kernel: str, modules: str) -> str:
+    """`modules`: the kernel's security modules in use, comma-separated; empty where they cannot be read."""
+    version = re.match(r"(\d+)\.(\d+)", kernel)
+    if version and (int(version[1]), int(version[2])) < (5, 13):
+        return f"Landlock is off: Linux {kernel} has none, boot 5.13 or later (Debian 12, Ubuntu 22.04)"
+    boot = f"boot with lsm=landlock,{modules.strip() or '…'} (GRUB_CMDLINE_LINUX, then update-grub)"
+    if modules and "landlock" not in modules.strip().split(","):
+        return f"Landlock is off: {boot}"
+    container = f"in a container, run it by Docker 23.0 or later, or with `{UNFILTERED}` (docker or podman)"
+    return f"Landlock is off: {container}; on the machine itself, {boot}"
+
+
+def _seccomp_remedy(machine: str) -> str:
+    if machine not in seccomp.MACHINES:
+        return f"seccomp is off: its filter is written for {' and '.join(seccomp.MACHINES)}, this is {machine}"
+    container = f"in a container, run it with `{UNFILTERED}`, and with `--runtime=runc` where that is gVisor"
+    return f"seccomp is off: {container}; on the machine itself, use a kernel with CONFIG_SECCOMP_FILTER"
+
+
+def level_name() -> Literal["L0", "L1", "none"]:
+    """The level's name alone, for result files: no other trace of the machine gets into their bytes.
+
+    `none`: no program can be judged here, so results cannot rest on one.
+    """
+    try:
+        return measure().name
+    except SandboxError:
+        return "none"
 
 
 def sandbox_report() -> list[str]:
@@ -163,4 +202,4 @@ def sandbox_report() -> list[str]:
         f"sandbox: Linux {level.kernel}, Python {level.python}, {limits}".replace("Linux", platform.system()),
         f"sandbox: preflight {honest}/{len(HONEST)} honest programs pass, {stopped}/{len(ATTACKS)} attacks stopped",
     ]
-    return lines if level.name == "L1" else [*lines, f"sandbox: {mend(level)}"]
+    return lines if level.name == "L1" else [*lines, *(f"sandbox: {remedy}" for remedy in remedies(level))]
