@@ -108,7 +108,7 @@ def write_answers(workspace: Workspace, seed: int, method: str, number: int, ver
     for benchmark, flawed in ((TASK, min(1, verdicts.count("R"))), (OOD, None)):
         write_records(folder / f"{benchmark}.jsonl", outcomes, Outcome)
         said = {"generated_tokens": 40, "flops": 1e5, "right_with_wrong_step": flawed}
-        write_json(folder / f"{benchmark}.json", said | {"protocol": {"name": "paper"}})
+        write_json(folder / f"{benchmark}.json", said | {"protocol": {"name": "paper"}, "sandbox": "L1"})
 
 
 def write_start(folder: Path) -> None:

@@ -159,7 +159,7 @@ def test_costs_have_rows_for_a_figure(fresh: Workspace) -> None:
 
 def test_metrics_are_nested_numbers(done: tuple[Path, str]) -> None:
     metrics = json.loads((done[0] / "results" / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["protocol"] == {"name": "paper"}
+    assert metrics["conditions"] == {"protocol": {"name": "paper"}, "sandbox": "L1"}
     found = metrics[MODEL][TASK]
     sapo = found["accuracy"][OOD]["sapo"]["2"]
     assert sapo["percent"] == {"value": 100, "low": 100, "high": 100}

@@ -1,4 +1,4 @@
-"""Every number of the tables as `results/metrics.json`: nested model → task → kind → method → round, and the protocol.
+"""Every number of the tables as `results/metrics.json`: nested model → task → kind → method → round.
 
 Accuracies and shares are in %, differences in points.
 """
@@ -17,7 +17,7 @@ Nested = dict[str, object]
 
 def metrics(results: Sequence[TaskResults], columns: Sequence[Column]) -> Nested:
     """What `dvc metrics show` lists and two runs can be compared by."""
-    nested: dict[str, Nested] = {"protocol": dict(results[0].protocol)}
+    nested: dict[str, Nested] = {"conditions": dict(results[0].conditions)}
     for entry in results:
         own = [column for column in columns if (column.model, column.task) == (entry.model, entry.task)]
         nested.setdefault(entry.model, {})[entry.task] = {

@@ -38,15 +38,16 @@ SELECTIONS = {
     "sft": ("filter.json", FilterReport),
     "star": ("star.json", StarReport),
 }
+CONDITIONS = ("protocol", "sandbox")
 
 
 def read_results(settings: Settings, workspace: Workspace) -> list[TaskResults]:
     """Results of every model and task of the settings. Raises RecordError naming the file that is not as it should."""
     found = [read_task(settings, workspace, model, task) for model in settings.models for task in settings.tasks]
     for entry in found:
-        if entry.protocol != found[0].protocol:
+        if entry.conditions != found[0].conditions:
             folder = workspace.evaluation(entry.model, entry.task)
-            raise RecordError(f"{folder}: another protocol than that of {found[0].model} on {found[0].task}")
+            raise RecordError(f"{folder}: another protocol or sandbox than that of {found[0].model} on {found[0].task}")
     return found
 
 
@@ -190,14 +191,14 @@ def _read_benchmark(
 
 
 def _check_same(path: Path, ours: Answers, first: Path, theirs: Answers) -> None:
-    """Refuse answers to other questions than those of the first file, or under another protocol."""
+    """Refuse answers to other questions than those of the first file, or under other conditions."""
     for one, other in zip(ours.outcomes, theirs.outcomes, strict=True):
         if (one.question_id, one.group) != (other.question_id, other.group):
             expected = f"{other.question_id} (group {other.group})"
             raise RecordError(f"{path}: {one.question_id} (group {one.group}) where {first} has {expected}")
-    if ours.protocol != theirs.protocol:
+    if ours.conditions != theirs.conditions:
         beside = path.with_suffix(".json")
-        raise RecordError(f"{beside}: another protocol than that of {first.with_suffix('.json')}")
+        raise RecordError(f"{beside}: another protocol or sandbox than that of {first.with_suffix('.json')}")
 
 
 def _answers_path(folder: Path, seed: int, checkpoint: Checkpoint, benchmark: str) -> Path:
@@ -210,11 +211,13 @@ def _read_answers(path: Path, count: int) -> Answers:
         raise RecordError(f"{path}: {len(outcomes)} outcomes, the settings ask for {count}")
     beside = path.with_suffix(".json")
     values = read_json(beside)
-    for key in ("generated_tokens", "flops", "right_with_wrong_step", "protocol"):
+    for key in ("generated_tokens", "flops", "right_with_wrong_step", *CONDITIONS):
         if key not in values:
             raise RecordError(f"{beside}: {key!r} is missing")
     spent = numbers(beside, {key: values[key] for key in ("generated_tokens", "flops")}, ("generated_tokens", "flops"))
     flawed, right = values["right_with_wrong_step"], sum(outcome.verdict == "right" for outcome in outcomes)
     if flawed is not None and (type(flawed) is not int or not 0 <= flawed <= right):
         raise RecordError(f"{beside}: right_with_wrong_step is {flawed!r} of {right} right answers")
-    return Answers(outcomes, flawed, spent["generated_tokens"], spent["flops"], values["protocol"])
+    return Answers(
+        outcomes, flawed, spent["generated_tokens"], spent["flops"], {name: values[name] for name in CONDITIONS}
+    )

@@ -25,14 +25,14 @@ class Answers:
 
     Args:
         right_with_wrong_step: right answers that rest on a wrong step; None where the truth of steps is not known.
-        protocol: how questions were asked and judged.
+        conditions: how questions were asked (protocol) and programs judged (level of the sandbox).
     """
 
     outcomes: tuple[Outcome, ...]
     right_with_wrong_step: int | None
     generated_tokens: int
     flops: float
-    protocol: dict[str, Any]
+    conditions: dict[str, Any]
 
     @property
     def right_Q(self) -> list[bool]:
@@ -182,6 +182,6 @@ class TaskResults:
     last: dict[str, int]
 
     @property
-    def protocol(self) -> dict[str, Any]:
+    def conditions(self) -> dict[str, Any]:
         """How the questions were asked and judged; the same for all answers of a benchmark."""
-        return next(iter(self.benchmarks[0].answers[COT].values())).protocol
+        return next(iter(self.benchmarks[0].answers[COT].values())).conditions

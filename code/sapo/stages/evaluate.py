@@ -16,7 +16,7 @@ from sapo.records import Outcome, write_json, write_records
 from sapo.settings import Settings, seeds_of
 from sapo.stages.workers import Work, share
 from sapo.tasks.catalog import EMBEDDED, find_task
-from sapo.tasks.protocols import describe
+from sapo.tasks.protocols import conditions
 from sapo.workspace import StageArguments, Workspace, digest, stage_directory
 
 
@@ -49,7 +49,7 @@ def answer(bench: Bench, reasoner: Path, folder: Path) -> None:
         "reasoner": digest(reasoner),
         "limits": bench.limits,
         "data": bench.settings.data,
-        "protocol": describe(bench.settings.data.protocol),
+        **conditions(bench.settings.data.protocol),
         "solve": digest(PACKAGE / "evaluate" / "solve.py"),
     }
     shutil.copytree(kept(bench.store, made_from, lambda made: _answer(bench, reasoner, made)), folder)
@@ -65,4 +65,4 @@ def _answer(bench: Bench, reasoner: Path, folder: Path) -> None:
         known = EMBEDDED.get(name)
         said = {"generated_tokens": cost.generated_tokens, "flops": cost.flops}
         said |= {"right_with_wrong_step": flawed(known, questions, outcomes) if known else None}
-        write_json(folder / f"{name}.json", said | {"protocol": describe(bench.settings.data.protocol)})
+        write_json(folder / f"{name}.json", said | conditions(bench.settings.data.protocol))
