@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sapo.models.sampling import Completion, Request
+from sapo.models.sampling import Completion, Request, Until, cut
 from sapo.records import Cost, Question, Trajectory, Verdict
 from sapo.tasks import nano
 from sapo.tasks.task import DataSource, Split
@@ -23,12 +23,19 @@ class ScriptedSampler:
     finished: bool = True
 
     def complete(
-        self, requests: Sequence[Request], temperature: float, max_new_tokens: int
+        self, requests: Sequence[Request], temperature: float, max_new_tokens: int, until: Until | None = None
     ) -> tuple[list[Completion], Cost]:
         self.calls.append(list(requests))
-        texts = [self.reply(request) for request in requests]
-        found = [Completion(text, text.count("\n"), self.finished) for text in texts]
+        found = [self._said(self.reply(request), until) for request in requests]
         return found, Cost(rollouts=len(requests), generated_tokens=sum(c.tokens for c in found))
+
+    def _said(self, text: str, until: Until | None) -> Completion:
+        lines = text.splitlines(keepends=True)
+        for count in range(1, len(lines) + 1):
+            complete = cut("".join(lines[:count]), until)
+            if complete is not None:
+                return Completion(complete, count, True)
+        return Completion(text, text.count("\n"), self.finished)
 
     @property
     def sizes(self) -> list[int]:

@@ -8,8 +8,9 @@ import torch
 from tiny_models import tiny_model
 from transformers import PreTrainedModel
 
+from sapo.models.decoding import uniforms
 from sapo.models.encoding import Encoder
-from sapo.models.local import LocalSampler, uniforms
+from sapo.models.local import LocalSampler
 from sapo.models.nano import build_tokenizer
 from sapo.models.sampling import Request
 from sapo.records import BadInput, Cost
