@@ -74,6 +74,9 @@ class EndsTask:
     def grade(self, questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
         return ["right" if text.endswith("win\n") else "wrong" for text in completions]
 
+    def answered(self, text: str) -> int | None:
+        return None
+
     def normalise(self, text: str) -> str:
         return text
 

@@ -58,6 +58,9 @@ class LineTask:
         known: dict[str, Verdict] = {"win\n": "right", "lose\n": "wrong"}
         return [known.get((nano.split(text) or ("",))[-1], "unparsable") for text in completions]
 
+    def answered(self, text: str) -> int | None:
+        return None
+
     def normalise(self, text: str) -> str:
         return text.strip()
 

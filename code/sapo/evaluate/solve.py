@@ -17,7 +17,7 @@ def solve(
         GraderErrors: more answers than one in a thousand could not be judged.
     """
     requests = [Request(question.prompt, "", 0) for question in questions]
-    completions, cost = sampler.complete(requests, 0.0, max_new_tokens)
+    completions, cost = sampler.complete(requests, 0.0, max_new_tokens, task.answered)
     texts = [completion.text for completion in completions]
     verdicts = task.grade(questions, texts)
     check_grader_errors(verdicts)

@@ -7,6 +7,7 @@ versions are left out, and the user's own matplotlib settings have no effect.
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sapo.records import write_text
+from sapo.report.names import WHOLE, learns_from, whole_of
 
 BLACK, GREY = "#000000", "#666666"
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
@@ -55,19 +58,42 @@ _METADATA: dict[str, dict[str, None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How one series is drawn."""
+    """How one method is drawn; `filled` says whether the inside of its marker is coloured or white."""
 
     color: str
     marker: str
-    line: str
+    line: str | tuple[int, tuple[float, ...]]
+    filled: bool
+
+    @property
+    def face(self) -> str:
+        return self.color if self.filled else "white"
 
 
-LOOKS = {
-    "cot": Look(GREY, "s", ":"),
-    "orpo_outcome": Look(VERMILLION, "^", "--"),
-    "orpo_mc": Look(GREEN, "D", "-."),
-    "sapo": Look(BLUE, "o", "-"),
-}
+# Three rules, so that a reader need not look up every method: the colour tells the family, a filled marker learns from
+# the process and a hollow one from outcomes, and the shape tells the training: squares and diamonds are SFT, upward
+# triangles are ORPO, the other triangles DPO. Variants of SAPO and SIPF have the colour of the whole method.
+FAMILIES = {"sapo": BLUE, "sipf": PURPLE, "process": GREEN, "outcome": VERMILLION, "gold rationales": BLACK}
+MARKERS = {"cot": "x", "sft": "h", "star": "*", "rft": "s", "prft": "s", "online_rft": "D", "rft_dpo": "v"}
+MARKERS |= {"srf": "<", "psrf": "<", "rpo": ">", "grpo": "P", "orpo_outcome": "^", "orpo_mc": "^"}
+MARKERS |= {"sapo": "o", "sipf": "p"}
+LINES: dict[str, str | tuple[int, tuple[float, ...]]] = {"cot": ":", "sapo": "-", "sipf": (0, (7, 1.5)), "psrf": "--"}
+LINES |= {"star": ":", "online_rft": "--", "srf": "-.", "rpo": (0, (1, 1)), "orpo_outcome": "--", "orpo_mc": "-."}
+
+
+def look(method: str) -> Look:
+    """The look of any method; one that is neither known nor a variant is a grey hollow diamond."""
+    whole = method if method in WHOLE else whole_of(method)
+    family = whole or learns_from(method)
+    color = FAMILIES.get(family, GREY)
+    filled = method == "sft" or learns_from(method) == "process"
+    return Look(color, MARKERS.get(method, "d"), LINES.get(method, "-"), filled)
+
+
+def ink(color: str) -> str:
+    """A darker shade of a colour, for words: letters are thinner than lines."""
+    parts = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+    return "#" + "".join(f"{round(0.75 * part):02X}" for part in parts)
 
 
 @contextmanager
@@ -80,26 +106,34 @@ def styled() -> Iterator[None]:
         yield
 
 
-def panels(rows: int, widths: Sequence[float], gap: float, right: float) -> tuple[Figure, np.ndarray]:
-    """A figure with a grid of panels of given `widths`, 2.4 high; all lengths in inches.
+def panels(heights: Sequence[float], widths: Sequence[float], gaps: Sequence[float]) -> tuple[Figure, np.ndarray]:
+    """A figure with a grid of panels, a height for each row and a width for each column; all lengths in inches.
 
     Everything is placed by arithmetic: matplotlib's own layout engines differ in the last bits from run to run.
 
     Args:
-        gap: between two columns, for the labels of the right one's axis and what stands beside the left one.
-        right: margin to the right of the last column.
+        gaps: margin to the left of the first column, gaps between the columns, margin to the right of the last one;
+            for the labels of the right one's axis and what stands beside the left one.
     """
-    left, top, bottom, height, between = 0.7, 0.5, 0.6, 2.4, 1.1
-    width = left + sum(widths) + gap * (len(widths) - 1) + right
-    total = top + bottom + rows * height + (rows - 1) * between
+    top, bottom, between = 0.5, 0.6, 1.1
+    width = sum(widths) + sum(gaps)
+    total = top + bottom + sum(heights) + between * (len(heights) - 1)
     figure = Figure(figsize=(width, total))
-    grid = figure.subplots(rows, len(widths), squeeze=False)
-    for row in range(rows):
-        for column in range(len(widths)):
-            x = left + sum(widths[:column]) + gap * column
-            y = bottom + (rows - 1 - row) * (height + between)
-            grid[row, column].set_position((x / width, y / total, widths[column] / width, height / total))
+    grid = figure.subplots(len(heights), len(widths), squeeze=False)
+    for row, height in enumerate(heights):
+        y = total - top - sum(heights[: row + 1]) - between * row
+        for column, wide in enumerate(widths):
+            x = sum(widths[:column]) + sum(gaps[: column + 1])
+            grid[row, column].set_position((x / width, y / total, wide / width, height / total))
     return figure, grid
+
+
+def inches(axes: Axes) -> tuple[float, float]:
+    """Width and height of a panel."""
+    figure, place = axes.get_figure(root=True), axes.get_position()
+    if figure is None:
+        raise ValueError("a panel without a figure has no size")
+    return place.width * figure.get_figwidth(), place.height * figure.get_figheight()
 
 
 def save(figure: Figure, folder: Path, name: str, rows: Sequence[Mapping[str, object]]) -> list[Path]:
@@ -128,13 +162,16 @@ def save(figure: Figure, folder: Path, name: str, rows: Sequence[Mapping[str, ob
     return paths
 
 
-def spread(wanted: Sequence[float], gap: float) -> list[float]:
+def spread(wanted: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
     """Heights for labels: as wanted where there is room, else moved apart to `gap`, in the wanted order.
 
-    Labels that touch form a block around the mean of what they want.
+    Labels that touch form a block around the mean of what they want, as far as `low` and `high` allow; where there is
+    not room for all between these, they go beyond `high`.
 
     >>> spread([1.0, 1.0, 9.0], 2.0)
     [0.0, 2.0, 9.0]
+    >>> spread([1.0, 1.0, 9.0], 2.0, 1.0, 8.0)
+    [1.0, 3.0, 8.0]
     """
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])
     blocks: list[list[int]] = []
@@ -144,9 +181,12 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
             last = blocks.pop()
             blocks[-1] += last
     heights = [0.0] * len(wanted)
+    rank = 0
     for block in blocks:
         for place, index in enumerate(block):
-            heights[index] = _low(block, wanted, gap) + place * gap
+            least, most = low + rank * gap, high - (len(wanted) - 1 - rank) * gap
+            heights[index] = max(least, min(most, _low(block, wanted, gap) + place * gap))
+            rank += 1
     return heights
 
 

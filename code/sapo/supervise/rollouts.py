@@ -187,7 +187,8 @@ class Rollouts:
         """Add the completions with these numbers to every pending prefix."""
         asked = [item for item in pending for _ in numbers]
         requests = self._requests(pending, numbers)
-        completions, cost = self.sampler.complete(requests, self.settings.temperature, self.max_new_tokens)
+        drawing = self.settings.temperature, self.max_new_tokens, self.task.answered
+        completions, cost = self.sampler.complete(requests, *drawing)
         self.cost += cost
         steps = self._steps(asked, completions)
         verdicts = self._judge([item.prefix.question for item in asked], steps, completions)

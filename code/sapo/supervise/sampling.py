@@ -27,7 +27,7 @@ def sample(
     """
     jobs = [(question, k) for question in questions for k in range(settings.per_question)]
     requests = [Request(q.prompt, "", derive_seed(seed, "sample", q.id, k)) for q, k in jobs]
-    completions, cost = sampler.complete(requests, settings.temperature, max_new_tokens)
+    completions, cost = sampler.complete(requests, settings.temperature, max_new_tokens, task.answered)
     kept = [(q, k, c.text) for (q, k), c in zip(jobs, completions, strict=True) if c.text]
     verdicts = task.grade([q for q, _, _ in kept], [text for _, _, text in kept])
     check_grader_errors(verdicts)

@@ -49,6 +49,12 @@ def cut_at(text: str, stops: Sequence[str]) -> str:
     return text[: min(ends)] if ends else text
 
 
+def stopped(text: str, stops: Sequence[str]) -> int | None:
+    """Where the first of `stops` is, if there is one and no Markdown fence makes the layout another."""
+    end = len(cut_at(text, stops))
+    return end if end < len(text) and "```" not in text else None
+
+
 def canonical(source: str) -> str:
     """The program without comments and layout where it parses, else its text without blanks at line ends."""
     tree = syntax_tree(source)

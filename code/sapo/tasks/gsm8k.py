@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from sapo.records import Question, RecordError, Verdict
 from sapo.tasks.few_shot import maths_prompt
-from sapo.tasks.math_answers import grade_number, read_number
+from sapo.tasks.math_answers import answered, grade_number, read_number
 from sapo.tasks.protocols import GSM8K_DEV_ROWS
 from sapo.tasks.source import Origin, Row, read_rows, refuse_split
 from sapo.tasks.steps import split_lines
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "grade", "load", "normalise", "split"]
+__all__ = ["NAME", "answered", "grade", "load", "normalise", "split"]
 
 NAME = "gsm8k"
 

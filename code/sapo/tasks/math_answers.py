@@ -91,6 +91,18 @@ def final_answer(completion: str) -> str | None:
     return answer.strip() or None if answer is not None else None
 
 
+_HASH_LINE = re.compile(r"^[^\S\n]*####[^\n]*\n", re.MULTILINE)
+
+
+def answered(completion: str) -> int | None:
+    """Length up to the end of the first whole line `#### …`: rationales end with it, in prompts and in gold alike.
+
+    A boxed answer or a sentence does not end a rationale, since more may follow it.
+    """
+    line = _HASH_LINE.search(completion)
+    return line.end() if line else None
+
+
 def _hash_line(text: str) -> str | None:
     position = len(text)
     while (position := text.rfind("####", 0, position)) >= 0:

@@ -20,7 +20,7 @@ from sapo.tasks.source import Origin, Row, read_rows, refuse_split
 from sapo.tasks.steps import split_code
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "grade", "load", "normalise", "split"]
+__all__ = ["NAME", "answered", "grade", "load", "normalise", "split"]
 
 NAME = "mbpp"
 
@@ -112,6 +112,11 @@ def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Ver
         Program(program_text(c), *_trusted(q), TEST_IMPORTS) for q, c in zip(questions, completions, strict=True)
     ]
     return code_grading.judge(programs)
+
+
+def answered(text: str) -> int | None:
+    """A program is complete where the text goes on with something else (`STOPS`)."""
+    return code_grading.stopped(text, STOPS)
 
 
 def normalise(text: str) -> str:

@@ -10,6 +10,7 @@ more than the three asserts, so a program can pass its tests by luck and still c
 
 import functools
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,11 +31,12 @@ from sapo.tasks.nano_code_world import (
 )
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "generate", "grade", "load", "normalise", "split", "step_truth"]
+__all__ = ["NAME", "answered", "generate", "grade", "load", "normalise", "split", "step_truth"]
 
 NAME = "nano_code"
 SIGNATURE = "def f(xs):\n"
 PROBES = 12
+_RETURN_LINE = re.compile(r"^    return\b[^\n]*\n", re.MULTILINE)
 
 State = tuple[Any, ...]
 
@@ -90,6 +92,12 @@ def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Ver
             for question, completion in zip(questions, completions, strict=True)
         ]
     )
+
+
+def answered(text: str) -> int | None:
+    """A function without branches ends with its first `return`."""
+    line = _RETURN_LINE.search(text)
+    return line.end() if line else None
 
 
 def normalise(text: str) -> str:

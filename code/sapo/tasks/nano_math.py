@@ -35,7 +35,7 @@ from sapo.tasks.nano_math_world import (
 )
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "generate", "grade", "load", "normalise", "split", "step_faults", "step_truth"]
+__all__ = ["NAME", "answered", "generate", "grade", "load", "normalise", "split", "step_faults", "step_truth"]
 
 NAME = "nano_math"
 
@@ -45,6 +45,7 @@ Fault = Literal["", "reference", "operation", "arithmetic", "answer", "format"]
 _PLAN = re.compile(r"([A-Za-z]+) : ([A-Za-z]+|\d{1,9}) ([-+*]) ([A-Za-z]+|\d{1,9})\n?", re.ASCII)
 _COMPUTATION = re.compile(r"(?:([A-Za-z]+) = )?(\d{1,9}) ([-+*]) (\d{1,9}) = (-?\d{1,9})\n?", re.ASCII)
 _ANSWER = re.compile(r"answer (-?\d{1,9})\n?", re.ASCII)
+_ANSWER_LINE = re.compile(r"^answer -?\d+\n", re.ASCII | re.MULTILINE)
 
 
 def load(split: Split, source: DataSource) -> list[Question]:
@@ -81,6 +82,12 @@ def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Ver
         else:
             verdicts.append("right" if int(found[1]) == int(question.answer) else "wrong")
     return verdicts
+
+
+def answered(text: str) -> int | None:
+    """A rationale ends with its first answer line."""
+    line = _ANSWER_LINE.search(text)
+    return line.end() if line else None
 
 
 def normalise(text: str) -> str:

@@ -52,6 +52,13 @@ class Task(Protocol):
         """Judge one completion for each question (the two sequences run in step)."""
         ...
 
+    def answered(self, text: str) -> int | None:
+        """Length of the part of a completion that ends with its answer; None while more may belong to it.
+
+        Whoever draws a completion may stop there: what follows cannot be part of the answer.
+        """
+        ...
+
     def normalise(self, text: str) -> str:
         """Key under which two completions count as the same trajectory."""
         ...

@@ -29,7 +29,8 @@ def rationalise(
     sampler = bench.sampler(reasoner, f"rationalisation of round {number}")
     requests = [Request(hinted_prompt(q), "", bench.seed("rationalise", number, q.id)) for q in failed]
     settings = bench.settings.sampling
-    completions, cost = sampler.complete(requests, settings.temperature, bench.limits.max_new_tokens)
+    limit, answered = bench.limits.max_new_tokens, bench.task.answered
+    completions, cost = sampler.complete(requests, settings.temperature, limit, answered)
     drawn = [(q, c.text) for q, c in zip(failed, completions, strict=True) if c.text]
     verdicts = bench.task.grade([q for q, _ in drawn], [text for _, text in drawn])
     right = [entry for entry, verdict in zip(drawn, verdicts, strict=True) if verdict == "right"]

@@ -1,0 +1,1 @@
+"""Figures, one module a family; each function turns `drawing.Findings` into a figure and the numbers that it shows."""

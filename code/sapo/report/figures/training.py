@@ -1,0 +1,77 @@
+"""Log-probabilities of chosen and rejected completions while a method trains: ORPO against DPO (SIPF, section 5)."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from sapo.report.figures.drawing import Drawn, Findings, Rows, first_round, note, short_name
+from sapo.report.figures.labels import Label, label_edge
+from sapo.report.results import Checkpoint, TaskResults, TrainingStep
+from sapo.report.style import GREY, look, panels, styled
+
+MEASURES = {"chosen_logp": ("chosen", "-"), "rejected_logp": ("rejected", "--")}
+# Loss: methods whose first round shows it, the best first. The first two learn from pairs by outcome.
+LOSSES = {"ORPO": ("orpo_outcome", "sapo", "sipf", "orpo_mc"), "DPO": ("srf", "rpo", "psrf")}
+
+
+def log_probabilities(found: Findings) -> Drawn | None:
+    """Mean log-probability a token by step of training, with ORPO and with DPO; first round, first seed.
+
+    A row a model and task; a panel says so where no method has its loss. None where no row has anything.
+    """
+    shown = [(entry, {loss: _method(entry, methods) for loss, methods in LOSSES.items()}) for entry in found.results]
+    shown = [(entry, methods) for entry, methods in shown if any(methods.values())]
+    if not shown:
+        return None
+    with styled():
+        figure, grid = panels([2.4] * len(shown), (3.3, 3.3), (0.75, 1.1, 0.8))
+        for pair, (entry, methods) in zip(grid, shown, strict=True):
+            limits = _limits([_log(entry, method) for method in methods.values() if method])
+            for axes, (loss, method) in zip(pair, methods.items(), strict=True):
+                axes.set(ylim=limits, xlabel="Training step")
+                if method:
+                    _draw(axes, _log(entry, method), look(method).color)
+                else:
+                    words = f"No method of this run\ntrains with {loss}"
+                    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=GREY)
+                    axes.set(xticks=[])
+                axes.set_title(f"{loss}{f': {short_name(method)}' if method else ''}\n{entry.model} on {entry.task}", loc="left")
+            pair[0].set_ylabel("Log-probability a token")
+        note(figure, "Round 1, first seed. Grey: the margin between chosen and rejected completions.")
+    return figure, [row for entry, methods in shown for method in methods.values() if method
+                    for row in _rows(entry, method)]
+
+
+def _method(entry: TaskResults, methods: Sequence[str]) -> str:
+    """The first of some methods whose first round logged both log-probabilities; nothing if none did."""
+    return next((method for method in methods if _log(entry, method)), "")
+
+
+def _log(entry: TaskResults, method: str) -> tuple[TrainingStep, ...]:
+    found = first_round(entry, Checkpoint(method, 1))
+    steps = found.log if found else ()
+    return tuple(step for step in steps if all(name in step.measures for name in MEASURES))
+
+
+def _limits(logs: Sequence[Sequence[TrainingStep]]) -> tuple[float, float]:
+    values = [step.measures[name] for log in logs for step in log for name in MEASURES]
+    air = 0.08 * (max(values) - min(values)) or 0.1
+    return min(values) - air, max(values) + air
+
+
+def _draw(axes: Axes, log: Sequence[TrainingStep], color: str) -> None:
+    x = [step.step for step in log]
+    lines = {name: [step.measures[name] for step in log] for name in MEASURES}
+    axes.fill_between(x, *lines.values(), color=GREY, alpha=0.15, linewidth=0)
+    labels = []
+    for (name, y), (word, line) in zip(lines.items(), MEASURES.values(), strict=True):
+        axes.plot(x, y, line, color=color, linewidth=1.5, marker="o" if len(x) == 1 else "", markersize=4)
+        labels.append(Label(x[-1], y[-1], word, color))
+    axes.set_xlim(x[0] - 0.02 * (x[-1] - x[0]) - 0.1, x[-1] + 0.02 * (x[-1] - x[0]) + 0.1)
+    label_edge(axes, labels)
+
+
+def _rows(entry: TaskResults, method: str) -> Rows:
+    place = {"model": entry.model, "task": entry.task, "method": method, "round": 1}
+    return [{**place, "step": step.step, **{name: step.measures[name] for name in MEASURES}}
+            for step in _log(entry, method)]
