@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from sapo.models.slots import Slots
+from sapo.models.slots import Slots, one_query
 from sapo.records import BadInput
 
 Prompt = tuple[int, ...]
@@ -61,16 +61,17 @@ class Batch:
     def step(self) -> None:
         """Feed every row's last token and draw the next one."""
         device = self.model.device
-        token = self.ids[np.arange(len(self)), self.rows["drawn"] - 1].astype(np.int64)
+        token = self.newest().astype(np.int64)
         positions = torch.from_numpy(self.rows["start"] + self.rows["drawn"] - 1).to(device)
         self._slots.stand(positions)
-        output = self.model(
-            input_ids=torch.from_numpy(token).to(device).unsqueeze(1),
-            attention_mask=self._slots.masks(positions, self.model.config, self.model.dtype),
-            position_ids=positions.unsqueeze(1),
-            past_key_values=self._slots,
-            use_cache=True,
-        )
+        with one_query(self.model.config):
+            output = self.model(
+                input_ids=torch.from_numpy(token).to(device).unsqueeze(1),
+                attention_mask=self._slots.masks(positions, self.model.config, self.model.dtype),
+                position_ids=positions.unsqueeze(1),
+                past_key_values=self._slots,
+                use_cache=True,
+            )
         self._draw(output.logits[:, -1], 0)
 
     def _draw(self, logits: Tensor, first: int) -> None:

