@@ -8,7 +8,7 @@ import pytest
 from fakes import LineTask, ScriptedSampler, question, trajectory
 from scripted_rollouts import STEPS, lucky, prefix, rollouts, sizes
 
-from sapo.models.sampling import Completion, Request
+from sapo.models.sampling import Completion, Request, Until
 from sapo.records import BadInput, Cost, RecordError, Trajectory
 from sapo.settings import RolloutSettings
 from sapo.supervise.rollouts import Prefix, Rollouts, collector_paused
@@ -19,9 +19,9 @@ class LimitedSampler(ScriptedSampler):
     """Cuts off what has an odd seed; a prefix with the step `long` finds no room for anything."""
 
     def complete(
-        self, requests: Sequence[Request], temperature: float, max_new_tokens: int
+        self, requests: Sequence[Request], temperature: float, max_new_tokens: int, until: Until | None = None
     ) -> tuple[list[Completion], Cost]:
-        found, cost = super().complete(requests, temperature, max_new_tokens)
+        found, cost = super().complete(requests, temperature, max_new_tokens, until)
         cut = [Completion(c.text, c.tokens, r.seed % 2 == 0) for c, r in zip(found, requests, strict=True)]
         room = [c if "long" not in r.prefix else Completion("", 0, False) for c, r in zip(cut, requests, strict=True)]
         return room, cost

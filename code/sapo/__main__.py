@@ -33,6 +33,7 @@ COMMANDS = {
     "pretrain": "pretrain",
     "lab-report": "lab_report",
     "doctor": "doctor",
+    "simulate": "simulate",
 }
 
 

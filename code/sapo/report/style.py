@@ -115,7 +115,7 @@ def panels(heights: Sequence[float], widths: Sequence[float], gaps: Sequence[flo
         gaps: margin to the left of the first column, gaps between the columns, margin to the right of the last one;
             for the labels of the right one's axis and what stands beside the left one.
     """
-    top, bottom, between = 0.5, 0.6, 1.1
+    top, bottom, between = 0.5, 0.75, 1.1
     width = sum(widths) + sum(gaps)
     total = top + bottom + sum(heights) + between * (len(heights) - 1)
     figure = Figure(figsize=(width, total))

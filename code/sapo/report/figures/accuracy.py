@@ -10,6 +10,7 @@ from sapo.report.figures.drawing import (
     accuracy_row,
     final,
     finished,
+    note,
     path,
     percent_range,
     points,
@@ -30,9 +31,13 @@ def accuracy_by_round(found: Findings) -> Drawn:
     """
     rows = len(found.columns) // 2
     with styled():
-        figure, grid = panels([2.7] * rows, (2.7, 1.0, 2.7, 1.0), (0.65, 1.05, 2.0, 1.05, 1.4))
+        figure, grid = panels([2.7] * rows, (2.4, 0.9, 2.4, 0.9), (0.65, 1.0, 1.95, 1.0, 1.35))
         for axes, column in zip(grid.reshape(-1, 2), found.columns, strict=True):
             _draw(*axes, column)
+        note(
+            figure,
+            "Filled markers: methods that learn from the process; hollow: from outcomes. Whiskers: 95 % intervals.",
+        )
     return figure, [accuracy_row(column, one) for column in found.columns for one in _shown(column)]
 
 
@@ -47,15 +52,16 @@ def _draw(axes: Axes, beside: Axes, column: Column) -> None:
     last = max((max(found) for found in paths.values()), default=0)
     limits = percent_range([column.accuracies[one].value for one in _shown(column)])
     axes.set(ylim=limits, xlim=(-0.3, last + 0.3), xticks=range(last + 1))
-    labels = [_draw_path(axes, method, paths[method], place - (len(paths) - 1) / 2)
-              for place, method in enumerate(paths)]
+    labels = [
+        _draw_path(axes, method, paths[method], place - (len(paths) - 1) / 2) for place, method in enumerate(paths)
+    ]
     points(axes, [0], [column.accuracies[SFT].value], "sft")
     label_edge(axes, labels)
     axes.set_xticklabels(["0 (SFT)", *map(str, range(1, last + 1))])
     axes.set(xlabel="Round", ylabel="Accuracy (%)")
     axes.set_title(title(column), loc="left")
 
-    beside.set(ylim=limits, xlim=(-0.7, len(once) - 0.3), xticks=[], xlabel="One round")
+    beside.set(ylim=limits, xlim=(-0.7, len(once) - 0.3), xticks=[], xlabel="Not iterated")
     beside.tick_params(axis="y", left=False, labelleft=False)
     beside.spines["left"].set_visible(False)
     labels = []

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from sapo.report.accuracies import Accuracy, Column
@@ -69,7 +70,9 @@ def points(axes: Axes, x: Sequence[float], intervals: Sequence[Interval], method
     y, reach = _percent(intervals)
     drawn = look(method)
     face = {"markerfacecolor": drawn.face, "markeredgewidth": 1.1, "markersize": size}
-    axes.errorbar(x, y, reach, fmt=drawn.marker, color=drawn.color, capsize=2, elinewidth=0.9, zorder=3, **face)
+    shade = to_rgba(drawn.color, 1 if size > 5 else 0.45)  # many whiskers side by side should not hide the points
+    axes.errorbar(x, y, reach, fmt="none", ecolor=shade, capsize=2, elinewidth=0.9, zorder=2.2)
+    axes.plot(x, y, drawn.marker, color=drawn.color, zorder=3, **face)
 
 
 def points_across(axes: Axes, intervals: Sequence[Interval], y: float, method: str) -> None:

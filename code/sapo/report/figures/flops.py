@@ -1,33 +1,94 @@
 """What accuracy costs: accuracy against everything that a method computed, from SFT to its last round."""
 
 import math
-from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from sapo.report.costs import cost_rows
+from sapo.report.accuracies import Accuracy, Column
+from sapo.report.costs import cost_rows, spent
 from sapo.report.figures.drawing import ITERATED, Drawn, Findings, note, percent_range, points, short_name
 from sapo.report.figures.labels import Label, label_points
-from sapo.report.intervals import Interval
-from sapo.report.names import in_order
-from sapo.report.results import TaskResults
-from sapo.report.style import GREY, inches, look, panels, styled
+from sapo.report.names import in_order, whole_of
+from sapo.report.results import COT, Checkpoint, TaskResults
+from sapo.report.style import GREY, look, panels, styled
 
 VARIANTS = ("sapo_lazy", "sapo_located", "sapo_ours")  # the others are not meant to change the cost
+
+Costs = dict[str, dict[Checkpoint, tuple[float, Accuracy]]]  # method: FLOPs and accuracy of its rounds in order
 
 
 def accuracy_by_flops(found: Findings) -> Drawn:
     """Accuracy (%) with 95 % intervals on the own task against FLOPs (log), a panel a model and task.
 
-    Faint lines and small points are the rounds before a method's last one. The pretrained model costs nothing: a line.
+    Small points on a line are the rounds before a method's last one. The pretrained model costs nothing: it is a line.
     """
-    rows = cost_rows(found.results, found.columns)
-    entries = list(found.results)
+    columns = [column for column in found.columns if not column.out_of_domain]
     with styled():
-        count = min(2, len(entries))
-        figure, grid = panels([3.0] * math.ceil(len(entries) / count), [4.4] * count, [0.65, *[0.75] * (count - 1), 0.3])
-        shown = [_draw(axes, entry, rows) for axes, entry in zip(grid.flat, entries, strict=False)]
-        for axes in list(grid.flat)[len(entries) :]:
+        across = min(2, len(columns))
+        gaps = [0.65, *[0.75] * (across - 1), 0.3]
+        figure, grid = panels([3.0] * math.ceil(len(columns) / across), [4.5] * across, gaps)
+        shown = []
+        for axes, entry, column in zip(grid.flat, found.results, columns, strict=False):
+            costs = _costs(entry, column)
+            _draw(axes, column, costs)
+            shown += [(column.model, column.task, one.method, one.round) for rounds in costs.values() for one in rounds]
+        for axes in list(grid.flat)[len(columns) :]:
             axes.set_visible(False)
         note(figure, "Filled: learns from the process; hollow: from outcomes. Small points: earlier rounds.")
-    return figure, [row for panel in shown for row in panel]
+    places = ("model", "task", "method", "round")
+    rows = cost_rows(found.results, found.columns)
+    return figure, [row for row in rows if tuple(row[name] for name in places) in shown]
+
+
+def _costs(entry: TaskResults, column: Column) -> Costs:
+    """What every method spent up to each of its rounds that are shown: all of those that repeat one update."""
+    costs: Costs = {}
+    for method in in_order(one.method for one in column.accuracies):
+        if whole_of(method) and method not in VARIANTS:
+            continue
+        last = column.last.get(method, 0)
+        first = 1 if method in ITERATED or method in VARIANTS else last
+        rounds = [Checkpoint(method, number) for number in range(first, last + 1)]
+        found = {one: column.accuracies[one] for one in rounds if one in column.accuracies}
+        if Checkpoint(method, last) in found:
+            costs[method] = {one: (spent(entry, one, a.seeds).flops, a) for one, a in found.items()}
+    return costs
+
+
+def _draw(axes: Axes, column: Column, costs: Costs) -> None:
+    ends = {method: list(rounds.values())[-1] for method, rounds in costs.items() if method != "cot"}
+    values = [accuracy.value for rounds in costs.values() for _, accuracy in rounds.values()]
+    spent_flops = [flops for method in ends for flops, _ in costs[method].values()]
+    axes.set_xscale("log")
+    axes.set(ylim=percent_range(values), xlim=(min(spent_flops) / 1.5, max(spent_flops) * 1.5))
+    axes.set(xlabel="FLOPs of all that the method needs (log scale)", ylabel=f"Accuracy on {column.benchmark} (%)")
+    axes.set_title(f"{column.model} trained on {column.task}", loc="left")
+    obstacles: list[tuple[float, float]] = []
+    for method in ends:
+        obstacles += _draw_method(axes, method, list(costs[method].values()))
+    if "cot" in costs:
+        height = 100 * costs["cot"][COT][1].value.value
+        axes.axhline(height, color=GREY, linestyle=":", linewidth=1)
+        axes.annotate("CoT", (0.01, height), xycoords=("axes fraction", "data"), va="bottom", fontsize=8, color=GREY)
+    labels = [
+        Label(flops, 100 * accuracy.value.value, short_name(method), look(method).color)
+        for method, (flops, accuracy) in ends.items()
+    ]
+    label_points(axes, labels, obstacles)
+
+
+def _draw_method(axes: Axes, method: str, rounds: list[tuple[float, Accuracy]]) -> list[tuple[float, float]]:
+    """A method's rounds; returns places on its lines and whiskers, where no label should be."""
+    drawn, main = look(method), method == "sapo"
+    x, y = [flops for flops, _ in rounds], [100 * accuracy.value.value for _, accuracy in rounds]
+    axes.plot(x, y, linestyle=drawn.line, color=drawn.color, linewidth=1.4 if main else 0.8, alpha=1 if main else 0.6)
+    axes.plot(x[:-1], y[:-1], drawn.marker, color=drawn.color, markerfacecolor=drawn.face, markersize=3)
+    last = rounds[-1][1].value
+    points(axes, x[-1:], [last], method, 7 if main else 5.5)
+    whisker = [(x[-1], 100 * (last.low + share / 4 * (last.high - last.low))) for share in range(5)]
+    line = [
+        (x[place] * (x[place + 1] / x[place]) ** (share / 12), y[place] + share / 12 * (y[place + 1] - y[place]))
+        for place in range(len(x) - 1)
+        for share in range(12)
+    ]
+    return whisker + line

@@ -84,8 +84,10 @@ def beside(
     taken: list[Box] = []
     centres: dict[int, tuple[float, float]] = {}
     for index in sorted(range(len(anchors)), key=lambda index: -crowd[index]):
-        tried = [(_cover(place, sizes[index], marks, taken), far, place)
-                 for far, place in _around(anchors[index], sizes[index], panel)]
+        tried = [
+            (_cover(place, sizes[index], marks, taken), far, place)
+            for far, place in _around(anchors[index], sizes[index], panel)
+        ]
         centres[index] = min(tried)[2]
         taken.append(_box(centres[index], sizes[index]))
     return [centres[index] for index in range(len(anchors))]

@@ -35,11 +35,14 @@ def log_probabilities(found: Findings) -> Drawn | None:
                     words = f"No method of this run\ntrains with {loss}"
                     axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=GREY)
                     axes.set(xticks=[])
-                axes.set_title(f"{loss}{f': {short_name(method)}' if method else ''}\n{entry.model} on {entry.task}", loc="left")
+                axes.set_title(
+                    f"{loss}{f': {short_name(method)}' if method else ''}\n{entry.model} on {entry.task}", loc="left"
+                )
             pair[0].set_ylabel("Log-probability a token")
         note(figure, "Round 1, first seed. Grey: the margin between chosen and rejected completions.")
-    return figure, [row for entry, methods in shown for method in methods.values() if method
-                    for row in _rows(entry, method)]
+    return figure, [
+        row for entry, methods in shown for method in methods.values() if method for row in _rows(entry, method)
+    ]
 
 
 def _method(entry: TaskResults, methods: Sequence[str]) -> str:
@@ -73,5 +76,6 @@ def _draw(axes: Axes, log: Sequence[TrainingStep], color: str) -> None:
 
 def _rows(entry: TaskResults, method: str) -> Rows:
     place = {"model": entry.model, "task": entry.task, "method": method, "round": 1}
-    return [{**place, "step": step.step, **{name: step.measures[name] for name in MEASURES}}
-            for step in _log(entry, method)]
+    return [
+        {**place, "step": step.step, **{name: step.measures[name] for name in MEASURES}} for step in _log(entry, method)
+    ]

@@ -1,0 +1,82 @@
+"""What every part of SAPO and SIPF is worth: the accuracy of a variant minus that of the whole method."""
+
+from matplotlib.axes import Axes
+
+from sapo.report.accuracies import Column
+from sapo.report.figures.drawing import (
+    Drawn,
+    Findings,
+    Rows,
+    final,
+    note,
+    percents,
+    points_across,
+    short_name,
+    title,
+)
+from sapo.report.figures.sweeps import SWEPT
+from sapo.report.intervals import Interval
+from sapo.report.names import WHOLE, in_order, whole_of
+from sapo.report.style import BLACK, look, panels, styled
+
+LINE = 0.24  # inches a variant
+
+Differences = dict[str, Interval]
+
+
+def ablations(found: Findings) -> Drawn | None:
+    """Points of accuracy that a variant has more than the whole method, with 95 % intervals of the paired differences.
+
+    A row a whole method, model and task, a column a benchmark; variants that only sweep a setting are in `sweeps`.
+    None where a run has no variant.
+    """
+    pairs = [found.columns[place : place + 2] for place in range(0, len(found.columns), 2)]
+    rows = [(whole, pair) for whole in WHOLE for pair in pairs if any(_differences(column, whole) for column in pair)]
+    if not rows:
+        return None
+    with styled():
+        heights = [LINE * max(3, *(len(_differences(column, whole)) for column in pair)) for whole, pair in rows]
+        figure, grid = panels(heights, (3.2, 3.2), (1.75, 1.9, 0.3))
+        for panel, (whole, pair) in zip(grid, rows, strict=True):
+            reach = max(_reach(interval) for column in pair for interval in _differences(column, whole).values())
+            for axes, column in zip(panel, pair, strict=True):
+                _draw(axes, column, whole, reach)
+        note(figure, "To the right of the line: better than the whole method. Filled: learns from the process.")
+    return figure, [row for whole, pair in rows for column in pair for row in _rows(column, whole)]
+
+
+def _differences(column: Column, whole: str) -> Differences:
+    """Variants of a method by name, on the seeds that both have; those without a seed in common are left out."""
+    methods = in_order(one.method for one in column.accuracies)
+    variants = [method for method in methods if whole_of(method) == whole and method not in SWEPT]
+    there = {method: column.accuracies.get(final(column, method)) for method in variants}
+    return {method: a.differences[whole] for method, a in there.items() if a and whole in a.differences}
+
+
+def _reach(interval: Interval) -> float:
+    """How far an interval reaches from 0, in points."""
+    return 100 * max(abs(interval.low), abs(interval.high))
+
+
+def _draw(axes: Axes, column: Column, whole: str, reach: float) -> None:
+    found = _differences(column, whole)
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", visible=True)
+    axes.axvline(0, color=look(whole).color, linewidth=1.2, zorder=1)
+    for place, (method, interval) in enumerate(found.items()):
+        points_across(axes, [interval], place, method)
+        place_of = (100 * interval.value, place - 0.18)
+        axes.annotate(f"{100 * interval.value:+.1f}", place_of, ha="center", va="bottom", fontsize=7, color=BLACK)
+    axes.set_yticks(range(len(found)), [short_name(method).replace(f"{short_name(whole)} ", "") for method in found])
+    axes.set(xlim=(-1.1 * reach - 0.5, 1.1 * reach + 0.5), ylim=(max(3, len(found)) - 0.4, -0.75))
+    axes.set(xlabel=f"Accuracy minus that of {short_name(whole)} (points)")
+    axes.set_title(title(column), loc="left")
+
+
+def _rows(column: Column, whole: str) -> Rows:
+    place = {"model": column.model, "task": column.task, "benchmark": column.benchmark, "whole": whole}
+    return [
+        {**place, "method": method, "seeds": len(column.accuracies[final(column, method)].seeds)}
+        | percents("difference", interval)
+        for method, interval in _differences(column, whole).items()
+    ]

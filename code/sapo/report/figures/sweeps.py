@@ -1,0 +1,95 @@
+"""How much a setting matters: SAPO with other values of eta and beta and with more rounds. Only where a run has them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+
+from sapo.report.accuracies import Column
+from sapo.report.figures.drawing import Drawn, Findings, Rows, accuracy_row, final, path, percent_range, points, title
+from sapo.report.results import SFT, Checkpoint
+from sapo.report.style import BLUE, GREY, ink, panels, styled
+from sapo.settings import Settings, method_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One setting: its name on the axis, its value in a method's settings, the methods that change it alone."""
+
+    name: str
+    value: Callable[[Settings], float]
+    methods: tuple[str, ...]
+
+
+ROUNDS = "Rounds"
+ETAS, BETAS = ("sapo_eta_0", "sapo_eta_01", "sapo_eta_02"), ("sapo_beta_001", "sapo_beta_03", "sapo_beta_1")
+SWEEPS = (
+    Sweep("eta, least gap between the rewards of a pair", lambda own: own.pairs.eta, ETAS),
+    Sweep("beta, weight of the odds ratio", lambda own: own.orpo.beta, BETAS),
+    Sweep(ROUNDS, lambda own: len(own.loop.updates), ("sapo_six_rounds",)),
+)
+SWEPT = tuple(method for sweep in SWEEPS for method in sweep.methods)
+
+Points = dict[Checkpoint, float]
+
+
+def sweeps(found: Findings) -> Drawn | None:
+    """Accuracy (%) with 95 % intervals by value of a setting; a row a model, task and benchmark, a column a setting.
+
+    The large point is SAPO with its own value. None where a run has no method of any sweep.
+    """
+    rows = [(column, [_points(found.settings, column, sweep) for sweep in SWEEPS]) for column in found.columns]
+    rows = [(column, values) for column, values in rows if any(values)]
+    shown = [place for place in range(len(SWEEPS)) if any(values[place] for _, values in rows)]
+    if not rows:
+        return None
+    with styled():
+        gaps = [0.7, *[0.75] * (len(shown) - 1), 0.3]
+        figure, grid = panels([2.3] * len(rows), [3.0] * len(shown), gaps)
+        for panel, (column, values) in zip(grid, rows, strict=True):
+            for axes, place in zip(panel, shown, strict=True):
+                _draw(axes, column, SWEEPS[place], values[place])
+    drawn = [(column, SWEEPS[place], values[place]) for column, values in rows for place in shown]
+    return figure, [row for one in drawn for row in _rows(*one)]
+
+
+def _points(settings: Settings, column: Column, sweep: Sweep) -> Points:
+    """Value of the setting by checkpoint, SAPO's among them, in rising order; empty where the sweep has no method.
+
+    Every round of a method with more rounds is a point. A variant with SAPO's own value is SAPO.
+    """
+    own = final(column, "sapo")
+    there = [method for method in sweep.methods if final(column, method) in column.accuracies]
+    if not there or own not in column.accuracies:
+        return {}
+    value = {method: sweep.value(method_settings(settings, method, settings.seed)) for method in ("sapo", *there)}
+    found = {own: value["sapo"]} | {final(column, m): value[m] for m in there if value[m] != value["sapo"]}
+    if sweep.name == ROUNDS:
+        found |= {SFT: 0.0} | {Checkpoint(m, n): float(n) for m in there for n in path(column, m) if n}
+        found = {one: number for one, number in found.items() if one == own or number != value["sapo"]}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def _draw(axes: Axes, column: Column, sweep: Sweep, found: Points) -> None:
+    axes.set_title(title(column), loc="left")
+    axes.set(xlabel=sweep.name, ylabel="Accuracy (%)")
+    if not found:
+        axes.text(0.5, 0.5, "not in this run", ha="center", va="center", transform=axes.transAxes, color=GREY)
+        axes.set(xticks=[], yticks=[])
+        return
+    intervals = {one: column.accuracies[one].value for one in found}
+    x = list(range(len(found)))
+    axes.plot(x, [100 * interval.value for interval in intervals.values()], "-", color=BLUE, linewidth=1)
+    for place, (one, interval) in enumerate(intervals.items()):
+        method = one.method if one.method in ("sapo", "sft") else sweep.methods[0]
+        points(axes, [place], [interval], method, 8 if method == "sapo" else 5)
+        if method == "sapo":
+            words = ("SAPO", (place, 100 * interval.value), (7, 7), "data", "offset points")
+            axes.annotate(*words, fontsize=8, color=ink(BLUE), fontweight="bold")
+    axes.set(xlim=(-0.4, len(found) - 0.6), ylim=percent_range(list(intervals.values())))
+    axes.set_xticks(x, [f"{value:g}" for value in found.values()])
+
+
+def _rows(column: Column, sweep: Sweep, found: Points) -> Rows:
+    name = sweep.name.split(",")[0].lower()
+    return [{"setting": name, "value": value} | accuracy_row(column, one) for one, value in found.items()]
