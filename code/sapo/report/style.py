@@ -63,7 +63,7 @@ class Look:
     color: str
     marker: str
     line: str | tuple[int, tuple[float, ...]]
-    filled: bool
+    filled: bool = True
 
     @property
     def face(self) -> str:
