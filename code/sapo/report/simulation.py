@@ -134,7 +134,7 @@ def _trajectories(number: float | None) -> str:
 def figure(world: World) -> tuple[Figure, Rows]:
     """The figure, and one row a drawn number."""
     with styled():
-        drawn, ((bill, each), (rollouts, chart)) = panels(2, (3.1, 3.1), gap=2.2, right=1.9)
+        drawn, ((bill, each), (rollouts, chart)) = panels([2.4, 2.4], (3.1, 3.1), (0.7, 2.2, 1.9))
         rows = _draw_bill(bill, world) + _draw_each(each, world)
         rows += _draw_rollouts(rollouts, world) + _draw_chart(chart, world)
     return drawn, rows

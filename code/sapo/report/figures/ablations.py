@@ -17,9 +17,9 @@ from sapo.report.figures.drawing import (
 from sapo.report.figures.sweeps import SWEPT
 from sapo.report.intervals import Interval
 from sapo.report.names import WHOLE, in_order, whole_of
-from sapo.report.style import BLACK, look, panels, styled
+from sapo.report.style import look, panels, styled
 
-LINE = 0.24  # inches a variant
+LINE = 0.22  # inches a variant
 
 Differences = dict[str, Interval]
 
@@ -36,7 +36,7 @@ def ablations(found: Findings) -> Drawn | None:
         return None
     with styled():
         heights = [LINE * max(3, *(len(_differences(column, whole)) for column in pair)) for whole, pair in rows]
-        figure, grid = panels(heights, (3.2, 3.2), (1.75, 1.9, 0.3))
+        figure, grid = panels(heights, (3.1, 3.1), (1.45, 2.05, 0.6))
         for panel, (whole, pair) in zip(grid, rows, strict=True):
             reach = max(_reach(interval) for column in pair for interval in _differences(column, whole).values())
             for axes, column in zip(panel, pair, strict=True):
@@ -65,10 +65,11 @@ def _draw(axes: Axes, column: Column, whole: str, reach: float) -> None:
     axes.axvline(0, color=look(whole).color, linewidth=1.2, zorder=1)
     for place, (method, interval) in enumerate(found.items()):
         points_across(axes, [interval], place, method)
-        place_of = (100 * interval.value, place - 0.18)
-        axes.annotate(f"{100 * interval.value:+.1f}", place_of, ha="center", va="bottom", fontsize=7, color=BLACK)
-    axes.set_yticks(range(len(found)), [short_name(method).replace(f"{short_name(whole)} ", "") for method in found])
-    axes.set(xlim=(-1.1 * reach - 0.5, 1.1 * reach + 0.5), ylim=(max(3, len(found)) - 0.4, -0.75))
+        words = f"{100 * interval.value:+.1f}".replace("-", "\N{MINUS SIGN}")
+        place_of = (1.12, place)
+        axes.annotate(words, place_of, xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=8)
+    axes.set_yticks(range(len(found)), [short_name(method).removeprefix(short_name(whole)).strip(" ,") for method in found])
+    axes.set(xlim=(-1.1 * reach - 0.5, 1.1 * reach + 0.5), ylim=(max(3, len(found)) - 0.4, -0.6))
     axes.set(xlabel=f"Accuracy minus that of {short_name(whole)} (points)")
     axes.set_title(title(column), loc="left")
 

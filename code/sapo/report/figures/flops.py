@@ -3,16 +3,19 @@
 import math
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sapo.report.accuracies import Accuracy, Column
 from sapo.report.costs import cost_rows, spent
 from sapo.report.figures.drawing import ITERATED, Drawn, Findings, note, percent_range, points, short_name
 from sapo.report.figures.labels import Label, label_points
 from sapo.report.names import in_order, whole_of
-from sapo.report.results import COT, Checkpoint, TaskResults
+from sapo.report.results import Checkpoint, TaskResults
 from sapo.report.style import GREY, look, panels, styled
 
 VARIANTS = ("sapo_lazy", "sapo_located", "sapo_ours")  # the others are not meant to change the cost
+
+FLAT = {"cot": ":", "sft": "--"}  # what all methods begin with: lines, as they cost next to nothing
 
 Costs = dict[str, dict[Checkpoint, tuple[float, Accuracy]]]  # method: FLOPs and accuracy of its rounds in order
 
@@ -20,13 +23,13 @@ Costs = dict[str, dict[Checkpoint, tuple[float, Accuracy]]]  # method: FLOPs and
 def accuracy_by_flops(found: Findings) -> Drawn:
     """Accuracy (%) with 95 % intervals on the own task against FLOPs (log), a panel a model and task.
 
-    Small points on a line are the rounds before a method's last one. The pretrained model costs nothing: it is a line.
+    Small points on a line are the rounds before a method's last one. CoT and SFT are lines.
     """
     columns = [column for column in found.columns if not column.out_of_domain]
     with styled():
         across = min(2, len(columns))
         gaps = [0.65, *[0.75] * (across - 1), 0.3]
-        figure, grid = panels([3.0] * math.ceil(len(columns) / across), [4.5] * across, gaps)
+        figure, grid = panels([3.2] * math.ceil(len(columns) / across), [4.5] * across, gaps)
         shown = []
         for axes, entry, column in zip(grid.flat, found.results, columns, strict=False):
             costs = _costs(entry, column)
@@ -56,25 +59,37 @@ def _costs(entry: TaskResults, column: Column) -> Costs:
 
 
 def _draw(axes: Axes, column: Column, costs: Costs) -> None:
-    ends = {method: list(rounds.values())[-1] for method, rounds in costs.items() if method != "cot"}
+    ends = {method: list(rounds.values())[-1] for method, rounds in costs.items() if method not in FLAT}
     values = [accuracy.value for rounds in costs.values() for _, accuracy in rounds.values()]
     spent_flops = [flops for method in ends for flops, _ in costs[method].values()]
     axes.set_xscale("log")
-    axes.set(ylim=percent_range(values), xlim=(min(spent_flops) / 1.5, max(spent_flops) * 1.5))
+    subs = (1.0, 2.0, 5.0) if max(spent_flops) < 1000 * min(spent_flops) else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(FuncFormatter(_power))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set(ylim=percent_range(values), xlim=(min(spent_flops) / 1.6, max(spent_flops) * 1.6))
     axes.set(xlabel="FLOPs of all that the method needs (log scale)", ylabel=f"Accuracy on {column.benchmark} (%)")
     axes.set_title(f"{column.model} trained on {column.task}", loc="left")
     obstacles: list[tuple[float, float]] = []
     for method in ends:
         obstacles += _draw_method(axes, method, list(costs[method].values()))
-    if "cot" in costs:
-        height = 100 * costs["cot"][COT][1].value.value
-        axes.axhline(height, color=GREY, linestyle=":", linewidth=1)
-        axes.annotate("CoT", (0.01, height), xycoords=("axes fraction", "data"), va="bottom", fontsize=8, color=GREY)
+    for method, line in FLAT.items():
+        height = 100 * costs[method][Checkpoint(method, 0)][1].value.value
+        axes.axhline(height, color=GREY, linestyle=line, linewidth=1, zorder=1)
+        place = (0.01, height)
+        words = short_name(method)
+        axes.annotate(words, place, xycoords=("axes fraction", "data"), va="bottom", fontsize=8, color=GREY)
     labels = [
         Label(flops, 100 * accuracy.value.value, short_name(method), look(method).color)
         for method, (flops, accuracy) in ends.items()
     ]
     label_points(axes, labels, obstacles)
+
+
+def _power(value: float, _place: int) -> str:
+    """2e12 as 2 · 10¹²."""
+    factor, exponent = f"{value:.0e}".split("e")
+    return rf"${'' if factor == '1' else factor + chr(92) + 'cdot '}10^{{{int(exponent)}}}$"
 
 
 def _draw_method(axes: Axes, method: str, rounds: list[tuple[float, Accuracy]]) -> list[tuple[float, float]]:
@@ -85,7 +100,7 @@ def _draw_method(axes: Axes, method: str, rounds: list[tuple[float, Accuracy]]) 
     axes.plot(x[:-1], y[:-1], drawn.marker, color=drawn.color, markerfacecolor=drawn.face, markersize=3)
     last = rounds[-1][1].value
     points(axes, x[-1:], [last], method, 7 if main else 5.5)
-    whisker = [(x[-1], 100 * (last.low + share / 4 * (last.high - last.low))) for share in range(5)]
+    whisker = [(x[-1], 100 * (last.low + share / 8 * (last.high - last.low))) for share in range(9)]
     line = [
         (x[place] * (x[place + 1] / x[place]) ** (share / 12), y[place] + share / 12 * (y[place + 1] - y[place]))
         for place in range(len(x) - 1)

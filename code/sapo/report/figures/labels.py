@@ -80,7 +80,7 @@ def beside(
     anchors, `others`), and of these the nearest.
     """
     crowd = [sum(math.dist(one, other) < 0.6 for other in anchors) for one in anchors]
-    marks = [_box(point, (0.09, 0.09)) for point in anchors] + [_box(point, (0.03, 0.03)) for point in others]
+    marks = [_box(point, (0.09, 0.09)) for point in anchors] + [_box(point, (0.05, 0.05)) for point in others]
     taken: list[Box] = []
     centres: dict[int, tuple[float, float]] = {}
     for index in sorted(range(len(anchors)), key=lambda index: -crowd[index]):

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from sapo.report.figures.drawing import Drawn, Findings, Rows, first_round
+from sapo.report.figures.drawing import Drawn, Findings, Rows, first_round, note
 from sapo.report.results import Checkpoint, Rewards, RoundResults, TaskResults
 from sapo.report.style import BLUE, GREY, ORANGE, VERMILLION, look, panels, styled
 from sapo.train.pairs import PairReport
@@ -33,6 +33,7 @@ def scores_and_pairs_by_round(found: Findings) -> Drawn | None:
             share.axhline(TARGET_PERCENT, color="black", linestyle="--", linewidth=1)
             place = (1.01, TARGET_PERCENT)
             share.annotate("goal\n40 %", place, xycoords=("axes fraction", "data"), va="center", fontsize=8)
+        note(figure, "First seed. Each histogram is drawn to its own scale.")
     return figure, [row for entry in results for row in _reward_rows(entry) + _pair_rows(entry)]
 
 

@@ -9,6 +9,7 @@ from sapo.report.figures.labels import Label, label_edge
 from sapo.report.results import Checkpoint, Samples, TaskResults
 from sapo.report.style import look, panels, styled
 
+LEAST_RANGE = 5.0  # of an axis, in tokens or points: smaller changes should look small
 STEP = 0.05  # rounds between the points of two methods in one round
 METHODS = tuple(method for method in ITERATED if method != "star")  # draws once a question: nothing could be equal
 QUANTITIES: dict[str, tuple[str, Callable[[Samples], float]]] = {
@@ -20,7 +21,7 @@ Spans = dict[int, tuple[float, float, float]]  # round: mean over seeds, lowest 
 
 
 def length_and_diversity(found: Findings) -> Drawn | None:
-    """Mean tokens and share of different samples by round, mean over seeds with whiskers from the lowest to the highest.
+    """Mean tokens and share of different samples by round: mean over seeds, whiskers to the lowest and highest.
 
     The samples of a round come from the reasoner of the round before; those of round 1 from SFT, for all methods.
     """
@@ -52,7 +53,7 @@ def _draw(axes: Axes, entry: TaskResults, quantity: str) -> None:
     for place, method in enumerate(methods):
         spans, drawn = _spans(entry, method, quantity), look(method)
         beside = STEP * (place - (len(methods) - 1) / 2)
-        x = [number + (beside if number > 1 else 0) for number in spans]
+        x = [number + beside for number in spans]
         y = [mean for mean, _, _ in spans.values()]
         reach = [[mean - low for mean, low, _ in spans.values()], [high - mean for mean, _, high in spans.values()]]
         main = method == "sapo"
@@ -62,7 +63,9 @@ def _draw(axes: Axes, entry: TaskResults, quantity: str) -> None:
         labels.append(Label(x[-1], y[-1], short_name(method), drawn.color))
         last = max(last, *spans)
     axes.set(xlim=(0.75, last + 0.25), xticks=range(1, last + 1), xlabel="Round", ylabel=QUANTITIES[quantity][0])
-    axes.margins(y=0.1)
+    low, high = axes.get_ylim()
+    air = 0.05 * (high - low) + max(0.0, (LEAST_RANGE - high + low) / 2)
+    axes.set_ylim(max(low - air, 0.0), high + air)
     label_edge(axes, labels)
 
 

@@ -1,4 +1,4 @@
-"""How much a setting matters: SAPO with other values of eta and beta and with more rounds. Only where a run has them."""
+"""How much a setting matters: SAPO with other values of eta and beta and with more rounds, where a run has them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from sapo.report.accuracies import Column
-from sapo.report.figures.drawing import Drawn, Findings, Rows, accuracy_row, final, path, percent_range, points, title
+from sapo.report.figures.drawing import Drawn, Findings, Rows, accuracy_row, final, note, path, percent_range, points, title
 from sapo.report.results import SFT, Checkpoint
 from sapo.report.style import BLUE, GREY, ink, panels, styled
 from sapo.settings import Settings, method_settings
@@ -49,6 +49,7 @@ def sweeps(found: Findings) -> Drawn | None:
         for panel, (column, values) in zip(grid, rows, strict=True):
             for axes, place in zip(panel, shown, strict=True):
                 _draw(axes, column, SWEEPS[place], values[place])
+        note(figure, "Large point: SAPO with its own value. The values stand side by side at equal distances.")
     drawn = [(column, SWEEPS[place], values[place]) for column, values in rows for place in shown]
     return figure, [row for one in drawn for row in _rows(*one)]
 
@@ -84,8 +85,8 @@ def _draw(axes: Axes, column: Column, sweep: Sweep, found: Points) -> None:
         method = one.method if one.method in ("sapo", "sft") else sweep.methods[0]
         points(axes, [place], [interval], method, 8 if method == "sapo" else 5)
         if method == "sapo":
-            words = ("SAPO", (place, 100 * interval.value), (7, 7), "data", "offset points")
-            axes.annotate(*words, fontsize=8, color=ink(BLUE), fontweight="bold")
+            words = ("SAPO", (place, 100 * interval.high), (0, 3), "data", "offset points")
+            axes.annotate(*words, ha="center", va="bottom", fontsize=8, color=ink(BLUE))
     axes.set(xlim=(-0.4, len(found) - 0.6), ylim=percent_range(list(intervals.values())))
     axes.set_xticks(x, [f"{value:g}" for value in found.values()])
 
