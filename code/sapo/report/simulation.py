@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from sapo.evaluate.simulation import LABELLERS, LabellerName, Labelling, World, simulate
+from sapo.evaluate.simulation import LABELLERS, LabellerName, Labelling, SimulationError, World, simulate
 from sapo.report.style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Look, panels, spread, styled
 from sapo.report.tables import Table
 
@@ -132,7 +132,13 @@ def _trajectories(number: float | None) -> str:
 
 
 def figure(world: World) -> tuple[Figure, Rows]:
-    """The figure, and one row a drawn number."""
+    """The figure, and one row a drawn number.
+
+    Raises:
+        SimulationError: trajectories of one step, which cost nothing and have no place on a logarithmic axis.
+    """
+    if world.steps == 1:
+        raise SimulationError("steps is 1: the first error is known without a rollout, there is nothing to draw")
     with styled():
         drawn, ((bill, each), (rollouts, chart)) = panels([2.4, 2.4], (3.1, 3.1), (0.7, 2.2, 1.9))
         rows = _draw_bill(bill, world) + _draw_each(each, world)

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     if reasoner:
         given["parameters"] = REASONERS[reasoner]
     world = World(**given)
-    show(tables(world))
     drawn, rows = figure(world)
+    show(tables(world))
     save(drawn, out, NAME, rows)
     write_json(out / f"{NAME}.json", as_data(world))

@@ -1,0 +1,120 @@
+"""Seconds per labelled trajectory of shepherd, omega, saps and ours, on the trajectories that figure 6 counts costs of.
+
+All labellers run in this one process and in alternating order, on the reasoner and the samples of an existing run;
+medians over the repetitions count. The time of saps and ours includes the verifier's pass that detects.
+Run alone, from the repository's root: python benchmarks/labelling.py [--repetitions 3] [--write] → a table; `--write`
+also leaves `results/labelling_seconds.json` for the report. Labelling by shepherd takes most of the minutes.
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import statistics
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from sapo.configure import PARAMS
+from sapo.records import write_json
+from sapo.report.efficiency import SECONDS
+from sapo.report.efficiency_figure import SHOWN
+from sapo.report.rendering import show
+from sapo.report.tables import Table
+from sapo.settings import load_settings
+from sapo.stages.efficiency import Comparison, answer_of, prepare
+from sapo.stages.job import Job
+from sapo.workspace import StageArguments, Workspace
+
+Taken = dict[str, list[float]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    if given.repetitions < 1:
+        raise SystemExit(f"--repetitions is {given.repetitions}: nothing would be measured")
+    settings = load_settings(PARAMS)
+    torch.set_num_threads(settings.threads)
+    workspace = Workspace(Path(), settings.profile)
+    places = [StageArguments(model, task) for model in settings.models for task in settings.tasks]
+    jobs = {f"{place.model}/{place.task}": Job(settings, workspace, place, "efficiency") for place in places}
+    taken: dict[str, Taken] = {name: {labeller: [] for labeller in SHOWN} for name in jobs}
+    for number in range(given.repetitions):
+        for name, job in jobs.items():
+            for labeller, seconds in one_repetition(job, backwards=number % 2 == 1).items():
+                taken[name][labeller].append(seconds)
+    medians = {name: {k: statistics.median(v) for k, v in own.items()} for name, own in taken.items()}
+    show([table(medians, taken)])
+    if given.write:
+        path = workspace.results / SECONDS
+        write_json(path, report(settings.profile, settings.threads, given.repetitions, medians))
+        sys.stdout.write(f"{path}\n")
+
+
+def one_repetition(job: Job, backwards: bool) -> dict[str, float]:
+    """Seconds per trajectory of each labeller; preparing anew also measures detection anew."""
+    comparison = only_long(prepare(job))
+    count = sum(map(len, comparison.items.values()))
+    detection = sum(cost.seconds for length, cost in comparison.detection.items() if comparison.items[length])
+    found = {}
+    for name in reversed(SHOWN) if backwards else SHOWN:
+        start = time.perf_counter()
+        answer_of(comparison, name)
+        seconds = time.perf_counter() - start + (detection if name in ("saps", "ours") else 0.0)
+        found[name] = seconds / count
+    return found
+
+
+def only_long(comparison: Comparison) -> Comparison:
+    """Without the short trajectories, whose costs the figure leaves out, unless there are no others."""
+    if not comparison.items["long"]:
+        return comparison
+    return replace(comparison, items={**comparison.items, "short": []})
+
+
+def table(medians: dict[str, dict[str, float]], taken: dict[str, Taken]) -> Table:
+    """Medians with the fastest and slowest repetition, and ratios to shepherd and saps."""
+    rows = [
+        (
+            place,
+            name,
+            f"{seconds:.4f}",
+            f"{min(taken[place][name]):.4f} to {max(taken[place][name]):.4f}",
+            f"{seconds / own['shepherd']:.2f}",
+            f"{seconds / own['saps']:.2f}",
+        )
+        for place, own in medians.items()
+        for name, seconds in own.items()
+    ]
+    header = ("Place", "Labeller", "Seconds", "Fastest to slowest", "Of shepherd", "Of saps")
+    return Table("Seconds per labelled trajectory", header, tuple(rows))
+
+
+def report(profile: str, threads: int, repetitions: int, medians: dict[str, dict[str, float]]) -> dict[str, object]:
+    return {
+        "profile": profile,
+        "machine": {"cpu": cpu_name(), "cores": os.cpu_count()},
+        "threads": threads,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "command": "python benchmarks/labelling.py --write",
+        "repetitions": repetitions,
+        "seconds": {place: {k: round(v, 5) for k, v in own.items()} for place, own in medians.items()},
+    }
+
+
+def cpu_name() -> str:
+    """The processor's name as Linux tells it, else as Python does."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What labels cost and how true they are, as tables of text and as the numbers of `results/metrics.json`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from sapo.evaluate.efficiency import LABELLERS
+from sapo.report.efficiency import Measured, Seconds, Target, TaskEfficiency, targets
+from sapo.report.intervals import Interval
+from sapo.report.tables import Table
+
+PARTS = ("steps", "first_error")
+VARIANTS = "shepherd_again: shepherd with other draws; saps_…: saps with that one change."
+
+
+def targets_table(results: Sequence[TaskEfficiency]) -> Table:
+    rows = [
+        (entry.model, entry.task, t.name, f"{t.value:.2f}", f"{'≤' if t.at_most else '≥'} {t.goal:g}", _met(t))
+        for entry in results
+        for t in targets(entry)
+    ]
+    return Table("Targets of efficient labelling", ("Model", "Task", "Target", "Measured", "Goal", "Met"), tuple(rows))
+
+
+def _met(target: Target) -> str:
+    return "yes" if target.met else "no"
+
+
+def cost_table(results: Sequence[TaskEfficiency], seconds: Seconds | None) -> Table:
+    """Costs per labelled trajectory, a row a task and labeller."""
+    header = ("Model", "Task", "Labeller", "Rollouts", "Prompt tokens", "Generated tokens", "FLOPs", "Programs")
+    rows = [(e.model, e.task, name, *_cost_cells(e, name, seconds)) for e in results for name in LABELLERS]
+    which = "; ".join(f"{entry.model} on {entry.task}: {entry.which}" for entry in results)
+    note = f"Means of {which}. {VARIANTS} Seconds: {seconds.machine if seconds else 'not measured'}."
+    return Table("What labels cost", (*header, "Seconds"), tuple(rows), note)
+
+
+def agreement_table(results: Sequence[TaskEfficiency]) -> Table:
+    """Agreements in % with 95 % intervals, a row a task and labeller."""
+    header = ("Model", "Task", "Labeller", "As shepherd: steps", "first error", "As the truth: steps", "first error")
+    rows = [(e.model, e.task, name, *_quality_cells(e.labellers[name])) for e in results for name in LABELLERS]
+    counts = "; ".join(f"{entry.trajectories_all} of {entry.model} on {entry.task}" for entry in results)
+    note = (
+        f"In % with 95 % intervals, over all wrong trajectories ({counts}). Verifier: trained on these labels, against "
+        f"the truth of held-out samples. {VARIANTS}"
+    )
+    return Table("How true labels are", (*header, "Verifier: steps", "first error"), tuple(rows), note)
+
+
+def _cost_cells(entry: TaskEfficiency, name: str, seconds: Seconds | None) -> list[str]:
+    cost = entry.labellers[name].cost
+    taken = seconds.each.get(entry.place, {}).get(name) if seconds else None
+    tokens = [f"{cost.rollouts:.1f}", f"{cost.prompt_tokens:.0f}", f"{cost.generated_tokens:.0f}"]
+    return [*tokens, f"{cost.flops:.2e}", f"{cost.programs:.1f}", "–" if taken is None else f"{taken:.4f}"]
+
+
+def _quality_cells(found: Measured) -> list[str]:
+    kinds = [found.shepherd, found.truth, found.verifier]
+    return [cell for kind in kinds for cell in ([_cell(kind.steps), _cell(kind.first_error)] if kind else ["–", "–"])]
+
+
+def _cell(interval: Interval) -> str:
+    return f"{100 * interval.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def efficiency_metrics(entry: TaskEfficiency) -> dict[str, object]:
+    """The same numbers for `metrics.json`: costs per trajectory, shares in %, targets. No seconds."""
+    goals = {t.name: {"value": round(t.value, 4), "goal": t.goal, "met": t.met} for t in targets(entry)}
+    return {
+        "trajectories": entry.trajectories,
+        "mean_steps": round(entry.mean_steps, 2),
+        "trajectories_all": entry.trajectories_all,
+        "labellers": {name: _labeller_metrics(found) for name, found in entry.labellers.items()},
+        "targets": goals,
+    }
+
+
+def _labeller_metrics(found: Measured) -> dict[str, object]:
+    costs = {f"{name}_each": round(value, 2) for name, value in asdict(found.cost).items()}
+    costs |= {f"{name}_each_of_all": round(value, 2) for name, value in asdict(found.cost_all).items()}
+    shares = {
+        kind: {part: {k: round(100 * v, 2) for k, v in asdict(getattr(own, part)).items()} for part in PARTS}
+        for kind, own in (("shepherd", found.shepherd), ("truth", found.truth), ("verifier", found.verifier))
+        if own
+    }
+    return {**costs, **shares}
