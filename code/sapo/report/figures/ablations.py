@@ -68,7 +68,9 @@ def _draw(axes: Axes, column: Column, whole: str, reach: float) -> None:
         words = f"{100 * interval.value:+.1f}".replace("-", "\N{MINUS SIGN}")
         place_of = (1.12, place)
         axes.annotate(words, place_of, xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=8)
-    axes.set_yticks(range(len(found)), [short_name(method).removeprefix(short_name(whole)).strip(" ,") for method in found])
+    axes.set_yticks(
+        range(len(found)), [short_name(method).removeprefix(short_name(whole)).strip(" ,") for method in found]
+    )
     axes.set(xlim=(-1.1 * reach - 0.5, 1.1 * reach + 0.5), ylim=(max(3, len(found)) - 0.4, -0.6))
     axes.set(xlabel=f"Accuracy minus that of {short_name(whole)} (points)")
     axes.set_title(title(column), loc="left")

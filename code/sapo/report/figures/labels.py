@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from sapo.report.style import ink, inches, spread
+from sapo.report.style import inches, ink, spread
 
 POINTS = 72.0  # an inch
 SIZE = 8.0  # of labels, in points
@@ -80,7 +80,7 @@ def beside(
     anchors, `others`), and of these the nearest.
     """
     crowd = [sum(math.dist(one, other) < 0.6 for other in anchors) for one in anchors]
-    marks = [_box(point, (0.09, 0.09)) for point in anchors] + [_box(point, (0.05, 0.05)) for point in others]
+    marks = [_box(point, (0.12, 0.12)) for point in anchors] + [_box(point, (0.05, 0.05)) for point in others]
     taken: list[Box] = []
     centres: dict[int, tuple[float, float]] = {}
     for index in sorted(range(len(anchors)), key=lambda index: -crowd[index]):

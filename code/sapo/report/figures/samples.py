@@ -9,7 +9,7 @@ from sapo.report.figures.labels import Label, label_edge
 from sapo.report.results import Checkpoint, Samples, TaskResults
 from sapo.report.style import look, panels, styled
 
-LEAST_RANGE = 5.0  # of an axis, in tokens or points: smaller changes should look small
+LEAST_RANGE = 10.0  # of an axis, in tokens or points: smaller changes should look small
 STEP = 0.05  # rounds between the points of two methods in one round
 METHODS = tuple(method for method in ITERATED if method != "star")  # draws once a question: nothing could be equal
 QUANTITIES: dict[str, tuple[str, Callable[[Samples], float]]] = {

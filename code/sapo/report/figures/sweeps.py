@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from sapo.report.accuracies import Column
-from sapo.report.figures.drawing import Drawn, Findings, Rows, accuracy_row, final, note, path, percent_range, points, title
+from sapo.report.figures.drawing import (
+    Drawn,
+    Findings,
+    Rows,
+    accuracy_row,
+    final,
+    note,
+    path,
+    percent_range,
+    points,
+    title,
+)
 from sapo.report.results import SFT, Checkpoint
 from sapo.report.style import BLUE, GREY, ink, panels, styled
 from sapo.settings import Settings, method_settings
@@ -87,7 +98,8 @@ def _draw(axes: Axes, column: Column, sweep: Sweep, found: Points) -> None:
         if method == "sapo":
             words = ("SAPO", (place, 100 * interval.high), (0, 3), "data", "offset points")
             axes.annotate(*words, ha="center", va="bottom", fontsize=8, color=ink(BLUE))
-    axes.set(xlim=(-0.4, len(found) - 0.6), ylim=percent_range(list(intervals.values())))
+    low, high = percent_range(list(intervals.values()))
+    axes.set(xlim=(-0.4, len(found) - 0.6), ylim=(low, high + 0.08 * (high - low)))  # room for a name on top
     axes.set_xticks(x, [f"{value:g}" for value in found.values()])
 
 

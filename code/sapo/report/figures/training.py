@@ -35,11 +35,12 @@ def log_probabilities(found: Findings) -> Drawn | None:
                     words = f"No method of this run\ntrains with {loss}"
                     axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=GREY)
                     axes.set(xticks=[])
-                axes.set_title(
-                    f"{loss}{f': {short_name(method)}' if method else ''}\n{entry.model} on {entry.task}", loc="left"
-                )
+                words = f"{loss} loss ({short_name(method)})" if method else f"{loss} loss"
+                axes.set_title(f"{words}\n{entry.model} on {entry.task}", loc="left")
             pair[0].set_ylabel("Log-probability a token")
-        note(figure, "Round 1, first seed. Grey: the margin between chosen and rejected completions.")
+        begin = "the pretrained model" if found.settings.loop.start == "base" else "SFT"
+        words = f"Round 1, first seed; ORPO starts from {begin}, DPO from SFT."
+        note(figure, f"{words} Grey: the margin between chosen and rejected completions.")
     return figure, [
         row for entry, methods in shown for method in methods.values() if method for row in _rows(entry, method)
     ]
@@ -67,7 +68,7 @@ def _draw(axes: Axes, log: Sequence[TrainingStep], color: str) -> None:
     lines = {name: [step.measures[name] for step in log] for name in MEASURES}
     axes.fill_between(x, *lines.values(), color=GREY, alpha=0.15, linewidth=0)
     labels = []
-    for (name, y), (word, line) in zip(lines.items(), MEASURES.values(), strict=True):
+    for y, (word, line) in zip(lines.values(), MEASURES.values(), strict=True):
         axes.plot(x, y, line, color=color, linewidth=1.5, marker="o" if len(x) == 1 else "", markersize=4)
         labels.append(Label(x[-1], y[-1], word, color))
     axes.set_xlim(x[0] - 0.02 * (x[-1] - x[0]) - 0.1, x[-1] + 0.02 * (x[-1] - x[0]) + 0.1)
