@@ -4,14 +4,25 @@ The profile names the folders (`report.results`, `report.figures`) and says whet
 README (`report.readme`): only profile nano writes what is committed. Nothing is written unless all inputs are sound.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-
-from matplotlib.figure import Figure
+from collections.abc import Callable, Sequence
 
 from sapo.records import write_json, write_text
 from sapo.report.accuracies import Column, measure
 from sapo.report.costs import cost_table
 from sapo.report.details import filters_table, pairs_table, samples_table, supervision_table
+from sapo.report.efficiency import SECONDS, read_efficiency, read_seconds
+from sapo.report.efficiency_figure import figure6
+from sapo.report.efficiency_tables import agreement_table, efficiency_metrics, targets_table
+from sapo.report.efficiency_tables import cost_table as labelling_cost_table
+from sapo.report.figures.ablations import ablations
+from sapo.report.figures.accuracy import accuracy_by_round
+from sapo.report.figures.drawing import Drawn, Findings
+from sapo.report.figures.flops import accuracy_by_flops
+from sapo.report.figures.reasoning import flawed_reasoning
+from sapo.report.figures.rounds import scores_and_pairs_by_round
+from sapo.report.figures.samples import length_and_diversity
+from sapo.report.figures.sweeps import sweeps
+from sapo.report.figures.training import log_probabilities
 from sapo.report.metrics import metrics
 from sapo.report.reading import read_results
 from sapo.report.rendering import markdown, section, show, with_section
@@ -22,35 +33,49 @@ from sapo.report.tables import Table, ablation_tables, accuracy_tables, differen
 from sapo.settings import Settings
 from sapo.workspace import StageArguments, Workspace
 
-Drawn = tuple[Figure, Sequence[Mapping[str, object]]]
-
-# Files of the figures folder, in the order of the README, and what draws them.
-FIGURES: dict[str, Callable[[Sequence[TaskResults], Sequence[Column]], Drawn]] = {}
+# Files of the figures folder, in the order of the README, and what draws them where the run has anything to show.
+FIGURES: dict[str, Callable[[Findings], Drawn | None]] = {
+    "accuracy_by_round": accuracy_by_round,
+    "accuracy_by_flops": accuracy_by_flops,
+    "flawed_reasoning": flawed_reasoning,
+    "ablations": ablations,
+    "sweeps": sweeps,
+    "scores_and_pairs_by_round": scores_and_pairs_by_round,
+    "log_probabilities": log_probabilities,
+    "length_and_diversity": length_and_diversity,
+}
+LABELLING = "labelling_cost"  # figure 6 of the paper
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
     results = read_results(settings, workspace)
     columns = measure(results, settings.report.resamples, settings.seed)
+    labelling = read_efficiency(settings, workspace)
+    seconds = read_seconds(workspace.root / SECONDS, settings.profile)
+    findings = Findings(settings, results, columns)
+    drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(findings))}
+    drawn[LABELLING] = figure6(labelling, seconds)
     main = [*accuracy_tables(columns), *ablation_tables(columns)]
-    details = detail_tables(results, columns)
-    drawn = {name: draw(results, columns) for name, draw in FIGURES.items()}
+    labels = [labelling_cost_table(labelling, seconds), agreement_table(labelling), targets_table(labelling)]
     folders = settings.report
     results_folder = workspace.root / folders.results
-    texts = {results_folder / "table.md": markdown([*main, *details])}
+    texts = {results_folder / "table.md": markdown([*main, *labels, *detail_tables(results, columns)])}
     if folders.readme:
         readme = workspace.root / "README.md"
         images = [f"{folders.figures}/{name}.png" for name in drawn]
-        body = section(accuracy_tables(columns), images, ablation_tables(columns), f"{folders.results}/table.md")
+        more = [*ablation_tables(columns), *labels]
+        body = section(accuracy_tables(columns), images, more, f"{folders.results}/table.md")
         texts[readme] = with_section(readme, "results", body)
 
     written = [results_folder / "metrics.json", *texts]
-    write_json(written[0], metrics(results, columns))
+    numbers = metrics(results, columns)
+    write_json(written[0], numbers | {"labelling": {entry.place: efficiency_metrics(entry) for entry in labelling}})
     for path, text in texts.items():
         write_text(path, text)
     for name, (figure, rows) in drawn.items():
         written += save(figure, workspace.root / folders.figures, name, rows)
     timed = seconds_table(results, workspace)
-    show([*main, *([timed] if timed.rows else [])])
+    show([*main, *labels, *([timed] if timed.rows else [])])
     for path in written:
         print(path)
 

@@ -32,8 +32,8 @@ def accuracy_by_round(found: Findings) -> Drawn:
     rows = len(found.columns) // 2
     with styled():
         figure, grid = panels([2.7] * rows, (2.4, 0.9, 2.4, 0.9), (0.65, 1.0, 1.95, 1.0, 1.35))
-        for axes, column in zip(grid.reshape(-1, 2), found.columns, strict=True):
-            _draw(*axes, column)
+        for (axes, beside), column in zip(grid.reshape(-1, 2), found.columns, strict=True):
+            _draw(axes, beside, column)
         note(
             figure,
             "Filled markers: methods that learn from the process; hollow: from outcomes. Whiskers: 95 % intervals.",

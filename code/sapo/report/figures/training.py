@@ -66,7 +66,7 @@ def _limits(logs: Sequence[Sequence[TrainingStep]]) -> tuple[float, float]:
 def _draw(axes: Axes, log: Sequence[TrainingStep], color: str) -> None:
     x = [step.step for step in log]
     lines = {name: [step.measures[name] for step in log] for name in MEASURES}
-    axes.fill_between(x, *lines.values(), color=GREY, alpha=0.15, linewidth=0)
+    axes.fill_between(x, lines["chosen_logp"], lines["rejected_logp"], color=GREY, alpha=0.15, linewidth=0)
     labels = []
     for y, (word, line) in zip(lines.values(), MEASURES.values(), strict=True):
         axes.plot(x, y, line, color=color, linewidth=1.5, marker="o" if len(x) == 1 else "", markersize=4)
