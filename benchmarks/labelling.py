@@ -3,7 +3,7 @@
 All labellers run in this one process and in alternating order, on the reasoner and the samples of an existing run;
 medians over the repetitions count. The time of saps and ours includes the verifier's pass that detects.
 Run alone, from the repository's root: python benchmarks/labelling.py [--repetitions 3] [--write] → a table; `--write`
-also leaves `results/labelling_seconds.json` for the report. Labelling by shepherd takes most of the minutes.
+also leaves `benchmarks/labelling_seconds.json` for the report. Labelling by shepherd takes most of the minutes.
 """
 
 import argparse
@@ -19,15 +19,15 @@ from pathlib import Path
 import torch
 
 from sapo.configure import PARAMS
+from sapo.methods.bench import Bench
 from sapo.records import write_json
 from sapo.report.efficiency import SECONDS
 from sapo.report.efficiency_figure import SHOWN
 from sapo.report.rendering import show
 from sapo.report.tables import Table
 from sapo.settings import load_settings
-from sapo.stages.efficiency import Comparison, answer_of, prepare
-from sapo.stages.job import Job
-from sapo.workspace import StageArguments, Workspace
+from sapo.stages.efficiency import Comparison, answer_of, first_bench, prepare
+from sapo.workspace import Workspace
 
 Taken = dict[str, list[float]]
 
@@ -42,24 +42,24 @@ def main() -> None:
     settings = load_settings(PARAMS)
     torch.set_num_threads(settings.threads)
     workspace = Workspace(Path(), settings.profile)
-    places = [StageArguments(model, task) for model in settings.models for task in settings.tasks]
-    jobs = {f"{place.model}/{place.task}": Job(settings, workspace, place, "efficiency") for place in places}
-    taken: dict[str, Taken] = {name: {labeller: [] for labeller in SHOWN} for name in jobs}
+    settings = replace(settings, workers=2)  # no progress lines
+    places = [(model, task) for model in settings.models for task in settings.tasks]
+    benches = {f"{model}/{task}": first_bench(settings, workspace, model, task) for model, task in places}
+    taken: dict[str, Taken] = {name: {labeller: [] for labeller in SHOWN} for name in benches}
     for number in range(given.repetitions):
-        for name, job in jobs.items():
-            for labeller, seconds in one_repetition(job, backwards=number % 2 == 1).items():
+        for name, bench in benches.items():
+            for labeller, seconds in one_repetition(bench, backwards=number % 2 == 1).items():
                 taken[name][labeller].append(seconds)
     medians = {name: {k: statistics.median(v) for k, v in own.items()} for name, own in taken.items()}
     show([table(medians, taken)])
     if given.write:
-        path = workspace.results / SECONDS
-        write_json(path, report(settings.profile, settings.threads, given.repetitions, medians))
-        sys.stdout.write(f"{path}\n")
+        write_json(SECONDS, report(settings.profile, settings.threads, given.repetitions, medians))
+        sys.stdout.write(f"{SECONDS}\n")
 
 
-def one_repetition(job: Job, backwards: bool) -> dict[str, float]:
+def one_repetition(bench: Bench, backwards: bool) -> dict[str, float]:
     """Seconds per trajectory of each labeller; preparing anew also measures detection anew."""
-    comparison = only_long(prepare(job))
+    comparison = only_long(prepare(bench))
     count = sum(map(len, comparison.items.values()))
     detection = sum(cost.seconds for length, cost in comparison.detection.items() if comparison.items[length])
     found = {}

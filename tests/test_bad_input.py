@@ -3,6 +3,7 @@
 import pytest
 
 from sapo import __main__ as command
+from sapo.evaluate.simulation import SimulationError
 from sapo.methods.rounds import NothingLeft
 from sapo.models.loading import LoadingError
 from sapo.records import RecordError
@@ -23,6 +24,7 @@ MENDABLE = [
     RecordError,
     SandboxError,
     SettingsError,
+    SimulationError,
     TrainingDiverged,
     WorkspaceError,
 ]

@@ -19,7 +19,6 @@ from sapo.evaluate.efficiency import (
     Length,
     TruthRow,
     called,
-    folder_of,
     same_first_error,
     same_steps,
 )
@@ -28,7 +27,7 @@ from sapo.report.intervals import Interval, accuracy_interval, difference_interv
 from sapo.settings import Settings
 from sapo.workspace import Workspace, derive_seed
 
-SECONDS = "labelling_seconds.json"
+SECONDS = Path("benchmarks/labelling_seconds.json")  # written by benchmarks/labelling.py
 
 Row = TypeVar("Row", LabelRow, TruthRow)
 
@@ -123,7 +122,7 @@ def read_efficiency(settings: Settings, workspace: Workspace) -> list[TaskEffici
     """Every model and task of the settings. Raises RecordError naming the file that is not as it should be."""
     return [
         _measure(
-            _read(folder_of(workspace, model, task)),
+            _read(workspace.efficiency(model, task)),
             model,
             task,
             settings.report.resamples,

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sapo.report.efficiency import Agreement, Measured, Seconds, TaskEfficiency
-from sapo.report.figures import Rows
+from sapo.report.figures.drawing import Rows
 from sapo.report.style import BLUE, GREY, panels, styled
 
 UNMEASURED = "not measured:\npython\nbenchmarks/labelling.py\n--write"
@@ -24,7 +24,7 @@ def figure6(results: Sequence[TaskEfficiency], seconds: Seconds | None) -> tuple
     The dashed line is how far shepherd agrees with itself under other draws: more than that is luck.
     """
     with styled():
-        figure, grid = panels(len(results), (1.75,) * 6, gap=0.3, right=0.3)
+        figure, grid = panels([2.4] * len(results), (1.75,) * 6, (0.7, *(0.3,) * 6))
         for row, entry in zip(grid, results, strict=True):
             _draw(row, entry, (seconds.each.get(entry.place) if seconds else None) or {})
     return figure, [row for entry in results for row in _rows(entry, seconds)]

@@ -51,12 +51,17 @@ class Answer:
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
-    seed = seeds_of(settings, place.model, place.task)[0]
-    bench = Bench(dataclasses.replace(settings, seed=seed), workspace, place.model, place.task)
+    bench = first_bench(settings, workspace, place.model, place.task)
     with stage_directory(workspace.efficiency(place.model, place.task)) as folder:
         title = f"efficiency {place.model} {place.task}"
         share([Work(f"{title}: {name}", measure, (bench, name, folder / name)) for name in LABELLERS], settings.workers)
         summarise(prepare(bench), folder)
+
+
+def first_bench(settings: Settings, workspace: Workspace, model: str, task: str) -> Bench:
+    """Of the first seed that methods of the model and task run with."""
+    seed = seeds_of(settings, model, task)[0]
+    return Bench(dataclasses.replace(settings, seed=seed), workspace, model, task)
 
 
 def measure(bench: Bench, name: str, folder: Path) -> None:
