@@ -2,7 +2,7 @@
 
 1. Only wrong trajectories are measured: a right one is its own witness and costs nothing in any arithmetic.
 2. Costs are taken for trajectories of at least `LONG` steps and for shorter ones; the long ones are labelled first.
-   Where two trajectories share work (`merge`, `reuse`), the first to ask pays.
+   What two trajectories share (`merge`, `reuse`) is counted once, for the one that it was drawn for.
 3. Truth is of prefixes, as labels are: 1 up to the first wrong step, 0 from there on. First errors count from 1.
 4. Labellers draw independently of each other, or equal draws would pass for agreement. `shepherd_again` is what
    shepherd's labels agree with at best: themselves, drawn anew. The variants of `saps` share its draws, so that

@@ -52,7 +52,7 @@ def _draw(row: Sequence[Axes], entry: TaskEfficiency, seconds: dict[str, float])
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
     row[0].set_title(f"{entry.task}, {entry.model}\nCosts: means of {entry.which}", loc="left")
-    row[3].set_title("Same first error: 95 % intervals", loc="left")
+    row[3].set_title("Trajectories with the same first error, with 95 % intervals", loc="left")
 
 
 def _power(exponent: int) -> str:

@@ -1,0 +1,363 @@
+"""What labels cost and how true they are: who is measured, what agreement is, the stage, the report of its files."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from fakes import LineTask, ScriptedSampler, question, trajectory, wins_unless_bad
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_models import tiny_reasoner
+
+from sapo.configure import PARAMS
+from sapo.evaluate import efficiency
+from sapo.evaluate.efficiency import LABELLERS, LabelRow, TruthRow, choose, folder_of
+from sapo.models.loading import save_reasoner
+from sapo.models.verifier import Verifier
+from sapo.records import Question, RecordError, StepScores, Trajectory, read_records, write_json, write_records
+from sapo.report.efficiency import SECONDS, Target, TaskEfficiency, read_efficiency, read_seconds, targets
+from sapo.report.efficiency_figure import UNKNOWN, UNMEASURED, figure6
+from sapo.report.efficiency_tables import agreement_table, cost_table, efficiency_metrics, targets_table
+from sapo.settings import (
+    DetectSettings,
+    FitSettings,
+    LabelSettings,
+    RolloutSettings,
+    SapsSettings,
+    Settings,
+    TaskSettings,
+    VerifierSettings,
+    load_settings,
+)
+from sapo.stages import efficiency as stage
+from sapo.supervise.labellers import LabelItem, Rules, label
+from sapo.supervise.rollouts import Rollouts
+from sapo.tasks.catalog import EMBEDDED, TASKS
+from sapo.tasks.task import DataSource, Split
+from sapo.workspace import StageArguments, Workspace, digest
+
+ROOT = Path(__file__).parents[1]
+PLACE = StageArguments("tiny", "lines")
+LONG = ("ok", "ok", "bad", "x", "y", "lose")
+SHORT = ("ok", "bad", "lose")
+
+LABELS = st.lists(st.integers(0, 1), min_size=1, max_size=6)
+
+
+class FourLines(LineTask):
+    """Four questions; a step is right unless it is `bad…` or `lose`."""
+
+    def load(self, split: Split, source: DataSource) -> list[Question]:
+        return [question(f"q{number}") for number in range(4)]
+
+    def generate(self, split: Split, count: int, seed: int) -> list[Question]:
+        return self.load(split, DataSource(Path()))[:count]
+
+    def step_truth(self, question: Question, steps: Sequence[str]) -> list[bool]:
+        return [not step.startswith(("bad", "lose")) for step in steps]
+
+
+@pytest.mark.parametrize(
+    ("truth", "labels", "error"),
+    [
+        ([True, False, True], (1, 0, 0), 2),
+        ([True, True], (1, 1), None),
+        ([False], (0,), 1),
+    ],
+)
+def test_truth_of_prefixes_ends_at_the_first_wrong_step(
+    truth: list[bool], labels: tuple[int, ...], error: int | None
+) -> None:
+    assert efficiency.prefix_truth(truth) == labels
+    assert efficiency.first_error(labels) == error
+
+
+def test_agreement_counts_steps_and_first_errors() -> None:
+    """Steps: 2 of 3 and 2 of 2, 4 of 5 together. First errors: 2 against 3, none against none."""
+    ours, theirs = [(1, 0, 0), (1, 1)], [(1, 1, 0), (1, 1)]
+    assert efficiency.same_steps(ours, theirs) == [[True, False, True], [True, True]]
+    assert efficiency.same_first_error(ours, theirs) == [False, True]
+    assert efficiency.shares(ours, theirs) == {"steps": 0.8, "first_error": 0.5}
+    with pytest.raises(ValueError, match="shorter"):
+        efficiency.same_steps([(1, 0)], [(1,)])
+
+
+@given(LABELS, LABELS)
+def test_agreement_is_symmetric_and_whole_with_oneself(ours: list[int], theirs: list[int]) -> None:
+    assert efficiency.shares([ours], [ours]) == {"steps": 1.0, "first_error": 1.0}
+    assert efficiency.same_first_error([ours], [theirs]) == efficiency.same_first_error([theirs], [ours])
+
+
+def test_a_score_of_one_half_is_called_right() -> None:
+    assert efficiency.called((0.5, 0.49, 1.0, 0.0)) == (1, 0, 1, 0)
+
+
+def samples() -> list[Trajectory]:
+    """Four questions with a long, a short and a right sample each, and a single wrong step."""
+    made = []
+    for q in range(4):
+        texts = (LONG, (f"ok{q}", "lose"), ("win",), ("lose",))
+        made += [trajectory(f"q{q}/{k}", steps, f"q{q}") for k, steps in enumerate(texts)]
+    return made
+
+
+def names(trajectories: Sequence[Trajectory]) -> set[str]:
+    return {t.id for t in trajectories}
+
+
+def test_the_last_quarter_of_the_questions_is_held_out_and_single_steps_are_left_out() -> None:
+    chosen = choose(samples(), ["q0", "q1", "q2", "q3"], set(), 100, 1)
+    assert names(chosen.wrong["long"]) == {"q0/0", "q1/0", "q2/0"}
+    assert names(chosen.wrong["short"]) == {"q0/1", "q1/1", "q2/1"}
+    assert names(chosen.right) == {"q0/2", "q1/2", "q2/2"}
+    assert names(chosen.held_out) == {"q3/0", "q3/1", "q3/2", "q3/3"}
+    assert chosen.seen == 0
+
+
+def test_what_the_detector_learned_from_comes_last() -> None:
+    """Six are usable, three of them seen: of five chosen, two are seen, whatever the seed."""
+    seen = {(f"q{q}", "".join(f"{step}\n" for step in LONG)) for q in range(3)}
+    drawn = [choose(samples(), ["q0", "q1", "q2", "q3"], seen, 5, seed) for seed in range(8)]
+    assert {(len(c.wrong["short"]), len(c.wrong["long"]), c.seen) for c in drawn} == {(3, 2, 2)}
+    assert len({frozenset(names(c.wrong["long"])) for c in drawn}) > 1
+
+
+def test_right_samples_come_from_the_questions_of_the_wrong_ones() -> None:
+    chosen = choose(samples(), ["q0", "q1", "q2", "q3"], set(), 1, 3)
+    (wrong,) = [*chosen.wrong["long"], *chosen.wrong["short"]]
+    assert names(chosen.right) == {f"{wrong.question_id}/2"}
+
+
+def test_nothing_wrong_is_one_clear_error() -> None:
+    with pytest.raises(RecordError, match="none of 1 samples is wrong with two steps or more"):
+        choose([trajectory("a", ["win"], "q0")], ["q0"], set(), 10, 1)
+
+
+@pytest.mark.parametrize(("merge", "drawn"), [(False, {4, 6}), (True, {0, 6})])
+def test_what_two_trajectories_share_is_counted_once(merge: bool, drawn: set[int]) -> None:
+    """`ok bad lose` asks c_1 and c_2, `ok bad x lose` c_1 to c_3, T = 2: 4 and 6. Merged, there are three prefixes."""
+    texts = (["ok", "bad", "lose"], ["ok", "bad", "x", "lose"])
+    items = [LabelItem(question(), trajectory(f"t{k}", steps)) for k, steps in enumerate(texts)]
+    sampler = ScriptedSampler(wins_unless_bad)
+    rollouts = Rollouts(LineTask(), sampler, RolloutSettings(2, 1.0, lazy=False, merge=merge, reuse=False), 9, 1)
+    rules = Rules(LabelSettings(True, True, 1, 1, 1), DetectSettings("scores", "drop", True), SapsSettings("once"))
+    rows = efficiency.label_rows(label("shepherd", items, rollouts, rules))
+    assert {row.rollouts for row in rows} == drawn
+    assert sum(drawn) == rollouts.cost.rollouts == sum(sampler.sizes)
+    assert [row.asked for row in rows] == [(1, 2), (1, 2, 3)]
+
+
+def test_the_compared_labellers_differ_only_in_what_their_names_say() -> None:
+    base, settings = LABELLERS["saps"], RolloutSettings(16, 0.7, lazy=True, merge=True, reuse=True)
+    for name in ("merge", "reuse", "lazy"):
+        assert LABELLERS[f"saps_{name}"] == dataclasses.replace(base, trains=False, **{name: True})
+    until = dataclasses.replace(base, trains=False, search="until_located")
+    assert LABELLERS["saps_until_located"] == until
+    all_of_it = {"lazy": True, "merge": True, "reuse": True, "search": "until_located", "draws": "ours"}
+    assert LABELLERS["ours"] == dataclasses.replace(base, **all_of_it)
+    for paper in ("shepherd", "omega", "saps"):
+        assert LABELLERS[paper].rollouts(settings) == RolloutSettings(16, 0.7, lazy=False, merge=False, reuse=False)
+    assert len({LABELLERS[name].draws for name in ("shepherd", "shepherd_again", "omega", "saps", "ours")}) == 5
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Two rollouts a position; verifiers are trained for two epochs."""
+    nano, fit = load_settings(ROOT / PARAMS), FitSettings(1e-2, 2, 4, 0.1)
+    return dataclasses.replace(
+        nano,
+        profile="test",
+        models={"tiny": nano.models["qwen2_nano"]},
+        tasks={"lines": TaskSettings("lines", 4, 4, 1, 1, 6)},
+        rollouts=dataclasses.replace(nano.rollouts, per_position=2),
+        verifier=VerifierSettings("mse", fit),
+        report=dataclasses.replace(nano.report, resamples=200),
+    )
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A run up to round 0, of a reasoner that babbles."""
+    monkeypatch.setitem(TASKS, "lines", FourLines())
+    workspace = Workspace(tmp_path, "test")
+    save_reasoner(*tiny_reasoner(), workspace.sft("tiny", "lines"))
+    folder = workspace.sapo("tiny", "lines", 0)
+    Verifier.from_reasoner(*tiny_reasoner(), seed=1).save(folder / "verifier")
+    write_records(folder / "sampled.jsonl", samples(), Trajectory)
+    write_records(folder / "labelled.jsonl", samples()[:1], Trajectory)
+    return workspace
+
+
+def test_the_stage_counts_what_labels_cost_and_repeats_itself(
+    settings: Settings, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three long ones of 6 steps ask c_1 to c_5 of shepherd, twice each: 30 rollouts; three of 2 steps: 6.
+
+    Saps asks at most two positions, 12. The truth of `ok ok bad …` is 110000. q3's four samples are held out.
+    """
+    monkeypatch.setitem(EMBEDDED, "lines", FourLines())
+    stage.run(settings, workspace, PLACE)
+    folder = folder_of(workspace, "tiny", "lines")
+    costs = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
+    assert (costs["shepherd/long"]["rollouts"], costs["shepherd/short"]["rollouts"]) == (30, 6)
+    assert 0 < costs["saps/long"]["rollouts"] <= 12
+    assert costs["detection/long"]["flops"] > 0 == costs["detection/long"]["rollouts"]
+    truth = read_records(folder / "truth.jsonl", TruthRow)
+    assert [row.labels for row in truth] == [(1, 1, 0, 0, 0, 0)] * 3 + [(1, 0)] * 3
+    rows = read_records(folder / "shepherd" / "labels.jsonl", LabelRow)
+    assert [row.rollouts for row in rows] == [10] * 3 + [2] * 3
+    lazy, full = (read_records(folder / name / "labels.jsonl", LabelRow) for name in ("saps_lazy", "saps"))
+    assert [row.labels for row in lazy] == [row.labels for row in full]
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert summary["wrong"] == {"long": {"steps": 18, "trajectories": 3}, "short": {"steps": 6, "trajectories": 3}}
+    assert (summary["right"], summary["held_out"], summary["seen_by_detector"]) == (3, 4, 1)
+    assert summary["labellers"]["shepherd"]["shepherd"] == {"first_error": 1.0, "steps": 1.0}
+    assert {n for n in LABELLERS if (folder / n / "scores.jsonl").is_file()} == {"shepherd", "omega", "saps", "ours"}
+    before = digest(folder)
+    stage.run(settings, workspace, PLACE)
+    assert digest(folder) == before
+    (entry,) = read_efficiency(settings, workspace)
+    assert (entry.trajectories, entry.mean_steps, entry.labellers["shepherd"].cost.rollouts) == (3, 6, 10)
+
+
+def test_a_task_without_truth_has_costs_and_agreement_only(settings: Settings, workspace: Workspace) -> None:
+    stage.run(settings, workspace, PLACE)
+    folder = folder_of(workspace, "tiny", "lines")
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["labellers"]
+    assert all(found["truth"] is found["verifier"] is None for found in summary.values())
+    assert not list(folder.glob("*/scores.jsonl"))
+    (entry,) = read_efficiency(settings, workspace)
+    assert entry.labellers["ours"].truth is entry.labellers["ours"].verifier is None
+    texts = [text.get_text() for axes in figure6([entry], None)[0].axes for text in axes.texts]
+    assert (texts.count(UNKNOWN), texts.count(UNMEASURED)) == (2, 1)
+    assert agreement_table([entry]).rows[0][-4:] == ("–", "–", "–", "–")
+
+
+def test_a_missing_run_is_named(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"sampled\.jsonl: no such file"):
+        stage.run(settings, Workspace(tmp_path, "nowhere"), StageArguments("tiny", "nano_math"))
+    with pytest.raises(RecordError, match=r"measured\.jsonl: no such file"):
+        read_efficiency(settings, Workspace(tmp_path, "nowhere"))
+
+
+def cost(rollouts: int, flops: float) -> dict[str, float]:
+    return {"rollouts": rollouts, "prompt_tokens": 4, "generated_tokens": 2 * rollouts, "flops": flops, "programs": 0}
+
+
+@pytest.fixture
+def by_hand(settings: Settings, tmp_path: Path) -> Workspace:
+    """Two long and one short wrong trajectory, one held out.
+
+    Shepherd: first errors 3, 3, 2 as in truth. Ours: 3, 3, 2. Everyone else: 3, 2, 2. Two long ones cost shepherd 80
+    rollouts and 800 FLOPs, omega 40 and 400, saps 20 and 160 and ours 10 and 40, both with 40 FLOPs of detection.
+    """
+    workspace = Workspace(tmp_path, "test")
+    folder = folder_of(workspace, "tiny", "lines")
+    measured = [trajectory("a", LONG, "q0"), trajectory("b", LONG, "q1"), trajectory("c", SHORT, "q2")]
+    held_out = [trajectory("h", SHORT, "q3")]
+    right = [(1, 1, 0, 0, 0, 0), (1, 1, 0, 0, 0, 0), (1, 0, 0)]
+    other = [right[0], (1, 0, 0, 0, 0, 0), right[2]]
+    write_records(folder / "measured.jsonl", measured, Trajectory)
+    write_records(folder / "held_out.jsonl", held_out, Trajectory)
+    truth = [TruthRow(t.id, t.question_id, c) for t, c in zip(measured, right, strict=True)]
+    write_records(folder / "truth.jsonl", truth, TruthRow)
+    write_records(folder / "held_out_truth.jsonl", [TruthRow("h", "q3", (1, 0, 0))], TruthRow)
+    costs = {"detection": cost(0, 40), "shepherd": cost(80, 800), "omega": cost(40, 400), "ours": cost(10, 40)}
+    written = {f"detection/{length}": cost(0, 40) for length in ("long", "short")}
+    for name in LABELLERS:
+        found = right if name in ("shepherd", "ours") else other
+        rows = [LabelRow(t.id, t.question_id, c, (), 0) for t, c in zip(measured, found, strict=True)]
+        write_records(folder / name / "labels.jsonl", rows, LabelRow)
+        write_records(folder / name / "scores.jsonl", [StepScores("h", (0.9, 0.4, 0.6))], StepScores)
+        written |= {f"{name}/{length}": costs.get(name, cost(20, 160)) for length in ("long", "short")}
+    write_json(folder / "costs.json", written)
+    return workspace
+
+
+@pytest.fixture
+def entry(settings: Settings, by_hand: Workspace) -> TaskEfficiency:
+    (found,) = read_efficiency(settings, by_hand)
+    return found
+
+
+def test_costs_and_agreements_by_hand(entry: TaskEfficiency) -> None:
+    """Per long trajectory: 40, 20, 10, 5 rollouts; FLOPs 400, 200, (160 + 40) / 2, (40 + 40) / 2. Of all: 2 x / 3.
+
+    Saps errs at step 2 of b: 14 of 15 steps, 2 of 3 first errors. Scores .9 .4 .6 are called 101: 2 of 3 steps of 100,
+    and the same first error.
+    """
+    shown = [entry.labellers[name].cost for name in ("shepherd", "omega", "saps", "ours")]
+    assert [(each.rollouts, each.flops) for each in shown] == [(40, 400), (20, 200), (10, 100), (5, 40)]
+    assert entry.labellers["omega"].cost_all.rollouts == pytest.approx(80 / 3)
+    saps = entry.labellers["saps"]
+    assert (saps.shepherd.steps.value, saps.shepherd.first_error.value) == (
+        pytest.approx(14 / 15),
+        pytest.approx(2 / 3),
+    )
+    assert saps.truth == saps.shepherd
+    assert saps.verifier is not None
+    assert (saps.verifier.steps.value, saps.verifier.first_error.value) == (pytest.approx(2 / 3), 1)
+    assert entry.labellers["ours"].same_as_saps == pytest.approx(2 / 3)
+
+
+def test_targets_are_data(entry: TaskEfficiency) -> None:
+    """10/40, 100/400, 10/20, 100/200, 40/100; ours finds one first error of three that saps does not: 33.3 points."""
+    found = targets(entry)
+    assert [round(t.value, 3) for t in found] == [0.25, 0.25, 0.5, 0.5, 0.4, 33.333, 1.0]
+    assert all(t.met for t in found)
+    assert str(found[4]) == "FLOPs of ours / saps: 0.40, goal ≤ 0.5: met"
+    assert not Target("x", 0.51, 0.5, at_most=True).met
+    assert not Target("x", 4.9, 5.0, at_most=False).met
+    assert targets_table([entry]).rows[4][2:] == ("FLOPs of ours / saps", "0.40", "≤ 0.5", "yes")
+
+
+def test_tables_metrics_and_figure_say_the_same(entry: TaskEfficiency, tmp_path: Path) -> None:
+    path = tmp_path / SECONDS
+    each = {"shepherd": 0.4, "omega": 0.2, "saps": 0.1, "ours": 0.05}
+    machine = {"profile": "test", "machine": {"cpu": "Z80", "cores": 1}, "threads": 1, "date": "2026-01-02"}
+    write_json(path, {**machine, "seconds": {"tiny/lines": each}})
+    seconds = read_seconds(path, "test")
+    table = {row[2]: row[3:] for row in cost_table([entry], seconds).rows}
+    assert table["saps"] == ("10.0", "4", "20", "1.00e+02", "0.0", "0.1000")
+    assert table["saps_lazy"][-1] == "–"
+    assert "Z80, 1 thread, 2026-01-02" in cost_table([entry], seconds).note
+    labellers = efficiency_metrics(entry)["labellers"]
+    assert isinstance(labellers, dict)
+    assert labellers["ours"]["flops_each"] == 40
+    figure, rows = figure6([entry], seconds)
+    by_name = {row["labeller"]: row for row in rows}
+    assert (by_name["saps"]["rollouts"], by_name["saps"]["seconds"], by_name["saps_lazy"]["seconds"]) == (10, 0.1, "")
+    assert by_name["saps"]["shepherd_first_error_value_percent"] == pytest.approx(200 / 3)
+    widths = [[bar.get_width() for bar in axes.patches] for axes in figure.axes[:3]]  # pyright: ignore[reportAttributeAccessIssue]
+    assert widths == [[40, 20, 10, 5], [400, 200, 100, 40], [400, 200, 100, 50]]
+    assert not [text for axes in figure.axes for text in axes.texts if text.get_text() in (UNMEASURED, UNKNOWN)]
+
+
+def test_seconds_of_another_profile_are_not_shown_and_another_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / SECONDS
+    assert read_seconds(path, "test") is None
+    content = {"profile": "nano", "machine": {"cpu": "Z80"}, "threads": 1, "date": "2026-01-02", "seconds": {}}
+    write_json(path, content)
+    assert read_seconds(path, "test") is None
+    write_json(path, {"profile": "nano"})
+    with pytest.raises(RecordError, match=r"labelling_seconds\.json: KeyError\('machine'\).*--write"):
+        read_seconds(path, "nano")
+
+
+def test_files_that_do_not_belong_together_are_refused(settings: Settings, by_hand: Workspace) -> None:
+    folder = folder_of(by_hand, "tiny", "lines")
+    scores, labels, costs = folder / "ours" / "scores.jsonl", folder / "saps" / "labels.jsonl", folder / "costs.json"
+    good = {path: path.read_bytes() for path in (scores, labels, costs)}
+    write_records(scores, [StepScores("other", (0.9, 0.4, 0.6))], StepScores)
+    with pytest.raises(RecordError, match=r"scores\.jsonl: line 2: trajectory 'other' of 3 steps, expected 'h' of 3"):
+        read_efficiency(settings, by_hand)
+    scores.write_bytes(good[scores])
+    write_records(labels, [LabelRow("a", "q0", (1,), (), 0)], LabelRow)
+    with pytest.raises(RecordError, match=r"saps/labels\.jsonl: 1 rows for 3 trajectories"):
+        read_efficiency(settings, by_hand)
+    labels.write_bytes(good[labels])
+    write_json(costs, {"shepherd/long": cost(1, 1)})
+    with pytest.raises(RecordError, match=r"costs\.json: expected costs of detection/long.*found shepherd/long"):
+        read_efficiency(settings, by_hand)
