@@ -15,7 +15,7 @@ from sapo.report.style import GREY, look, panels, styled
 
 VARIANTS = ("sapo_lazy", "sapo_located", "sapo_ours")  # the others are not meant to change the cost
 
-FLAT = {"cot": ":", "sft": "--"}  # what all methods begin with: lines, as they cost next to nothing
+FLAT = {"cot": (":", "top"), "sft": ("--", "bottom")}  # lines, as they cost next to nothing; where their names go
 
 Costs = dict[str, dict[Checkpoint, tuple[float, Accuracy]]]  # method: FLOPs and accuracy of its rounds in order
 
@@ -62,6 +62,11 @@ def _draw(axes: Axes, column: Column, costs: Costs) -> None:
     ends = {method: list(rounds.values())[-1] for method, rounds in costs.items() if method not in FLAT}
     values = [accuracy.value for rounds in costs.values() for _, accuracy in rounds.values()]
     spent_flops = [flops for method in ends for flops, _ in costs[method].values()]
+    axes.set_title(f"{column.model} trained on {column.task}", loc="left")
+    if not ends:
+        axes.text(0.5, 0.5, "no method finished", ha="center", va="center", transform=axes.transAxes, color=GREY)
+        axes.set(xticks=[], yticks=[])
+        return
     axes.set_xscale("log")
     subs = (1.0, 2.0, 5.0) if max(spent_flops) < 1000 * min(spent_flops) else (1.0,)
     axes.xaxis.set_major_locator(LogLocator(subs=subs))
@@ -69,16 +74,15 @@ def _draw(axes: Axes, column: Column, costs: Costs) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(ylim=percent_range(values), xlim=(min(spent_flops) / 1.6, max(spent_flops) * 1.6))
     axes.set(xlabel="FLOPs of all that the method needs (log scale)", ylabel=f"Accuracy on {column.benchmark} (%)")
-    axes.set_title(f"{column.model} trained on {column.task}", loc="left")
     obstacles: list[tuple[float, float]] = []
     for method in ends:
         obstacles += _draw_method(axes, method, list(costs[method].values()))
-    for method, line in FLAT.items():
+    for method, (line, side) in FLAT.items():
         height = 100 * costs[method][Checkpoint(method, 0)][1].value.value
         axes.axhline(height, color=GREY, linestyle=line, linewidth=1, zorder=1)
         place = (0.01, height)
         words = short_name(method)
-        axes.annotate(words, place, xycoords=("axes fraction", "data"), va="bottom", fontsize=8, color=GREY)
+        axes.annotate(words, place, xycoords=("axes fraction", "data"), va=side, fontsize=8, color=GREY)
     labels = [
         Label(flops, 100 * accuracy.value.value, short_name(method), look(method).color)
         for method, (flops, accuracy) in ends.items()

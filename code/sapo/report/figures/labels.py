@@ -98,7 +98,7 @@ def _around(
 ) -> list[tuple[float, tuple[float, float]]]:
     """Places for a label around a point with their distances: right, left, above, below, and between these."""
     found = []
-    for far in (0.07, 0.12, 0.2, 0.3, 0.42, 0.56, 0.72, 0.9):
+    for far in (0.09, 0.13, 0.2, 0.3, 0.42, 0.56, 0.72, 0.9):
         for turn in range(16):
             across, up = math.cos(math.pi * turn / 8), math.sin(math.pi * turn / 8)
             x = anchor[0] + far * across + size[0] / 2 * _sign(across)

@@ -20,6 +20,7 @@ from sapo.report.names import learns_from
 from sapo.report.style import GREY, ink, look, panels, styled
 
 LINE = 0.19  # inches a method
+LEAST_RANGE = 5.0  # of the axis, in points
 FEWEST = 6  # methods that a panel has room for
 
 
@@ -60,8 +61,10 @@ def _draw(axes: Axes, column: Column) -> None:
     for text, method in zip(axes.get_yticklabels(), known, strict=True):
         text.set_color(ink(look(method).color))
     axes.set(xlabel="Right answers that rest on a wrong step (%)", ylim=(max(FEWEST, len(known)) - 0.4, -0.6))
-    axes.set_xlim(left=0)
+    most = max((100 * interval.high for interval in known.values()), default=0.0)
+    axes.set_xlim(-0.02 * max(most, LEAST_RANGE), 1.04 * max(most, LEAST_RANGE))
     if not known:
+        axes.set(xticks=[])
         axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes, color=GREY)
 
 

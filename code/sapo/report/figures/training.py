@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from sapo.report.figures.drawing import Drawn, Findings, Rows, first_round, note, short_name
 from sapo.report.figures.labels import Label, label_edge
@@ -24,7 +25,7 @@ def log_probabilities(found: Findings) -> Drawn | None:
     if not shown:
         return None
     with styled():
-        figure, grid = panels([2.4] * len(shown), (3.3, 3.3), (0.75, 1.1, 0.8))
+        figure, grid = panels([2.4] * len(shown), (3.3, 3.3), (0.75, 1.35, 0.85))
         for pair, (entry, methods) in zip(grid, shown, strict=True):
             limits = _limits([_log(entry, method) for method in methods.values() if method])
             for axes, (loss, method) in zip(pair, methods.items(), strict=True):
@@ -72,6 +73,7 @@ def _draw(axes: Axes, log: Sequence[TrainingStep], color: str) -> None:
         axes.plot(x, y, line, color=color, linewidth=1.5, marker="o" if len(x) == 1 else "", markersize=4)
         labels.append(Label(x[-1], y[-1], word, color))
     axes.set_xlim(x[0] - 0.02 * (x[-1] - x[0]) - 0.1, x[-1] + 0.02 * (x[-1] - x[0]) + 0.1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     label_edge(axes, labels)
 
 
