@@ -39,7 +39,8 @@ def requests() -> list[Request]:
     for number, question in enumerate(questions):
         steps = nano_math.split(question.solution)
         prefixes.append((question.prompt, "".join(steps[: number % max(1, len(steps))])))
-    return [Request(*prefix, seed) for seed, (prefix, _) in enumerate(itertools.product(prefixes, range(ROLLOUTS)))]
+    rollouts = itertools.product(prefixes, range(ROLLOUTS))
+    return [Request(prompt, prefix, seed) for seed, ((prompt, prefix), _) in enumerate(rollouts)]
 
 
 def plain(model: PreTrainedModel, encoder: Encoder, asked: Sequence[Request], rows: int) -> int:
