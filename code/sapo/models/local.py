@@ -26,7 +26,9 @@ from sapo.models.sampling import Completion, Request, Until, cut
 from sapo.progress import Progress
 from sapo.records import BadInput, Cost
 
-REFILL = 0.25  # waiting rows join when at most this share of the batch is left
+# Waiting rows join when at most this share of the batch is left. Young rows beside old ones read a cache as wide as
+# the oldest; measured on 64-512 rows: 0 to 1/4 are equally fast, 1/2 and more lose up to a tenth.
+REFILL = 1 / 8
 
 Found = dict[int, Completion]
 
@@ -37,11 +39,19 @@ class LocalSampler:
     Args:
         rows: sequences decoded together; memory grows with it, results do not depend on it.
         what: names the work in the progress line; silent when empty.
+
+    Raises:
+        BadInput: the model has layers of a kind (linear attention, say) that have no cache here.
     """
 
     def __init__(self, model: PreTrainedModel, encoder: Encoder, rows: int, what: str = "") -> None:
         if rows < 1:
             raise ValueError(f"a batch of {rows} rows draws nothing")
+        unknown = set(getattr(model.config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+        if unknown:
+            raise BadInput(
+                f"{type(model).__name__}: the embedded sampler has no cache for {', '.join(sorted(unknown))}"
+            )
         self.model = model.eval()
         self.encoder = encoder
         self.rows = rows

@@ -1,6 +1,6 @@
-"""The decoding cache: keys and values of rows that stand at positions of their own, from 0 on, written in place.
+"""The decoding cache: keys and values of rows that stand at positions of their own, written in place; its attention.
 
-Also the attention that reads it, for one query a row. A row's token at position p is at index p of the cache, whatever its neighbours' lengths: rows join and leave a
+A row's token at position p is at index p of the cache, whatever its neighbours' lengths: rows join and leave a
 running batch without being aligned with it. Sliding windows are a matter of the mask alone, so every layer keeps all
 positions. Departure from `transformers`' own caches, which hold one length for all rows and copy themselves for
 every token. The cache ends at most `BLOCK` - 1 positions behind the longest row: a gap between one row's keys and
@@ -9,6 +9,7 @@ the next one's costs more than the copies that avoid it (measured: gaps of 8 pos
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -113,14 +114,14 @@ class Slots(Cache):
     def masks(self, positions: Tensor, config: PretrainedConfig, dtype: torch.dtype) -> Masks:
         """Additive attention masks (count, 1, 1, width) in the form that the architecture's layers want."""
         behind = positions.unsqueeze(1) - torch.arange(self.width, device=positions.device)
+        future = behind < 0
+        full = _additive(future, dtype)
         window = getattr(config, "sliding_window", None)
-        full, sliding = behind < 0, (behind < 0) | (behind >= (window or self.width))
-        kinds = getattr(config, "layer_types", None) or ("sliding_attention",)
-        if "sliding_attention" not in kinds:
-            return _additive(full, dtype)
-        if getattr(config, "layer_types", None) is None:  # one kind of layer, with or without a window
-            return _additive(sliding, dtype)
-        return {"full_attention": _additive(full, dtype), "sliding_attention": _additive(sliding, dtype)}
+        kinds = getattr(config, "layer_types", None)  # None where all layers are of one kind
+        if window is None or (kinds is not None and "sliding_attention" not in kinds):
+            return full
+        sliding = _additive(future | (behind >= window), dtype)
+        return sliding if kinds is None else {"full_attention": full, "sliding_attention": sliding}
 
 
 def _in_blocks(width: int) -> int:
@@ -148,9 +149,7 @@ def one_query_attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor,
-    scaling: float | None = None,
-    softcap: float | None = None,
-    **options: object,
+    **options: Any,
 ) -> tuple[Tensor, None]:
     """softmax(s q K^T + mask) V for one query a row, (rows, heads, 1, size) → (rows, 1, heads, size).
 
@@ -159,6 +158,7 @@ def one_query_attention(
     Raises:
         ValueError: the architecture asks for something that is not known here.
     """
+    scaling, softcap = options.pop("scaling", None), options.pop("softcap", None)
     unknown = [name for name in options if name not in PASSED_ALONG and options[name] is not None]
     if unknown:
         raise ValueError(f"{type(module).__name__} wants {', '.join(unknown)}; the embedded sampler cannot do that")
