@@ -27,7 +27,7 @@ from sapo.progress import Progress
 from sapo.records import BadInput, Cost
 
 # Waiting rows join when at most this share of the batch is left. Young rows beside old ones read a cache as wide as
-# the oldest; measured on 64-512 rows: 0 to 1/4 are equally fast, 1/2 and more lose up to a tenth.
+# the oldest; measured at 64 and at 512 rows: 0 to 1/4 are alike, 3/4 and more lose up to a tenth.
 REFILL = 1 / 8
 
 Found = dict[int, Completion]
