@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from sapo.records import Outcome, StepLabels, Trajectory, write_json, write_records
+from sapo.evaluate.efficiency import LABELLERS, LENGTHS, LabelRow, TruthRow
+from sapo.records import Cost, Outcome, StepLabels, StepScores, Trajectory, write_json, write_records
 from sapo.settings import CellSettings, GroupSettings, LoopSettings, Settings, load_settings, method_settings
 from sapo.train.pairs import PairReport
 from sapo.workspace import Workspace
@@ -94,6 +95,7 @@ def write_runs(
                 for number in range(1, len(own.loop.updates) + 1):
                     write_round(own, folder / str(number), number)
                     write_answers(workspace, seed, method, number, answers[method, number][seed - 1])
+    write_efficiency(workspace.efficiency(MODEL, TASK))
     (root / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n", encoding="utf-8")
     return workspace
 
@@ -109,6 +111,25 @@ def write_answers(workspace: Workspace, seed: int, method: str, number: int, ver
         write_records(folder / f"{benchmark}.jsonl", outcomes, Outcome)
         said = {"generated_tokens": 40, "flops": 1e5, "right_with_wrong_step": flawed}
         write_json(folder / f"{benchmark}.json", said | {"protocol": {"name": "paper"}, "sandbox": "L1"})
+
+
+def write_efficiency(folder: Path) -> None:
+    """One long wrong trajectory, wrong from step 2 on, that all labellers label alike; one held out like it."""
+    steps = tuple(f"{n}\n" for n in range(6))
+    wrong, held = (Trajectory(name, f"q{name}", steps, "wrong", "sample") for name in ("w", "h"))
+    labels = (1, 0, 0, 0, 0, 0)
+    for name, own in (("measured", wrong), ("held_out", held)):
+        write_records(folder / f"{name}.jsonl", [own], Trajectory)
+    for name, own in (("truth", wrong), ("held_out_truth", held)):
+        write_records(folder / f"{name}.jsonl", [TruthRow(own.id, own.question_id, labels)], TruthRow)
+    costs = {}
+    for name in ("detection", *LABELLERS):
+        costs |= {f"{name}/{length}": Cost(8, 20, 40, 600.0) for length in LENGTHS}
+    spent = {name: {k: v for k, v in asdict(cost).items() if k != "seconds"} for name, cost in costs.items()}
+    write_json(folder / "costs.json", spent)
+    for name in LABELLERS:
+        write_records(folder / name / "labels.jsonl", [LabelRow("w", "qw", labels, (1,), 8)], LabelRow)
+        write_records(folder / name / "scores.jsonl", [StepScores("h", (0.9, *(0.1,) * 5))], StepScores)
 
 
 def write_start(folder: Path) -> None:

@@ -13,7 +13,7 @@ from tiny_models import tiny_reasoner
 
 from sapo.configure import PARAMS
 from sapo.evaluate import efficiency
-from sapo.evaluate.efficiency import LABELLERS, LabelRow, TruthRow, choose, folder_of
+from sapo.evaluate.efficiency import LABELLERS, LabelRow, TruthRow, choose
 from sapo.models.loading import save_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import Question, RecordError, StepScores, Trajectory, read_records, write_json, write_records
@@ -21,8 +21,10 @@ from sapo.report.efficiency import SECONDS, Target, TaskEfficiency, read_efficie
 from sapo.report.efficiency_figure import UNKNOWN, UNMEASURED, figure6
 from sapo.report.efficiency_tables import agreement_table, cost_table, efficiency_metrics, targets_table
 from sapo.settings import (
+    CellSettings,
     DetectSettings,
     FitSettings,
+    GroupSettings,
     LabelSettings,
     RolloutSettings,
     SapsSettings,
@@ -142,7 +144,8 @@ def test_what_two_trajectories_share_is_counted_once(merge: bool, drawn: set[int
     items = [LabelItem(question(), trajectory(f"t{k}", steps)) for k, steps in enumerate(texts)]
     sampler = ScriptedSampler(wins_unless_bad)
     rollouts = Rollouts(LineTask(), sampler, RolloutSettings(2, 1.0, lazy=False, merge=merge, reuse=False), 9, 1)
-    rules = Rules(LabelSettings(True, True, 1, 1, 1), DetectSettings("scores", "drop", True), SapsSettings("once"))
+    labels = LabelSettings("saps", "reasoner", True, True, 1, 1)
+    rules = Rules(labels, DetectSettings("scores", "drop", True), SapsSettings("once"))
     rows = efficiency.label_rows(label("shepherd", items, rollouts, rules))
     assert {row.rollouts for row in rows} == drawn
     assert sum(drawn) == rollouts.cost.rollouts == sum(sampler.sizes)
@@ -169,6 +172,9 @@ def settings() -> Settings:
     return dataclasses.replace(
         nano,
         profile="test",
+        workers=1,
+        groups={"headline": GroupSettings(("sapo",), (1,))},
+        cells={name: CellSettings("tiny", name, "headline") for name in ("lines", "nano_math")},
         models={"tiny": nano.models["qwen2_nano"]},
         tasks={"lines": TaskSettings("lines", 4, 4, 1, 1, 6)},
         rollouts=dataclasses.replace(nano.rollouts, per_position=2),
@@ -182,8 +188,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A run up to round 0, of a reasoner that babbles."""
     monkeypatch.setitem(TASKS, "lines", FourLines())
     workspace = Workspace(tmp_path, "test")
-    save_reasoner(*tiny_reasoner(), workspace.sft("tiny", "lines"))
-    folder = workspace.sapo("tiny", "lines", 0)
+    folder = workspace.start("tiny", "lines", 1)
+    save_reasoner(*tiny_reasoner(), folder / "sft")
     Verifier.from_reasoner(*tiny_reasoner(), seed=1).save(folder / "verifier")
     write_records(folder / "sampled.jsonl", samples(), Trajectory)
     write_records(folder / "labelled.jsonl", samples()[:1], Trajectory)
@@ -199,7 +205,7 @@ def test_the_stage_counts_what_labels_cost_and_repeats_itself(
     """
     monkeypatch.setitem(EMBEDDED, "lines", FourLines())
     stage.run(settings, workspace, PLACE)
-    folder = folder_of(workspace, "tiny", "lines")
+    folder = workspace.efficiency("tiny", "lines")
     costs = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
     assert (costs["shepherd/long"]["rollouts"], costs["shepherd/short"]["rollouts"]) == (30, 6)
     assert 0 < costs["saps/long"]["rollouts"] <= 12
@@ -224,7 +230,7 @@ def test_the_stage_counts_what_labels_cost_and_repeats_itself(
 
 def test_a_task_without_truth_has_costs_and_agreement_only(settings: Settings, workspace: Workspace) -> None:
     stage.run(settings, workspace, PLACE)
-    folder = folder_of(workspace, "tiny", "lines")
+    folder = workspace.efficiency("tiny", "lines")
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["labellers"]
     assert all(found["truth"] is found["verifier"] is None for found in summary.values())
     assert not list(folder.glob("*/scores.jsonl"))
@@ -254,7 +260,7 @@ def by_hand(settings: Settings, tmp_path: Path) -> Workspace:
     rollouts and 800 FLOPs, omega 40 and 400, saps 20 and 160 and ours 10 and 40, both with 40 FLOPs of detection.
     """
     workspace = Workspace(tmp_path, "test")
-    folder = folder_of(workspace, "tiny", "lines")
+    folder = workspace.efficiency("tiny", "lines")
     measured = [trajectory("a", LONG, "q0"), trajectory("b", LONG, "q1"), trajectory("c", SHORT, "q2")]
     held_out = [trajectory("h", SHORT, "q3")]
     right = [(1, 1, 0, 0, 0, 0), (1, 1, 0, 0, 0, 0), (1, 0, 0)]
@@ -347,7 +353,7 @@ def test_seconds_of_another_profile_are_not_shown_and_another_file_is_refused(tm
 
 
 def test_files_that_do_not_belong_together_are_refused(settings: Settings, by_hand: Workspace) -> None:
-    folder = folder_of(by_hand, "tiny", "lines")
+    folder = by_hand.efficiency("tiny", "lines")
     scores, labels, costs = folder / "ours" / "scores.jsonl", folder / "saps" / "labels.jsonl", folder / "costs.json"
     good = {path: path.read_bytes() for path in (scores, labels, costs)}
     write_records(scores, [StepScores("other", (0.9, 0.4, 0.6))], StepScores)

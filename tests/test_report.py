@@ -22,7 +22,7 @@ from sapo.settings import Settings
 from sapo.stages import report
 from sapo.workspace import StageArguments, Workspace
 
-DRAWN = [name for name in report.FIGURES if name != "sweeps"]  # of which the tiny run has none
+DRAWN = [*(name for name in report.FIGURES if name != "sweeps"), report.LABELLING]  # no sweeps in the tiny run
 
 
 def run_report(settings: Settings, workspace: Workspace) -> str:

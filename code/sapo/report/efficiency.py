@@ -170,8 +170,8 @@ def _measure(files: _Files, model: str, task: str, resamples: int, seed: int) ->
         theirs, own = [row.labels for row in others], [row.group for row in others]
         same = same_steps(labels_N_S, theirs)
         each_step = [g for row, g in zip(same, own, strict=True) for _ in row]
-        steps = accuracy_interval([s for row in same for s in row], each_step, resamples, seed)
-        return Agreement(steps, accuracy_interval(same_first_error(labels_N_S, theirs), own, resamples, seed))
+        steps = accuracy_interval([[s for row in same for s in row]], each_step, resamples, seed)
+        return Agreement(steps, accuracy_interval([same_first_error(labels_N_S, theirs)], own, resamples, seed))
 
     found = {}
     for name, own in labels.items():
@@ -185,7 +185,7 @@ def _measure(files: _Files, model: str, task: str, resamples: int, seed: int) ->
             agreement([called(entry.scores) for entry in verifier], files.held_truth) if verifier else None,
         )
     ours, saps = (same_first_error(labels[name], labels["shepherd"]) for name in ("ours", "saps"))
-    gain = difference_interval(ours, saps, groups, resamples, seed)
+    gain = difference_interval([ours], [saps], groups, resamples, seed)
     mean = statistics.mean(of_cost)
     return TaskEfficiency(model, task, len(of_cost), mean, bool(long), len(files.measured), gain, found)
 
