@@ -1,9 +1,9 @@
-"""Seconds per labelled trajectory of shepherd, omega, saps and ours, on the trajectories that figure 6 counts costs of.
+"""Seconds per labelled trajectory of shepherd, omega, saps and ours, on those that figure 6 counts costs of.
 
 All labellers run in this one process and in alternating order, on the reasoner and the samples of an existing run;
 medians over the repetitions count. The time of saps and ours includes the verifier's pass that detects.
-Run alone, from the repository's root: python benchmarks/labelling.py [--repetitions 3] [--write] → a table; `--write`
-also leaves `benchmarks/labelling_seconds.json` for the report. Labelling by shepherd takes most of the minutes.
+Run alone, from the repository's root: python benchmarks/labelling.py [--repetitions 3] [--trajectories 60] [--write]
+prints a table; `--write` also leaves `benchmarks/labelling_seconds.json` for the report.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from sapo.configure import PARAMS
+from sapo.evaluate.efficiency import Length
 from sapo.methods.bench import Bench
 from sapo.records import write_json
 from sapo.report.efficiency import SECONDS
@@ -27,6 +28,7 @@ from sapo.report.rendering import show
 from sapo.report.tables import Table
 from sapo.settings import load_settings
 from sapo.stages.efficiency import Comparison, answer_of, first_bench, prepare
+from sapo.supervise.labellers import LabelItem
 from sapo.workspace import Workspace
 
 Taken = dict[str, list[float]]
@@ -35,10 +37,11 @@ Taken = dict[str, list[float]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--trajectories", type=int, default=60, help="of each model and task, at most")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
-    if given.repetitions < 1:
-        raise SystemExit(f"--repetitions is {given.repetitions}: nothing would be measured")
+    if given.repetitions < 1 or given.trajectories < 1:
+        raise SystemExit(f"{given.repetitions} repetitions on {given.trajectories} trajectories measure nothing")
     settings = load_settings(PARAMS)
     torch.set_num_threads(settings.threads)
     workspace = Workspace(Path(), settings.profile)
@@ -48,7 +51,7 @@ def main() -> None:
     taken: dict[str, Taken] = {name: {labeller: [] for labeller in SHOWN} for name in benches}
     for number in range(given.repetitions):
         for name, bench in benches.items():
-            for labeller, seconds in one_repetition(bench, backwards=number % 2 == 1).items():
+            for labeller, seconds in one_repetition(bench, given.trajectories, number % 2 == 1).items():
                 taken[name][labeller].append(seconds)
     medians = {name: {k: statistics.median(v) for k, v in own.items()} for name, own in taken.items()}
     show([table(medians, taken)])
@@ -57,25 +60,24 @@ def main() -> None:
         sys.stdout.write(f"{SECONDS}\n")
 
 
-def one_repetition(bench: Bench, backwards: bool) -> dict[str, float]:
+def one_repetition(bench: Bench, most: int, backwards: bool) -> dict[str, float]:
     """Seconds per trajectory of each labeller; preparing anew also measures detection anew."""
-    comparison = only_long(prepare(bench))
+    comparison, detection = only_long(prepare(bench), most)
     count = sum(map(len, comparison.items.values()))
-    detection = sum(cost.seconds for length, cost in comparison.detection.items() if comparison.items[length])
     found = {}
     for name in reversed(SHOWN) if backwards else SHOWN:
         start = time.perf_counter()
         answer_of(comparison, name)
-        seconds = time.perf_counter() - start + (detection if name in ("saps", "ours") else 0.0)
-        found[name] = seconds / count
+        found[name] = (time.perf_counter() - start) / count + (detection if name in ("saps", "ours") else 0.0)
     return found
 
 
-def only_long(comparison: Comparison) -> Comparison:
-    """Without the short trajectories, whose costs the figure leaves out, unless there are no others."""
-    if not comparison.items["long"]:
-        return comparison
-    return replace(comparison, items={**comparison.items, "short": []})
+def only_long(comparison: Comparison, most: int) -> tuple[Comparison, float]:
+    """The first `most` trajectories of the length whose costs the figure shows, and the detection seconds of one."""
+    length: Length = "long" if comparison.items["long"] else "short"
+    detection = comparison.detection[length].seconds / len(comparison.items[length])
+    nothing: dict[Length, list[LabelItem]] = {"long": [], "short": []}
+    return replace(comparison, items=nothing | {length: comparison.items[length][:most]}), detection
 
 
 def table(medians: dict[str, dict[str, float]], taken: dict[str, Taken]) -> Table:
