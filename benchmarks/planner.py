@@ -17,7 +17,7 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from sapo.models.sampling import Completion, Request
+from sapo.models.sampling import Completion, Request, Until
 from sapo.records import Cost, Question, StepScores, Trajectory, Verdict
 from sapo.settings import DetectSettings, LabelSettings, RolloutSettings, SapsSettings
 from sapo.supervise.labellers import LabelItem, Rules, label
@@ -48,7 +48,7 @@ class InstantSampler:
         self.texts = (Completion("so it is 12\nwin\n", 8, True), Completion("so it is 13\nlose\n", 8, True))
 
     def complete(
-        self, requests: Sequence[Request], temperature: float, max_new_tokens: int
+        self, requests: Sequence[Request], temperature: float, max_new_tokens: int, until: Until | None = None
     ) -> tuple[list[Completion], Cost]:
         start = time.perf_counter()
         self.requests += len(requests)

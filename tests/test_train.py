@@ -15,7 +15,8 @@ from sapo.train.loop import StepLog, TrainingDiverged, fit, schedule
 from sapo.train.losses import token_log_probability
 from sapo.train.orpo import pack_pairs, pair_loss, train_orpo
 from sapo.train.packing import pair_hidden
-from sapo.train.sft import IGNORED, sft_rows, train_sft
+from sapo.train.sft import sft_rows, train_sft
+from sapo.train.trl_runs import IGNORED
 
 ARCHITECTURES = ["qwen2", "gemma2", "llama"]
 
