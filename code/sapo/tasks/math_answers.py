@@ -94,12 +94,12 @@ def final_answer(completion: str) -> str | None:
 _HASH_LINE = re.compile(r"^[^\S\n]*####[^\n]*\n", re.MULTILINE)
 
 
-def answered(completion: str) -> int | None:
+def answered(text: str) -> int | None:
     """Length up to the end of the first whole line `#### …`: rationales end with it, in prompts and in gold alike.
 
     A boxed answer or a sentence does not end a rationale, since more may follow it.
     """
-    line = _HASH_LINE.search(completion)
+    line = _HASH_LINE.search(text)
     return line.end() if line else None
 
 
