@@ -12,20 +12,30 @@ Two questions with five samples of the SFT model (a step a word), and one gold r
 | G | q0 | gold win | right (D_org) | 1 | .85 |
 """
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from fakes import LineTask, ScriptedSampler, TableVerifier, trajectory
+from fakes import ScriptedSampler, trajectory
+from hand_made import (
+    SAMPLES,
+    TABLE,
+    TEXTS,
+    SavedTable,
+    Supervised,
+    Trainings,
+    TwoQuestions,
+    common,
+    names,
+    run,
+    texts,
+)
 from tiny_models import tiny_reasoner
 
-from sapo.configure import compose
 from sapo.methods import loop
 from sapo.methods.bench import Bench, read_costs, write_costs
 from sapo.methods.rounds import NothingLeft, Round
@@ -33,38 +43,13 @@ from sapo.methods.supervision import Simulation
 from sapo.methods.updates import dpo, grpo, orpo, sft, star
 from sapo.methods.updates.sft import FilterReport, passing
 from sapo.models.loading import save_reasoner
-from sapo.models.sampling import Request
 from sapo.models.verifier import Verifier
-from sapo.records import Cost, PreferencePair, Question, Trajectory, write_records
-from sapo.settings import PairSettings, SamplingSettings, Settings, TaskSettings, method_settings
+from sapo.records import Cost, Question, Trajectory, write_records
+from sapo.settings import method_settings
 from sapo.tasks.catalog import TASKS
-from sapo.tasks.task import DataSource, Split
 from sapo.train.loop import StepLog
 from sapo.train.pairs import PairError
 from sapo.workspace import Workspace
-
-ROOT = Path(__file__).parents[1]
-TABLE = {"ok\n": 0.9, "x\n": 0.6, "bad\n": 0.2, "win\n": 0.9, "lose\n": 0.1, "gold\n": 0.8}
-STEPS = {"A": "ok win", "B": "bad lose", "C": "x win", "D": "bad lose", "E": "x lose", "G": "gold win"}
-TEXTS = {name: "".join(f"{step}\n" for step in steps.split()) for name, steps in STEPS.items()}
-DRAWN = {"A": "q0/s/0", "B": "q0/s/1", "C": "q0/s/2", "D": "q1/s/0", "E": "q1/s/1"}
-SAMPLES = [trajectory(place, STEPS[name].split(), place[:2]) for name, place in DRAWN.items()]
-NANO = compose(ROOT, ["profile=nano"])[1]
-
-
-class TwoQuestions(LineTask):
-    def load(self, split: Split, source: DataSource) -> list[Question]:
-        return [Question(f"q{n}", f"Prompt {n}.\n", "win", solution=("gold\nwin\n", "")[n]) for n in range(2)]
-
-
-@dataclass
-class Trainings:
-    """What reached the trainers, in order: kind, where training started, what it was given."""
-
-    seen: list[tuple[str, str, Any]] = field(default_factory=list)
-
-    def starts(self) -> list[str]:
-        return [start for _, start, _ in self.seen]
 
 
 @pytest.fixture
@@ -92,23 +77,6 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     monkeypatch.setattr(dpo, "train_dpo", trainer("dpo", log))
     monkeypatch.setattr(grpo, "train_grpo", trainer("grpo", (log, Cost(rollouts=5))))
     return found
-
-
-class SavedTable(TableVerifier):
-    """A verifier by table that can be saved."""
-
-    cost = Cost(prompt_tokens=7)
-
-    def save(self, folder: Path) -> None:
-        folder.mkdir()
-        (folder / "table.json").write_text(json.dumps(dict(self.table)), encoding="utf-8")
-
-
-@dataclass
-class Supervised:
-    """Who labelled what, round by round."""
-
-    seen: list[tuple[Simulation, list[str]]] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -154,36 +122,6 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     write_records(start / "labelled.jsonl", [SAMPLES[3]], Trajectory)  # V_0 has seen D
     write_costs(start, {"sampling": Cost(6, 60, 120, 600.0)})
     return made
-
-
-def common() -> Settings:
-    """Of profile nano, for two questions with three samples each, and one pair a question."""
-    return dataclasses.replace(
-        NANO,
-        workers=2,
-        tasks={"lines": TaskSettings("lines", 1, 2, 1, 1, 8)},
-        sampling=SamplingSettings(3, 1.0, 8),
-        pairs=PairSettings(0.05, 1, 1, "any"),
-    )
-
-
-def run(workspace: Workspace, method: str) -> list[Path]:
-    """The folders of all rounds of a method."""
-    folders: list[Path] = []
-    bench = Bench(method_settings(common(), method, 1), workspace, "tiny", "lines")
-    loop.run(bench, lambda _, folder: folders.append(folder))
-    return folders
-
-
-def texts(*names: str) -> list[tuple[str, str]]:
-    """(prompt, completion) of named trajectories."""
-    return [(f"Prompt {int(name in 'DE')}.\n", TEXTS[name]) for name in names]
-
-
-def names(pairs: Sequence[PreferencePair]) -> list[tuple[str, str]]:
-    """(chosen, rejected) by name."""
-    found = {(f"q{int(name in 'DE')}", text): name for name, text in TEXTS.items()}
-    return [(found[p.question_id, p.chosen], found[p.question_id, p.rejected]) for p in pairs]
 
 
 RIGHT = {"A", "C", "G"}
@@ -357,63 +295,5 @@ def test_a_filter_counts_why_questions_are_lost() -> None:
         passing(pool, rewards, ["q0", "q1", "q2"], 0.95)
 
 
-def flat(settings: Settings) -> dict[str, object]:
-    def walk(value: object, name: str) -> dict[str, object]:
-        if isinstance(value, dict):
-            return {k: v for key, item in value.items() for k, v in walk(item, f"{name}.{key}").items()}
-        return {name.lstrip("."): value}
-
-    return walk({k: v for k, v in dataclasses.asdict(settings).items() if k != "methods"}, "")
-
-
-def differences(method: str, other: str) -> dict[str, tuple[object, object]]:
-    """Settings that differ between two methods: their values in the second and in the first."""
-    one, two = flat(method_settings(NANO, method, 1)), flat(method_settings(NANO, other, 1))
-    return {name: (two[name], one[name]) for name in one if one[name] != two[name]}
-
-
-ABLATIONS = {
-    ("sapo_without_pf", "sapo"): {"labels.by": ("saps", "outcome")},
-    ("sapo_without_dv", "sapo"): {"detect.by": ("scores", "random")},
-    ("sapo_without_rm", "sapo"): {"loop.reward": ("verifier", "outcome")},
-    ("sapo_without_ep", "sapo"): {"expansion.max_per_trajectory": (4, 0)},
-    ("sipf_without_pf", "sipf"): {"loop.reward": ("verifier", "outcome")},
-    ("sipf_without_or", "sipf"): {"orpo.beta": (0.1, 0.0)},
-    ("sipf_without_both", "sipf"): {"loop.reward": ("verifier", "outcome"), "orpo.beta": (0.1, 0.0)},
-    ("sapo_located", "sapo"): {"saps.search": ("once", "until_located")},
-    ("sapo_right", "sapo"): {"pairs.chosen": ("any", "right")},
-    ("sapo_from_previous", "sapo"): {"loop.start": ("base", "previous")},
-    ("sapo_full_nll", "sapo"): {"orpo.nll": ("completion", "full")},
-    ("sapo_six_rounds", "sapo"): {"loop.updates": (("orpo",) * 3, ("orpo",) * 6)},
-    ("sapo_eta_02", "sapo"): {"pairs.eta": (0.05, 0.2)},
-    ("sapo_beta_1", "sapo"): {"orpo.beta": (0.1, 1.0)},
-    ("prft", "sipf"): {"loop.updates": (("orpo",) * 3, ("sft",))},
-    ("psrf", "srf"): {
-        "loop.reward": ("outcome", "verifier"),
-        "labels.by": ("saps", "shepherd"),
-        "labels.monotone": (True, False),
-        "verifier.loss": ("mse", "bce"),
-        "expansion.max_per_trajectory": (4, 0),
-    },
-    ("rpo", "srf"): {"dpo.nll": (0.0, 1.0)},
-    ("online_rft", "rft"): {"loop.updates": (("sft",), ("sft",) * 3)},
-}
-
-
-@pytest.mark.parametrize(("method", "other"), ABLATIONS)
-def test_a_variant_differs_in_what_its_name_says(method: str, other: str) -> None:
-    assert differences(method, other) == ABLATIONS[method, other]
-
-
-def test_every_ablation_is_compared_here() -> None:
-    """Variants of SAPO and SIPF that no line above names must at least differ in one setting only."""
-    for method in NANO.methods:
-        base = method.split("_")[0]
-        if base in ("sapo", "sipf") and method != base and (method, base) not in ABLATIONS and method != "sapo_ours":
-            found = differences(method, base)
-            assert len(found) == 1 or {name.split(".")[0] for name in found} == {"rollouts"}, (method, found)
-
-
 def test_hints_stand_before_the_prompt() -> None:
     assert star.hinted_prompt(Question("q", "How many?\n", "36")) == "answer 36\nHow many?\n"
-    assert Request(star.hinted_prompt(Question("q", "P\n", "1")), "", 1).prefix == ""

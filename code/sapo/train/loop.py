@@ -72,12 +72,13 @@ def fit(
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     device = weights[0].device
     optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=0.0, fused=True)
+    epochs = math.ceil(settings.epochs)
     plan = [
         (epoch, batch)
-        for epoch in range(1, math.ceil(settings.epochs) + 1)
+        for epoch in range(1, epochs + 1)
         for batch in bucketed_batches(lengths, settings.batch_size, f"{seed}/{epoch}")
     ]
-    plan = plan[: max(1, round(settings.epochs * len(plan) / math.ceil(settings.epochs)))]
+    plan = plan[: max(1, round(settings.epochs * len(plan) / max(epochs, 1)))]
     log: list[StepLog] = []
     model.train()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
