@@ -13,9 +13,10 @@ import torch
 
 from sapo.__main__ import STAGES
 from sapo.configure import compose
+from sapo.evaluate.efficiency import LabelRow, TruthRow
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
-from sapo.records import Outcome, StepLabels, Trajectory, read_records
+from sapo.records import Outcome, StepLabels, StepScores, Trajectory, read_records
 from sapo.settings import Settings
 from sapo.workspace import StageArguments, Workspace
 
@@ -25,10 +26,9 @@ TASKS = {"gsm8k": "math", "mbpp": "humaneval"}
 REASONERS = ["cot/0", "sft/0", "orpo_outcome/1", "orpo_mc/1", "sapo/1", "sapo/2"]
 SMALLER = {"sft_questions": 16, "train_questions": 16, "test_questions": 6, "ood_questions": 5, "max_new_tokens": 48}
 RECORDS: dict[str, type] = {
-    "sampled": Trajectory,
-    "labelled": Trajectory,
-    "labels": StepLabels,
+    kind.__name__: kind for kind in (LabelRow, Outcome, StepLabels, StepScores, Trajectory, TruthRow)
 }
+UNKNOWN = {"truth.jsonl", "held_out_truth.jsonl"}  # no real task has an oracle of steps
 
 
 def small_settings(real_data: Path) -> Settings:
@@ -57,9 +57,12 @@ def check_records(folder: Path) -> None:
     for path in folder.rglob("*.json"):
         assert json.loads(path.read_text(encoding="utf-8")), path
     for path in folder.rglob("*.jsonl"):
-        assert read_records(path, RECORDS.get(path.stem, Outcome)), path
-    for path in folder.rglob("labels.jsonl"):
-        seen = read_records(path.with_name("labelled.jsonl"), Trajectory)
+        with path.open(encoding="utf-8") as lines:
+            kind = RECORDS[json.loads(lines.readline())["schema"].partition("/")[0]]
+        assert bool(read_records(path, kind)) == (path.name not in UNKNOWN), path
+    for labelled in folder.rglob("labelled.jsonl"):
+        path = labelled.with_name("labels.jsonl")
+        seen = read_records(labelled, Trajectory)
         for trajectory, labels in zip(seen, read_records(path, StepLabels), strict=True):
             assert labels.trajectory_id == trajectory.id
             labels.check(trajectory)
