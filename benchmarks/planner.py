@@ -30,8 +30,8 @@ SECONDS, MEGABYTES = 2.0, 500.0
 RULES = Rules(
     LabelSettings("saps", "reasoner", True, True, 1, 1), DetectSettings("scores", "drop", True), SapsSettings("once")
 )
-LAZY = RolloutSettings(8, 1.0, lazy=True, merge=True, reuse=False)
-REUSE = RolloutSettings(8, 1.0, lazy=True, merge=True, reuse=True)
+LAZY = RolloutSettings(8, 1.0, lazy=True, merge=True, reuse=False, cached_tokens=0)
+REUSE = RolloutSettings(8, 1.0, lazy=True, merge=True, reuse=True, cached_tokens=0)
 
 
 class FirstWaveDone(Exception):

@@ -14,7 +14,7 @@ def rollouts(
     reply: Reply, per_position: int = 8, lazy: bool = False, merge: bool = False, reuse: bool = False, seed: int = 1
 ) -> Rollouts:
     return Rollouts(
-        LineTask(), ScriptedSampler(reply), RolloutSettings(per_position, 1.0, lazy, merge, reuse), 50, seed
+        LineTask(), ScriptedSampler(reply), RolloutSettings(per_position, 1.0, lazy, merge, reuse, 0), 50, seed
     )
 
 

@@ -143,7 +143,7 @@ def test_what_two_trajectories_share_is_counted_once(merge: bool, drawn: set[int
     texts = (["ok", "bad", "lose"], ["ok", "bad", "x", "lose"])
     items = [LabelItem(question(), trajectory(f"t{k}", steps)) for k, steps in enumerate(texts)]
     sampler = ScriptedSampler(wins_unless_bad)
-    rollouts = Rollouts(LineTask(), sampler, RolloutSettings(2, 1.0, lazy=False, merge=merge, reuse=False), 9, 1)
+    rollouts = Rollouts(LineTask(), sampler, RolloutSettings(2, 1.0, False, merge, False, 0), 9, 1)
     labels = LabelSettings("saps", "reasoner", True, True, 1, 1)
     rules = Rules(labels, DetectSettings("scores", "drop", True), SapsSettings("once"))
     rows = efficiency.label_rows(label("shepherd", items, rollouts, rules))
@@ -153,15 +153,16 @@ def test_what_two_trajectories_share_is_counted_once(merge: bool, drawn: set[int
 
 
 def test_the_compared_labellers_differ_only_in_what_their_names_say() -> None:
-    base, settings = LABELLERS["saps"], RolloutSettings(16, 0.7, lazy=True, merge=True, reuse=True)
-    for name in ("merge", "reuse", "lazy"):
+    base, settings = LABELLERS["saps"], RolloutSettings(16, 0.7, True, True, True, 9)
+    for name in ("witness", "merge", "reuse", "lazy", "cached"):
         assert LABELLERS[f"saps_{name}"] == dataclasses.replace(base, trains=False, **{name: True})
     until = dataclasses.replace(base, trains=False, search="until_located")
     assert LABELLERS["saps_until_located"] == until
-    all_of_it = {"lazy": True, "merge": True, "reuse": True, "search": "until_located", "draws": "ours"}
+    all_of_it = {"search": "until_located", "draws": "ours"} | dict.fromkeys(efficiency.SAVINGS, True)
     assert LABELLERS["ours"] == dataclasses.replace(base, **all_of_it)
+    assert LABELLERS["ours"].rollouts(settings).cached_tokens == efficiency.CACHED_TOKENS
     for paper in ("shepherd", "omega", "saps"):
-        assert LABELLERS[paper].rollouts(settings) == RolloutSettings(16, 0.7, lazy=False, merge=False, reuse=False)
+        assert LABELLERS[paper].rollouts(settings) == RolloutSettings(16, 0.7, False, False, False, 0)
     assert len({LABELLERS[name].draws for name in ("shepherd", "shepherd_again", "omega", "saps", "ours")}) == 5
 
 

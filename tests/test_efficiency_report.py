@@ -56,7 +56,8 @@ def by_hand(settings: Settings, tmp_path: Path) -> Workspace:
     """Two long and one short wrong trajectory, one held out.
 
     Shepherd: first errors 3, 3, 2 as in truth. Ours: 3, 3, 2. Everyone else: 3, 2, 2. Two long ones cost shepherd 80
-    rollouts and 800 FLOPs, omega 40 and 400, saps 20 and 160 and ours 10 and 40, both with 40 FLOPs of detection.
+    rollouts and 800 FLOPs, omega 40 and 400, saps 20 and 160 and ours 10 and 40, both with 40 FLOPs of detection. Two
+    right ones cost ours nothing and everyone else as much as two wrong ones.
     """
     workspace = Workspace(tmp_path, "test")
     folder = workspace.efficiency("tiny", "lines")
@@ -76,7 +77,9 @@ def by_hand(settings: Settings, tmp_path: Path) -> Workspace:
         rows = [LabelRow(t.id, t.question_id, c, (), 0) for t, c in zip(measured, found, strict=True)]
         write_records(folder / name / "labels.jsonl", rows, LabelRow)
         write_records(folder / name / "scores.jsonl", [StepScores("h", (0.9, 0.4, 0.6))], StepScores)
-        written |= {f"{name}/{length}": costs.get(name, cost(20, 160)) for length in ("long", "short")}
+        written |= {f"{name}/{kind}": costs.get(name, cost(20, 160)) for kind in ("long", "short", "right")}
+    written |= {"detection/right": cost(0, 40), "ours/right": cost(0, 0)}
+    write_json(folder / "summary.json", {"costed_right": 2})
     write_json(folder / "costs.json", written)
     return workspace
 
@@ -108,14 +111,19 @@ def test_costs_and_agreements_by_hand(entry: TaskEfficiency) -> None:
 
 
 def test_targets_are_data(entry: TaskEfficiency) -> None:
-    """10/40, 100/400, 10/20, 100/200, 40/100; ours finds one first error of three that saps does not: 33.3 points."""
+    """10/40, 100/400, 10/20, 100/200, (40 + 0)/(100 + 100); ours finds one first error of three that saps does not: 33.3 points."""
     found = targets(entry)
-    assert [round(t.value, 3) for t in found] == [0.25, 0.25, 0.5, 0.5, 0.4, 33.333, 1.0]
+    assert [round(t.value, 3) for t in found] == [0.25, 0.25, 0.5, 0.5, 0.2, 33.333, 1.0]
     assert all(t.met for t in found)
-    assert str(found[4]) == "FLOPs of ours / saps: 0.40, goal ≤ 0.5: met"
+    assert str(found[4]) == "FLOPs of ours / saps, every second one right: 0.20, goal ≤ 0.5: met"
     assert not Target("x", 0.51, 0.5, at_most=True).met
     assert not Target("x", 4.9, 5.0, at_most=False).met
-    assert targets_table([entry]).rows[4][2:] == ("FLOPs of ours / saps", "0.40", "≤ 0.5", "yes")
+    assert targets_table([entry]).rows[4][2:] == (
+        "FLOPs of ours / saps, every second one right",
+        "0.20",
+        "≤ 0.5",
+        "yes",
+    )
 
 
 def test_tables_metrics_and_figure_say_the_same(entry: TaskEfficiency, tmp_path: Path) -> None:
@@ -125,7 +133,7 @@ def test_tables_metrics_and_figure_say_the_same(entry: TaskEfficiency, tmp_path:
     write_json(path, {**machine, "seconds": {"tiny/lines": each}})
     seconds = read_seconds(path, "test")
     table = {row[2]: row[3:] for row in cost_table([entry], seconds).rows}
-    assert table["saps"] == ("10.0", "4", "20", "1.00e+02", "0.0", "0.1000")
+    assert table["saps"] == ("10.0", "4", "20", "1.00e+02", "1.00e+02", "0.0", "0.1000")
     assert table["saps_lazy"][-1] == "–"
     assert "Z80, 1 thread, 2026-01-02" in cost_table([entry], seconds).note
     labellers = efficiency_metrics(entry)["labellers"]

@@ -43,7 +43,7 @@ def run(
     name: LabellerName, items: Sequence[LabelItem], how: Rules | None = None, per_position: int = 1
 ) -> tuple[list[Labelled], ScriptedSampler, Rollouts]:
     sampler = ScriptedSampler(wins_unless_bad)
-    rollouts = Rollouts(LineTask(), sampler, RolloutSettings(per_position, 1.0, False, False, False), 50, 1)
+    rollouts = Rollouts(LineTask(), sampler, RolloutSettings(per_position, 1.0, False, False, False, 0), 50, 1)
     return label(name, items, rollouts, how or rules()), sampler, rollouts
 
 
@@ -98,14 +98,25 @@ def test_saps_corrects_what_the_scores_get_wrong() -> None:
     assert (entry.labels.labels, entry.labels.asked, entry.labels.case) == ((1, 1, 0, 0), (1, 2), "b")
 
 
-@pytest.mark.parametrize("name", ["shepherd", "omega", "saps"])
-def test_a_right_trajectory_is_its_own_witness(name: LabellerName) -> None:
-    """Its labels are 1 for nothing. Without the witness rule rollouts decide, and a lucky guess shows."""
+@pytest.mark.parametrize(
+    ("name", "unproven"),
+    [
+        ("shepherd", ((1, 0, 1), "every_step", [2])),
+        ("omega", ((1, 1, 1), "witness", [])),
+        ("saps", ((1, 1, 1), "witness", [2])),
+    ],
+)
+def test_a_right_trajectory_is_its_own_witness(name: LabellerName, unproven: object) -> None:
+    """Its labels are 1 for nothing.
+
+    Without the witness rule rollouts decide for shepherd, and a lucky guess shows; omega has no error to search; saps
+    verifies the detected step and the next one all the same, and its labels are 1.
+    """
     lucky = item(trajectory("t", ["good", "bad", "win"]))
     entry, sampler, _ = run(name, [lucky])
     assert (entry[0].labels.labels, entry[0].labels.case, sampler.sizes) == ((1, 1, 1), "witness", [])
     entry, sampler, _ = run(name, [lucky], rules(witness=False))
-    assert (entry[0].labels.labels, entry[0].labels.case, sampler.sizes) == ((1, 0, 1), "every_step", [2])
+    assert (entry[0].labels.labels, entry[0].labels.case, sampler.sizes) == unproven
     entry, _, _ = run(name, [lucky], rules(witness=False, monotone=True))
     assert entry[0].labels.labels == (1, 1, 1)
 
@@ -162,7 +173,9 @@ def test_rollouts_that_cannot_be_judged_end_the_run() -> None:
         def grade(self, questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
             return ["grader_error", *super().grade(questions[1:], completions[1:])]
 
-    rollouts = Rollouts(Broken(), ScriptedSampler(wins_unless_bad), RolloutSettings(1, 1.0, False, False, False), 50, 1)
+    rollouts = Rollouts(
+        Broken(), ScriptedSampler(wins_unless_bad), RolloutSettings(1, 1.0, False, False, False, 0), 50, 1
+    )
     with pytest.raises(GraderErrors, match="1 of 175 answers could not be judged"):
         label("saps", HUNDRED, rollouts, rules())
 
@@ -173,7 +186,7 @@ def test_right_items_are_witnesses_of_wrong_ones_where_both_switches_say_so() ->
     asked: dict[tuple[bool, bool], list[int]] = {}
     for witness, reuse in itertools.product([True, False], repeat=2):
         sampler = ScriptedSampler(wins_unless_bad)
-        rollouts = Rollouts(LineTask(), sampler, RolloutSettings(1, 1.0, False, False, reuse), 50, 1)
+        rollouts = Rollouts(LineTask(), sampler, RolloutSettings(1, 1.0, False, False, reuse, 0), 50, 1)
         labelled = label("shepherd", items, rollouts, rules(witness))
         assert [entry.labels.labels for entry in labelled] == [(1, 1, 0, 0), (1, 1, 1)]
         asked[witness, reuse] = sampler.sizes

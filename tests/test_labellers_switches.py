@@ -41,7 +41,7 @@ def with_switches(
     how: tuple[LabellerName, bool], items: Sequence[LabelItem], switches: Switches, reply: Reply
 ) -> tuple[list[Labelled], Rollouts]:
     """Labels by T = 3 rollouts, and what they cost."""
-    settings = RolloutSettings(3, 1.0, switches.lazy, switches.merge, switches.reuse)
+    settings = RolloutSettings(3, 1.0, switches.lazy, switches.merge, switches.reuse, 0)
     rollouts = Rollouts(LineTask(), ScriptedSampler(reply), settings, 50, 1)
     saps = SapsSettings("until_located" if how[1] else "once")
     rules = Rules(LabelSettings("saps", "reasoner", switches.witness, switches.monotone, 1, 1), DROP, saps)

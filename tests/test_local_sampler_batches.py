@@ -8,15 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import tiny_model
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from sapo.models import local
 from sapo.models.decoding import ROW, Batch, pick
 from sapo.models.encoding import Encoder
 from sapo.models.local import LocalSampler
 from sapo.models.nano import build_tokenizer
+from sapo.models.reading import PrefixStore
 from sapo.models.sampling import Completion, Request
-from sapo.models.slots import Slots, one_query
+from sapo.models.slots import Slots, masks, one_query
 from sapo.records import BadInput, Cost
 
 TEXT = "Ben has 15 coins. Cy has 3 more than Ben. How many does Cy have?\nCy : Ben + 3\n15 + 3 = 18\nanswer 18\n"
@@ -151,8 +152,8 @@ def test_the_cached_step_has_the_distribution_of_the_softmax() -> None:
     rows = np.zeros(count, ROW)
     rows["seed"], rows["start"], rows["limit"] = 977 * np.arange(count), len(prompt), 2
     with torch.inference_mode():
-        batch = Batch(model, 1.0, 2)
-        batch.join(rows, [prompt] * count, 0)
+        batch = Batch(model, PrefixStore(0), 1.0, 2)
+        batch.join(rows, [prompt] * count)
         batch.step()
         common = Counter(batch.ids[:, 0].tolist()).most_common(1)[0][0]
         expected = model(torch.tensor([[*prompt, common]])).logits[0, -1].double().softmax(-1).numpy()
@@ -235,20 +236,17 @@ def test_the_model_keeps_its_own_attention() -> None:
 
 
 def test_slots_keep_each_row_in_its_place() -> None:
-    """Prompts of 3 and 1 tokens (the second padded by 2), then row 0 leaves and a prompt of 2 joins."""
-    keys = torch.arange(6.0).view(2, 1, 3, 1)
-    cache, slots = DynamicCache(), Slots()
-    cache.update(keys, -keys, 0)
-    slots.join(cache, torch.tensor([0, 1]), torch.tensor([0, 2]))
-    assert slots.parts[0].tensors()[0][:, 0, :3, 0].tolist() == [[0, 1, 2], [5, 3, 4]]
+    """Prompts of 3 and 1 tokens, then row 0 leaves and a prompt of 2 joins."""
+    slots = Slots()
+    keys = torch.tensor([[0.0, 1, 2], [5, 0, 0]]).view(1, 2, 1, 3, 1)
+    slots.join(torch.cat([keys, -keys]), torch.tensor([0, 1]))
+    assert slots.parts[0].tensors()[0][:, 0, :3, 0].tolist() == [[0, 1, 2], [5, 0, 0]]
     slots.leave(torch.tensor([0]), torch.tensor([1]), 1)
-    other = DynamicCache()
-    other.update(torch.tensor([7.0, 8.0]).view(1, 1, 2, 1), torch.zeros(1, 1, 2, 1), 0)
-    slots.join(other, torch.tensor([0]), torch.tensor([0]))
+    slots.join(torch.tensor([[7.0, 8.0], [0, 0]]).view(2, 1, 1, 2, 1), torch.tensor([0]))
     slots.stand(torch.tensor([1, 2]))
     new, values = slots.update(torch.tensor([10.0, 20.0]).view(2, 1, 1, 1), torch.zeros(2, 1, 1, 1), 0)
     assert (new[0, 0, :2, 0].tolist(), new[1, 0, :3, 0].tolist()) == ([5, 10], [7, 8, 20])
     assert values[0, 0, 0, 0] == -5
-    allowed = slots.masks(torch.tensor([1, 2]), MODELS["qwen2"].config, torch.float32)
+    allowed = masks(torch.tensor([[1], [2]]), slots.width, MODELS["qwen2"].config, torch.float32)
     assert isinstance(allowed, torch.Tensor)
     assert (allowed[:, 0, 0] == 0).sum(1).tolist() == [2, 3]

@@ -30,7 +30,7 @@ class LimitedSampler(ScriptedSampler):
 def test_what_did_not_finish_fails_whatever_it_says_and_is_counted() -> None:
     """All completions say `win`; those with an odd seed are cut off there. Only finished ones win and run tests."""
     asked = Rollouts(
-        LineTask(), LimitedSampler(lambda _: "win\n"), RolloutSettings(16, 1.0, False, False, False), 50, 1
+        LineTask(), LimitedSampler(lambda _: "win\n"), RolloutSettings(16, 1.0, False, False, False, 0), 50, 1
     )
     evidence = asked.ask([Prefix(question("q", ("assert True",)), STEPS, 1)])[0]
     right = [completion.right for completion in evidence.completions]
@@ -43,7 +43,7 @@ def test_what_did_not_finish_fails_whatever_it_says_and_is_counted() -> None:
 
 def test_a_prefix_without_room_in_the_context_is_a_failure_and_counted() -> None:
     """T = 4 answers of nothing: label 0, four trajectories that are the prefix itself."""
-    asked = Rollouts(LineTask(), LimitedSampler(lambda _: "win\n"), RolloutSettings(4, 1.0, True, True, True), 50, 1)
+    asked = Rollouts(LineTask(), LimitedSampler(lambda _: "win\n"), RolloutSettings(4, 1.0, True, True, True, 0), 50, 1)
     evidence = asked.ask([prefix(1, trajectory("t", ["long", "lose"]))])[0]
     assert (evidence.label, [c.steps for c in evidence.completions]) == (False, [("long\n",)] * 4)
     assert (asked.unfinished, asked.cost.rollouts) == (4, 4)

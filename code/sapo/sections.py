@@ -125,6 +125,7 @@ class RolloutSettings:
         lazy: draw in growing waves and stop at the first success.
         merge: draw equal prefixes of one question once.
         reuse: a text known to end right, drawn or sampled, proves every prefix of it.
+        cached_tokens: of prefixes whose keys and values are kept for those that begin alike; 0 keeps none.
     """
 
     per_position: int
@@ -132,6 +133,7 @@ class RolloutSettings:
     lazy: bool
     merge: bool
     reuse: bool
+    cached_tokens: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,11 @@
 """What process labels cost and how true they are (SAPO figure 6): every labeller on the same wrong trajectories.
 
-1. Only wrong trajectories are measured: a right one is its own witness and costs nothing in any arithmetic.
-2. Costs are taken for trajectories of at least `LONG` steps and for shorter ones; the long ones are labelled first.
-   What two trajectories share (`merge`, `reuse`) is counted once, for the one that it was drawn for.
+1. Labels are compared on wrong trajectories: a right one is its own witness, all its labels are 1 in any arithmetic.
+   What a right one costs is measured apart: nothing with `witness`; else shepherd asks at every step, saps at the
+   detected one and the next. omega searches wrong trajectories only.
+2. Costs are taken for trajectories of at least `LONG` steps and for shorter ones; the long ones are labelled first,
+   the right ones, of the same length, last. What two trajectories share (`merge`, `reuse`, `cached_tokens`) is
+   counted once, for the one that it was drawn or read for.
 3. Truth is of prefixes, as labels are: 1 up to the first wrong step, 0 from there on. First errors count from 1.
 4. Labellers draw independently of each other, or equal draws would pass for agreement. `shepherd_again` is what
    shepherd's labels agree with at best: themselves, drawn anew. The variants of `saps` share its draws, so that
@@ -25,6 +28,8 @@ THRESHOLD = 0.5  # a step that a verifier scores below it is called wrong
 
 Length = Literal["long", "short"]
 LENGTHS: tuple[Length, ...] = ("long", "short")
+RIGHT = "right"  # the third kind of trajectories whose costs are taken
+CACHED_TOKENS = 2**17
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +44,32 @@ class Arithmetic:
     labeller: LabellerName
     draws: str
     trains: bool = False
+    witness: bool = False
     lazy: bool = False
     merge: bool = False
     reuse: bool = False
+    cached: bool = False
     search: Literal["once", "until_located"] = "once"
 
     def rollouts(self, settings: RolloutSettings) -> RolloutSettings:
         """These settings with the savings of this arithmetic and no others."""
-        return replace(settings, lazy=self.lazy, merge=self.merge, reuse=self.reuse)
+        tokens = CACHED_TOKENS if self.cached else 0
+        return replace(settings, lazy=self.lazy, merge=self.merge, reuse=self.reuse, cached_tokens=tokens)
 
 
+SAVINGS = ("witness", "lazy", "merge", "reuse", "cached")
 LABELLERS: dict[str, Arithmetic] = {
     "shepherd": Arithmetic("shepherd", "shepherd", trains=True),
     "shepherd_again": Arithmetic("shepherd", "shepherd_again"),
     "omega": Arithmetic("omega", "omega", trains=True),
     "saps": Arithmetic("saps", "saps", trains=True),
+    "saps_witness": Arithmetic("saps", "saps", witness=True),
     "saps_merge": Arithmetic("saps", "saps", merge=True),
     "saps_reuse": Arithmetic("saps", "saps", reuse=True),
     "saps_lazy": Arithmetic("saps", "saps", lazy=True),
+    "saps_cached": Arithmetic("saps", "saps", cached=True),
     "saps_until_located": Arithmetic("saps", "saps", search="until_located"),
-    "ours": Arithmetic("saps", "ours", trains=True, lazy=True, merge=True, reuse=True, search="until_located"),
+    "ours": Arithmetic("saps", "ours", trains=True, search="until_located", **dict.fromkeys(SAVINGS, True)),
 }
 
 
@@ -95,12 +106,14 @@ class Chosen:
     Args:
         wrong: those that every labeller labels, by length.
         right: right samples of the same questions: witnesses (`reuse`) and training data of the verifiers.
+        costed: some of `right`, as long as the wrong ones whose costs count: one for every two of those, if there are.
         held_out: all samples of the questions that no labeller sees.
         seen: how many of the wrong ones the detecting verifier was trained on.
     """
 
     wrong: dict[Length, list[Trajectory]]
     right: list[Trajectory]
+    costed: list[Trajectory]
     held_out: list[Trajectory]
     seen: int
 
@@ -125,9 +138,13 @@ def choose(
     if not wrong:
         raise RecordError(f"none of {len(samples)} samples is wrong with two steps or more: there is nothing to label")
     asked = {t.question_id for t in wrong}
+    long, short = [t for t in wrong if len(t.steps) >= LONG], [t for t in wrong if len(t.steps) < LONG]
+    right = [t for t in samples if t.right and t.question_id in asked]
+    costed = [t for t in right if len(t.steps) > 1 and (len(t.steps) >= LONG or not long)]
     return Chosen(
-        {"long": [t for t in wrong if len(t.steps) >= LONG], "short": [t for t in wrong if len(t.steps) < LONG]},
-        [t for t in samples if t.right and t.question_id in asked],
+        {"long": long, "short": short},
+        right,
+        random.Random(seed).sample(costed, min(len(costed), -(-len(long or short) // 2))),
         [t for t in samples if t.question_id in held_out],
         sum((t.question_id, t.text) in seen for t in wrong),
     )

@@ -84,9 +84,9 @@ class Bench:
             raise RecordError(f"{self.task_name}: no training question has a gold rationale to learn from")
         return gold
 
-    def sampler(self, reasoner: Path, what: str) -> LocalSampler:
+    def sampler(self, reasoner: Path, what: str, cached_tokens: int = 0) -> LocalSampler:
         model, encoder = load_reasoner(reasoner)
-        return LocalSampler(model, encoder, self.settings.sampling.rows, self.shown(what))
+        return LocalSampler(model, encoder, self.settings.sampling.rows, self.shown(what), cached_tokens)
 
 
 def write_costs(folder: Path, costs: Mapping[str, Cost]) -> None:

@@ -96,7 +96,7 @@ def label_subset(bench: Bench, who: Simulation, subset: Sequence[Trajectory]) ->
         costs["detection"] = scorer.cost
     items = [LabelItem(questions[t.question_id], t, s) for t, s in zip(subset, scores, strict=True)]
     settings, seed = bench.settings, bench.seed("rollouts", who.number)
-    sampler = bench.sampler(who.reasoner, f"rollouts of round {who.number}")
+    sampler = bench.sampler(who.reasoner, f"rollouts of round {who.number}", settings.rollouts.cached_tokens)
     rollouts = Rollouts(bench.task, sampler, settings.rollouts, bench.limits.max_new_tokens, seed)
     rollouts.witness(who.known)
     rules = Rules(settings.labels, settings.detect, settings.saps, bench.seed("random step", who.number))

@@ -10,53 +10,63 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-from sapo.models.slots import Slots, one_query
+from sapo.models.reading import PrefixStore, Prompt, Reading
+from sapo.models.slots import Slots, masks, one_query
 from sapo.records import BadInput
-
-Prompt = tuple[int, ...]
 
 # One row: which request it answers, its randomness, how long its prompt is, how many tokens it may and did draw.
 ROW = np.dtype([("request", "i8"), ("seed", "u8"), ("start", "i8"), ("limit", "i8"), ("drawn", "i8")])
 
 
 class Batch:
-    """Rows (of dtype `ROW`) and what they have drawn, `ids` (rows, limit); -1 where nothing is drawn yet."""
+    """Rows (of dtype `ROW`) and what they have drawn, `ids` (rows, limit); -1 where nothing is drawn yet.
 
-    def __init__(self, model: PreTrainedModel, temperature: float, limit: int) -> None:
+    Args:
+        store: what is known of prompts.
+    """
+
+    def __init__(self, model: PreTrainedModel, store: PrefixStore, temperature: float, limit: int) -> None:
         self.model = model
         self.temperature = temperature
         self.rows = np.zeros(0, ROW)
         self.ids = np.zeros((0, limit), np.int32)
+        self._store = store
         self._slots = Slots()
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def join(self, rows: NDArray[np.void], prompts: Sequence[Prompt], pad_id: int) -> list[Prompt]:
-        """Read the prompts, each different one once, and draw the first token of the new rows; the prompts read."""
-        unique = list(dict.fromkeys(prompts))
-        longest = max(map(len, unique))
-        device = self.model.device
-        ids = torch.tensor([[*[pad_id] * (longest - len(p)), *p] for p in unique], device=device)
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in unique], device=device)
-        output = self.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-            past_key_values=DynamicCache(),  # without the config: no layer forgets what left its window
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        number = {prompt: i for i, prompt in enumerate(unique)}
-        sources = torch.tensor([number[prompt] for prompt in prompts], device=device)
-        self._slots.join(output.past_key_values, sources, longest - mask.sum(1))
+    def join(self, rows: NDArray[np.void], prompts: Sequence[Prompt]) -> list[tuple[int, int]]:
+        """Read the prompts, each different one once, and draw the first token of the new rows.
+
+        Returns:
+            (length, known) of every prompt that was read: how many of its tokens were known before.
+        """
+        read: list[tuple[int, int]] = []
+        waiting = list(dict.fromkeys(prompts))
+        while waiting:
+            now, waiting = self._store.passes(waiting)
+            number = {prompt: i for i, prompt in enumerate(now)}
+            chosen = [i for i, prompt in enumerate(prompts) if prompt in number]
+            read += self._join(rows[chosen], now, [number[prompts[i]] for i in chosen])
+        self._store.forget()
+        return read
+
+    def _join(self, rows: NDArray[np.void], prompts: Sequence[Prompt], sources: Sequence[int]) -> list[tuple[int, int]]:
+        found = [self._store.longest(prompt) for prompt in prompts]
+        known = [(count, self._store.states(of) if count else None) for count, of in found]
+        reading = Reading(self.model, prompts, known)
+        logits = reading.logits()
+        self._store.keep(prompts, reading.states)
+        at = torch.tensor(sources, device=logits.device)
+        self._slots.join(reading.states[:, :, :, :-1], at)
         first = len(self.rows)
         self.rows = np.concatenate([self.rows, rows])
         self.ids = np.concatenate([self.ids, np.full((len(rows), self.ids.shape[1]), -1, np.int32)])
-        self._draw(output.logits[sources, -1], first)
-        return unique
+        self._draw(logits[at], first)
+        return [(len(prompt), count) for prompt, (count, _) in zip(prompts, found, strict=True)]
 
     def step(self) -> None:
         """Feed every row's last token and draw the next one."""
@@ -67,7 +77,7 @@ class Batch:
         with one_query(self.model.config):
             output = self.model(
                 input_ids=torch.from_numpy(token).to(device).unsqueeze(1),
-                attention_mask=self._slots.masks(positions, self.model.config, self.model.dtype),
+                attention_mask=masks(positions.unsqueeze(1), self._slots.width, self.model.config, self.model.dtype),
                 position_ids=positions.unsqueeze(1),
                 past_key_values=self._slots,
                 use_cache=True,

@@ -12,9 +12,9 @@ TRAINING = 3  # backward costs twice the forward pass: gradients of inputs and o
 
 def token_flops(config: PretrainedConfig) -> int:
     """FLOPs of one token through all layers, without attention scores and without the head."""
-    head = _head_dim(config)
+    head = head_dim(config)
     queries = config.num_attention_heads * head
-    keys = (getattr(config, "num_key_value_heads", None) or config.num_attention_heads) * head
+    keys = key_heads(config) * head
     attention = config.hidden_size * (2 * queries + 2 * keys)  # q and o; k and v
     mlp = 3 * config.hidden_size * config.intermediate_size  # gate, up, down
     return 2 * config.num_hidden_layers * (attention + mlp)
@@ -22,7 +22,7 @@ def token_flops(config: PretrainedConfig) -> int:
 
 def attention_flops(config: PretrainedConfig, queries: int, keys: int) -> int:
     """FLOPs of QK^T and of its product with V for `queries` tokens over `keys` tokens, all layers."""
-    return 4 * config.num_hidden_layers * config.num_attention_heads * _head_dim(config) * queries * keys
+    return 4 * config.num_hidden_layers * config.num_attention_heads * head_dim(config) * queries * keys
 
 
 def head_flops(config: PretrainedConfig) -> int:
@@ -34,6 +34,12 @@ def prefill_flops(config: PretrainedConfig, length: int, with_head: bool) -> int
     """FLOPs of one pass over `length` tokens; `with_head`: logits of every token (training), else of none."""
     body = length * token_flops(config) + attention_flops(config, length, length)
     return body + (length * head_flops(config) if with_head else 0)
+
+
+def read_flops(config: PretrainedConfig, length: int, known: int) -> int:
+    """FLOPs of one pass over the end of a prompt of `length` tokens whose first `known` are in the cache."""
+    unread = length - known
+    return unread * token_flops(config) + attention_flops(config, unread, length)
 
 
 def decode_flops(config: PretrainedConfig, start: int, new_tokens: int) -> int:
@@ -50,5 +56,11 @@ def generation_flops(config: PretrainedConfig, prompt: int, new_tokens: int) -> 
     return prefill_flops(config, prompt, False) + head_flops(config) + decode_flops(config, prompt, new_tokens - 1)
 
 
-def _head_dim(config: PretrainedConfig) -> int:
+def key_heads(config: PretrainedConfig) -> int:
+    """Heads of keys and values, which heads of queries may share."""
+    return getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+
+
+def head_dim(config: PretrainedConfig) -> int:
+    """Numbers in a key."""
     return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads

@@ -2,10 +2,11 @@
 
 Requests are sorted by the length of their prompts. Equal prompts that join the batch together are computed once and
 their cache is handed to all their completions. A row leaves the batch with its last token; when few rows are left,
-waiting ones join (`REFILL`). Memory: at most `rows` rows of the longest prompt with its completion.
+waiting ones join (`REFILL`). Memory: at most `rows` rows of the longest prompt with its completion, and the cache.
 A request's seed alone decides its completion. Not promised: logits of batches of different shapes differ in the last
 bits of a float, so that a draw within about 1e-6 of the border between two tokens may fall on either side. Costs are
-those of prompts read, hence lower where equal prompts join together; tokens drawn cost the same in any batch.
+those of prompts read, hence lower where equal prompts join together, or where the cache keeps what prompts have in
+common; tokens drawn cost the same in any batch.
 """
 
 import sys
@@ -19,9 +20,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from sapo.models.decoding import ROW, Batch, Prompt
+from sapo.models.decoding import ROW, Batch
 from sapo.models.encoding import Encoder
-from sapo.models.flops import decode_flops, head_flops, prefill_flops
+from sapo.models.flops import decode_flops, head_flops, read_flops
+from sapo.models.reading import PrefixStore, Prompt
 from sapo.models.sampling import Completion, Request, Until, cut
 from sapo.progress import Progress
 from sapo.records import BadInput, Cost
@@ -39,12 +41,16 @@ class LocalSampler:
     Args:
         rows: sequences decoded together; memory grows with it, results do not depend on it.
         what: names the work in the progress line; silent when empty.
+        cached_tokens: of prompts whose keys and values are kept for prompts that begin alike, in this call of
+            `complete` and in later ones; 0 reads every prompt whole.
 
     Raises:
         BadInput: the model has layers of a kind (linear attention, say) that have no cache here.
     """
 
-    def __init__(self, model: PreTrainedModel, encoder: Encoder, rows: int, what: str = "") -> None:
+    def __init__(
+        self, model: PreTrainedModel, encoder: Encoder, rows: int, what: str = "", cached_tokens: int = 0
+    ) -> None:
         if rows < 1:
             raise ValueError(f"a batch of {rows} rows draws nothing")
         unknown = set(getattr(model.config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
@@ -56,6 +62,7 @@ class LocalSampler:
         self.encoder = encoder
         self.rows = rows
         self.what = what
+        self._store = PrefixStore(cached_tokens)
         self.context: int = model.config.max_position_embeddings
 
     def complete(
@@ -75,11 +82,11 @@ class LocalSampler:
         waiting = self._waiting(requests, prompts, max_new_tokens, found)
         cost = Cost(len(requests))
         with Progress(self.what, len(waiting)) if self.what else nullcontext() as progress, torch.inference_mode():
-            batch = Batch(self.model, temperature, int(waiting["limit"].max(initial=0)))
+            batch = Batch(self.model, self._store, temperature, int(waiting["limit"].max(initial=0)))
             while len(waiting) or len(batch):
                 if len(waiting) and len(batch) <= REFILL * self.rows:
                     new, waiting = np.split(waiting, [self.rows - len(batch)])
-                    cost += self._read(batch.join(new, [prompts[i] for i in new["request"]], self.encoder.pad_id))
+                    cost += self._read(batch.join(new, [prompts[i] for i in new["request"]]))
                 else:
                     batch.step()
                 ended = self._ended(batch, until)
@@ -150,10 +157,10 @@ class LocalSampler:
         texts = self.encoder.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return np.array(["\n" in text for text in texts])
 
-    def _read(self, prompts: Sequence[Prompt]) -> Cost:
-        """What reading these prompts costs; the first token's logits count as drawn."""
-        flops = sum(prefill_flops(self.model.config, len(prompt), with_head=False) for prompt in prompts)
-        return Cost(0, sum(map(len, prompts)), 0, flops)
+    def _read(self, prompts: Sequence[tuple[int, int]]) -> Cost:
+        """What reading prompts of (length, known) tokens costs; the first token's logits count as drawn."""
+        flops = sum(read_flops(self.model.config, length, known) for length, known in prompts)
+        return Cost(0, sum(length - known for length, known in prompts), 0, flops)
 
     def _drawn(self, prompts: Sequence[Prompt], found: Found) -> Cost:
         """What drawing the completions costs: the first token comes from the prefill, the last one is never fed."""

@@ -68,15 +68,13 @@ class Slots(Cache):
         self.count = 0
         self.width = 0
 
-    def join(self, prefilled: Cache, sources: Tensor, padding: Tensor) -> None:
-        """Add a row for each of `sources`: a row of the `prefilled` cache, whose first `padding` positions are void."""
-        longest = prefilled.get_seq_length()
+    def join(self, states: Tensor, sources: Tensor) -> None:
+        """Add a row for each of `sources`: a prompt of `states` (2 layers, prompts, heads, longest, size)."""
+        longest = states.shape[3]
         width = max(self.width if self.count else 0, _in_blocks(longest + 1))
-        index = (torch.arange(longest, device=padding.device) + padding.unsqueeze(1)) % longest
-        self.parts.extend(_Layer() for _ in prefilled.layers[len(self.parts) :])
-        for layer, source in zip(self.parts, prefilled.layers, strict=True):
-            for name in ("keys", "values"):
-                new = getattr(source, name).take_along_dim(index[:, None, :, None], 2)
+        self.parts.extend(_Layer() for _ in range(len(states) // 2 - len(self.parts)))
+        for number, layer in enumerate(self.parts):
+            for name, new in (("keys", states[2 * number]), ("values", states[2 * number + 1])):
                 old = getattr(layer, name)
                 old = new[:0] if old is None else old[: self.count]
                 joined = _resized(old, self.count + len(sources), width)
@@ -111,17 +109,22 @@ class Slots(Cache):
             start = torch.arange(self.count * heads, device=positions.device).view(-1, heads) * width
             layer.at = (start + positions.unsqueeze(1)).view(-1)
 
-    def masks(self, positions: Tensor, config: PretrainedConfig, dtype: torch.dtype) -> Masks:
-        """Additive attention masks (count, 1, 1, width) in the form that the architecture's layers want."""
-        behind = positions.unsqueeze(1) - torch.arange(self.width, device=positions.device)
-        future = behind < 0
-        full = _additive(future, dtype)
-        window = getattr(config, "sliding_window", None)
-        kinds = getattr(config, "layer_types", None)  # None where all layers are of one kind
-        if window is None or (kinds is not None and "sliding_attention" not in kinds):
-            return full
-        sliding = _additive(future | (behind >= window), dtype)
-        return sliding if kinds is None else {"full_attention": full, "sliding_attention": sliding}
+
+def masks(positions: Tensor, width: int, config: PretrainedConfig, dtype: torch.dtype) -> Masks:
+    """Additive masks (rows, 1, tokens, width) in the form that the architecture's layers want.
+
+    Args:
+        positions: of the tokens that look, (rows, tokens); each sees the indices up to its own, or its window of them.
+    """
+    behind = positions.unsqueeze(-1) - torch.arange(width, device=positions.device)
+    future = behind < 0
+    full = _additive(future, dtype)
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)  # None where all layers are of one kind
+    if window is None or (kinds is not None and "sliding_attention" not in kinds):
+        return full
+    sliding = _additive(future | (behind >= window), dtype)
+    return sliding if kinds is None else {"full_attention": full, "sliding_attention": sliding}
 
 
 def _in_blocks(width: int) -> int:
@@ -140,7 +143,7 @@ def _resized(tensor: Tensor, rows: int, width: int) -> Tensor:
 
 def _additive(hidden: Tensor, dtype: torch.dtype) -> Tensor:
     mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
-    return mask.masked_fill_(hidden, torch.finfo(dtype).min)[:, None, None]
+    return mask.masked_fill_(hidden, torch.finfo(dtype).min).unsqueeze(1)
 
 
 def one_query_attention(

@@ -15,8 +15,8 @@ from sapo.evaluate.efficiency import (
     LABELLERS,
     LENGTHS,
     LONG,
+    RIGHT,
     LabelRow,
-    Length,
     TruthRow,
     called,
     same_first_error,
@@ -64,13 +64,15 @@ class Measured:
     """One labeller on one task.
 
     Args:
-        cost, cost_all: per labelled trajectory, of the long ones and of all.
+        cost, cost_all: per labelled wrong trajectory, of the long ones and of all.
+        cost_half: per labelled trajectory where every second one is right, of the long ones; None without right ones.
         same_as_saps: share of trajectories with exactly the labels of `saps`.
         verifier: of the verifier trained on these labels, with the truth of held-out samples.
     """
 
     cost: Each
     cost_all: Each
+    cost_half: Each | None
     same_as_saps: float
     shepherd: Agreement
     truth: Agreement | None
@@ -143,6 +145,7 @@ class _Files:
     held_truth: list[TruthRow]
     scores: dict[str, list[StepScores]]
     costs: dict[str, Cost]
+    costed: int
 
 
 def _read(folder: Path) -> _Files:
@@ -157,6 +160,7 @@ def _read(folder: Path) -> _Files:
         held_truth,
         {name: _scores(folder / name / "scores.jsonl", held_out) for name in trained},
         _costs(folder / "costs.json"),
+        _json(folder / "summary.json")["costed_right"],
     )
 
 
@@ -176,9 +180,12 @@ def _measure(files: _Files, model: str, task: str, resamples: int, seed: int) ->
     found = {}
     for name, own in labels.items():
         verifier = files.scores.get(name)
+        wrong = _each(files.costs, name, ("long",) if long else LENGTHS, len(of_cost))
+        right = _each(files.costs, name, (RIGHT,), files.costed) if files.costed else None
         found[name] = Measured(
-            _each(files.costs, name, ("long",) if long else LENGTHS, len(of_cost)),
+            wrong,
             _each(files.costs, name, LENGTHS, len(files.measured)),
+            _half(wrong, right) if right else None,
             statistics.mean(ours == saps for ours, saps in zip(own, labels["saps"], strict=True)),
             agreement(own, files.rows["shepherd"]),
             agreement(own, files.truth) if files.truth else None,
@@ -216,7 +223,7 @@ def _check(path: Path, found: Sequence[tuple[str, int]], trajectories: Sequence[
 
 def _costs(path: Path) -> dict[str, Cost]:
     values = _json(path)
-    names = [f"{name}/{length}" for name in ("detection", *LABELLERS) for length in LENGTHS]
+    names = [f"{name}/{kind}" for name in ("detection", *LABELLERS) for kind in (*LENGTHS, RIGHT)]
     if values.keys() != set(names):
         raise RecordError(f"{path}: expected costs of {', '.join(names)}, found {', '.join(values) or 'none'}")
     try:
@@ -225,11 +232,17 @@ def _costs(path: Path) -> dict[str, Cost]:
         raise RecordError(f"{path}: {error}") from error
 
 
-def _each(costs: dict[str, Cost], name: str, lengths: Sequence[Length], count: int) -> Each:
-    """Mean cost of one of `count` trajectories of these lengths."""
-    parts = [name, *(["detection"] if LABELLERS[name].labeller == "saps" else [])]
-    total = sum((costs[f"{part}/{length}"] for part in parts for length in lengths), Cost())
+def _each(costs: dict[str, Cost], name: str, kinds: Sequence[str], count: int) -> Each:
+    """Mean cost of one of `count` trajectories of these kinds; detection only where something is detected."""
+    arithmetic = LABELLERS[name]
+    detects = arithmetic.labeller == "saps" and not (arithmetic.witness and kinds == (RIGHT,))
+    parts = [name, *(["detection"] if detects else [])]
+    total = sum((costs[f"{part}/{kind}"] for part in parts for kind in kinds), Cost())
     return Each(**{field.name: getattr(total, field.name) / count for field in fields(Each)})
+
+
+def _half(wrong: Each, right: Each) -> Each:
+    return Each(**{f.name: (getattr(wrong, f.name) + getattr(right, f.name)) / 2 for f in fields(Each)})
 
 
 def read_seconds(path: Path, profile: str) -> Seconds | None:
@@ -261,13 +274,14 @@ def _json(path: Path) -> dict[str, Any]:
 def targets(entry: TaskEfficiency) -> list[Target]:
     """The efficiency targets of the laboratory, on the trajectories that `cost` speaks of."""
     cost = {name: found.cost for name, found in entry.labellers.items()}
-    ours, saps = cost["ours"], cost["saps"]
+    saps = cost["saps"]
+    half = {name: entry.labellers[name].cost_half or cost[name] for name in ("ours", "saps")}
     return [
         Target("rollouts of saps / shepherd", saps.rollouts / cost["shepherd"].rollouts, 0.5, True),
         Target("FLOPs of saps / shepherd", saps.flops / cost["shepherd"].flops, 0.5, True),
         Target("rollouts of saps / omega", saps.rollouts / cost["omega"].rollouts, 1.0, True),
         Target("FLOPs of saps / omega", saps.flops / cost["omega"].flops, 1.0, True),
-        Target("FLOPs of ours / saps", ours.flops / saps.flops, 0.5, True),
+        Target("FLOPs of ours / saps, every second one right", half["ours"].flops / half["saps"].flops, 0.5, True),
         Target("first errors as shepherd, ours - saps, in points", 100 * entry.gain.value, 5.0, False),
         Target("labels of lazy saps as of saps, share", entry.labellers["saps_lazy"].same_as_saps, 0.99, False),
     ]

@@ -27,10 +27,21 @@ def _met(target: Target) -> str:
 
 def cost_table(results: Sequence[TaskEfficiency], seconds: Seconds | None) -> Table:
     """Costs per labelled trajectory, a row a task and labeller."""
-    header = ("Model", "Task", "Labeller", "Rollouts", "Prompt tokens", "Generated tokens", "FLOPs", "Programs")
+    header = (
+        "Model",
+        "Task",
+        "Labeller",
+        "Rollouts",
+        "Prompt tokens",
+        "Generated tokens",
+        "FLOPs",
+        "half right",
+        "Programs",
+    )
     rows = [(e.model, e.task, name, *_cost_cells(e, name, seconds)) for e in results for name in LABELLERS]
     which = "; ".join(f"{entry.model} on {entry.task}: {entry.which}" for entry in results)
-    note = f"Means of {which}. {VARIANTS} Seconds: {seconds.machine if seconds else 'not measured'}."
+    right = "half right: FLOPs of as many right trajectories counted in, which `witness` need not ask."
+    note = f"Means of {which}; {right} {VARIANTS} Seconds: {seconds.machine if seconds else 'not measured'}."
     return Table("What labels cost", (*header, "Seconds"), tuple(rows), note)
 
 
@@ -50,7 +61,9 @@ def _cost_cells(entry: TaskEfficiency, name: str, seconds: Seconds | None) -> li
     cost = entry.labellers[name].cost
     taken = seconds.each.get(entry.place, {}).get(name) if seconds else None
     tokens = [f"{cost.rollouts:.1f}", f"{cost.prompt_tokens:.0f}", f"{cost.generated_tokens:.0f}"]
-    return [*tokens, f"{cost.flops:.2e}", f"{cost.programs:.1f}", "–" if taken is None else f"{taken:.4f}"]
+    half = entry.labellers[name].cost_half
+    flops = [f"{cost.flops:.2e}", f"{half.flops:.2e}" if half else "–"]
+    return [*tokens, *flops, f"{cost.programs:.1f}", "–" if taken is None else f"{taken:.4f}"]
 
 
 def _quality_cells(found: Measured) -> list[str]:
@@ -77,6 +90,8 @@ def efficiency_metrics(entry: TaskEfficiency) -> dict[str, object]:
 def _labeller_metrics(found: Measured) -> dict[str, object]:
     costs = {f"{name}_each": round(value, 2) for name, value in asdict(found.cost).items()}
     costs |= {f"{name}_each_of_all": round(value, 2) for name, value in asdict(found.cost_all).items()}
+    if found.cost_half:
+        costs |= {f"{name}_each_half_right": round(value, 2) for name, value in asdict(found.cost_half).items()}
     shares = {
         kind: {part: {k: round(100 * v, 2) for k, v in asdict(getattr(own, part)).items()} for part in PARTS}
         for kind, own in (("shepherd", found.shepherd), ("truth", found.truth), ("verifier", found.verifier))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sapo.evaluate import efficiency
-from sapo.evaluate.efficiency import LABELLERS, LENGTHS, Chosen, LabelRow, Length, TruthRow
+from sapo.evaluate.efficiency import LABELLERS, LENGTHS, RIGHT, Chosen, LabelRow, TruthRow
 from sapo.methods.bench import Bench, read_costs, write_costs
 from sapo.methods.kept import SECONDS
 from sapo.methods.supervision import score
@@ -37,17 +37,17 @@ class Comparison:
     bench: Bench
     questions: dict[str, Question]
     chosen: Chosen
-    items: dict[Length, list[LabelItem]]
-    detection: dict[Length, Cost]
+    items: dict[str, list[LabelItem]]
+    detection: dict[str, Cost]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Labels of the wrong trajectories, long ones first, and of the right ones; rollouts by length."""
+    """Labels of the wrong trajectories, long ones first, and of the right ones; costs by length, and of the right."""
 
     wrong: list[Labelled]
     right: list[Labelled]
-    costs: dict[Length, Cost]
+    costs: dict[str, Cost]
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
@@ -106,14 +106,14 @@ def prepare(bench: Bench) -> Comparison:
     questions = {question.id: question for question in bench.train_questions()}
     count = bench.settings.efficiency.trajectories
     chosen = efficiency.choose(samples, list(questions), seen, count, bench.seed("efficiency"))
-    items: dict[Length, list[LabelItem]] = {}
-    detection: dict[Length, Cost] = {}
+    items: dict[str, list[LabelItem]] = {}
+    detection: dict[str, Cost] = {}
     scorer = Verifier.load(bench.start / "verifier")
-    for length, trajectories in chosen.wrong.items():
+    for kind, trajectories in {**chosen.wrong, RIGHT: chosen.costed}.items():
         scorer.cost = Cost()
         scores = score(scorer, questions, trajectories)
-        items[length] = [LabelItem(questions[t.question_id], t, s) for t, s in zip(trajectories, scores, strict=True)]
-        detection[length] = scorer.cost
+        items[kind] = [LabelItem(questions[t.question_id], t, s) for t, s in zip(trajectories, scores, strict=True)]
+        detection[kind] = scorer.cost
     return Comparison(bench, questions, chosen, items, detection)
 
 
@@ -127,18 +127,22 @@ def answer_of(comparison: Comparison, name: str) -> Answer:
         replace(settings.saps, search=arithmetic.search),
     )
     seed = bench.seed("efficiency", arithmetic.draws)
-    sampler = bench.sampler(bench.start / "sft", f"rollouts of {name}")
     drawing = arithmetic.rollouts(settings.rollouts)
+    sampler = bench.sampler(bench.start / "sft", f"rollouts of {name}", drawing.cached_tokens)
     rollouts = Rollouts(bench.task, sampler, drawing, bench.limits.max_new_tokens, seed)
     # First, and free: they are witnesses of the wrong ones.
     right = [LabelItem(comparison.questions[t.question_id], t) for t in comparison.chosen.right]
     labelled_right = label(arithmetic.labeller, right, rollouts, rules)
     wrong: list[Labelled] = []
-    costs: dict[Length, Cost] = {}
+    costs: dict[str, Cost] = {}
     for length in LENGTHS:
         rollouts.cost = Cost()
         wrong += label(arithmetic.labeller, comparison.items[length], rollouts, rules)
         costs[length] = rollouts.cost
+    rollouts.cost = Cost()
+    own = replace(rules, labels=replace(rules.labels, witness=arithmetic.witness))
+    label(arithmetic.labeller, comparison.items[RIGHT], rollouts, own)
+    costs[RIGHT] = rollouts.cost
     return Answer(wrong, labelled_right, costs)
 
 
@@ -186,5 +190,6 @@ def _summary(
         length: {"trajectories": len(own), "steps": sum(len(t.steps) for t in own)}
         for length, own in chosen.wrong.items()
     }
-    counts = {"right": len(chosen.right), "held_out": len(chosen.held_out), "seen_by_detector": chosen.seen}
+    counts = {"right": len(chosen.right), "costed_right": len(chosen.costed), "held_out": len(chosen.held_out)}
+    counts["seen_by_detector"] = chosen.seen
     return {"wrong": wrong, **counts, "labellers": found}

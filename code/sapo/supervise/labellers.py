@@ -134,21 +134,22 @@ def _shepherd(item: LabelItem, rules: Rules) -> Strategy:
     return strategies.shepherd(steps, right, rules.labels.monotone)
 
 
-def _omega(item: LabelItem, rules: Rules) -> Strategy:
-    if item.trajectory.right:
-        return _shepherd(item, rules)
-    return strategies.omega(len(item.trajectory.steps))
+def _omega(item: LabelItem, _: Rules) -> Strategy:
+    steps = len(item.trajectory.steps)
+    return strategies.witness(steps) if item.trajectory.right else strategies.omega(steps)
 
 
 def _saps(item: LabelItem, rules: Rules) -> Strategy:
-    if item.trajectory.right:
-        return _shepherd(item, rules)
-    steps = len(item.trajectory.steps)
+    steps, right = len(item.trajectory.steps), item.trajectory.right
+    if right and rules.labels.witness:
+        return strategies.witness(steps)
     if rules.detect.by == "random":
         detected, scores = random_position(steps, derive_seed(rules.seed, "detect", item.trajectory.id)), None
     else:
         scores = _scores(item)
         detected = detect(scores, rules.detect.sign, rules.detect.virtual_start)
+    if right:
+        return strategies.verified_witness(steps, detected)
     if rules.saps.search == "once":
         return strategies.saps(steps, detected)
     return strategies.saps_until_located(steps, detected, scores)

@@ -1,7 +1,7 @@
 """Asks the reasoner for step labels: c_j = 1 iff one of T completions of the prefix ends right (SAPO eq. 3-5).
 
 All prefixes that are wanted at once are drawn together. Three savings, each with a switch; all off is the papers'
-arithmetic, T completions of every prefix that is asked.
+arithmetic, T completions of every prefix that is asked. (A fourth, `cached_tokens`, is the sampler's.)
 
 1. `merge` draws equal prefixes of a question once. A label's distribution stays.
 2. `lazy` draws in waves (1, 1, 2, 4 … up to T) that stop at the first success. A label's distribution stays.

@@ -46,6 +46,13 @@ def witness(steps: int) -> Strategy:
     return Finding((1,) * steps, "witness")
 
 
+def verified_witness(steps: int, detected: int) -> Strategy:
+    """A right trajectory whose detected step is verified all the same; its end proves every answer to be 1."""
+    if asked := _verified(steps, detected):
+        yield asked
+    return Finding((1,) * steps, "witness")
+
+
 def shepherd(steps: int, right: bool, monotone: bool) -> Strategy:
     """Asks at every step. `monotone`: a later success is evidence for every earlier step."""
     answers = yield tuple(range(1, steps))
@@ -56,7 +63,7 @@ def shepherd(steps: int, right: bool, monotone: bool) -> Strategy:
 
 
 def omega(steps: int) -> Strategy:
-    """First error of a wrong trajectory by bisection: c_low = 1 and c_high = 0 close in on it."""
+    """First error of a wrong trajectory by bisection: c_low = 1 and c_high = 0 close in on it. A right one has none."""
     low, high = 0, steps
     while high - low > 1:
         middle = (low + high) // 2
@@ -86,14 +93,22 @@ def saps(steps: int, detected: int) -> Strategy:
 def saps_until_located(steps: int, detected: int, scores: Sequence[float] | None) -> Strategy:
     """Ours: goes on, guided by the scores, until the first error is bracketed; exact under §1's labels.
 
-    Without scores (a random step was verified) it bisects what is left. Asks at most ceil(log2 n) + 2 positions: a
-    guess is only followed where bisection could still finish in time.
+    One position at a time, since a bad one costs all T rollouts: t^ first, then t^+1 only where t^ is good ((0,1) is
+    never seen). Without scores (a random step was verified) it bisects what is left. Asks at most ceil(log2 n) + 2
+    positions: a guess is only followed where bisection could still finish in time.
     """
-    asked = _verified(steps, detected)
-    answers = (yield asked) if asked else {}
-    before, after = answers.get(detected, True), answers.get(detected + 1, False)
-    low, high = (detected + 1, steps) if after else (detected, detected + 1) if before else (0, detected)
-    case: LabelCase = "b" if after else "a" if before else "c"
+    low, high = 0, steps
+    case: LabelCase = "a"
+    for position in _verified(steps, detected):
+        if (yield (position,))[position]:
+            low = position
+        else:
+            high = position
+            break
+    if detected < low:
+        case = "b"
+    elif high == detected:
+        case = "c"
     budget = math.ceil(math.log2(max(steps, 2)))
     while high - low > 1:
         guess = _guess(low, high, scores) if scores else (low + high) // 2
