@@ -43,6 +43,8 @@ class FastLinear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         plain = input.dtype is torch.float32 and self.weight.dtype is torch.float32 and input.device.type == "cpu"
         if plain and input.numel() >= SMALLEST * self.in_features and input.is_contiguous():
+            if not torch.is_grad_enabled():
+                return _product(input, self.weight, self.bias)
             return _Linear.apply(input, self.weight, self.bias)  # pyright: ignore[reportReturnType]
         return super().forward(input)
 
