@@ -1,0 +1,1 @@
+"""Process benchmarks: trajectories whose first wrong step is known, to judge verifiers by."""
