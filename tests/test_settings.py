@@ -127,6 +127,33 @@ def test_a_method_cannot_run_twice_with_one_seed(tmp_path: Path) -> None:
     one = {
         "models": {"qwen2_nano": values["models"]["qwen2_nano"]},
         "tasks": {"nano_math": values["tasks"]["nano_math"]},
+        "process_benchmarks": {},
     }
     with pytest.raises(SettingsError, match="cells: qwen2_nano and nano_math run sapo with seed 1 twice"):
         load_settings(edited(tmp_path, groups=groups, cells=cells, **one))
+
+
+ORACLE = {"first": "qwen2_nano", "second": "gemma2_nano", "annotator": "oracle", "judge": ""}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"process_benchmarks": {"gsm8k": ORACLE}}, "process_benchmarks: 'gsm8k' is not one of nano_code, nano_math"),
+        (
+            {"process_benchmarks": {"nano_math": ORACLE | {"second": "phi"}}},
+            "nano_math: 'phi' is not one of gemma2_nano",
+        ),
+        ({"process_benchmarks": {"nano_math": ORACLE | {"annotator": "rollout"}}}, "nano_math: '' is not one of"),
+        ({"process_benchmarks": {"nano_math": ORACLE | {"second": "qwen2_nano"}}}, "qwen2_nano cannot write both"),
+    ],
+)
+def test_process_benchmarks_name_a_task_and_two_models(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load_settings(edited(tmp_path, **changes))
+
+
+def test_more_votes_cannot_agree_than_there_are(tmp_path: Path) -> None:
+    own = yaml.safe_load((ROOT / PARAMS).read_text(encoding="utf-8"))["process"]
+    with pytest.raises(SettingsError, match="process: agree is 4 of 3 votes: expected 1 to all"):
+        load_settings(edited(tmp_path, process=own | {"agree": 4}))

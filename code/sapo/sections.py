@@ -118,6 +118,38 @@ class SamplingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessBenchmarkSettings:
+    """One process benchmark: who writes its trajectories and who finds their first wrong step.
+
+    Args:
+        first, second: models whose SFT reasoners write one trajectory a question each.
+        annotator: the oracle (embedded tasks) or rollouts.
+        judge: the model whose SFT reasoner draws the annotator's rollouts; "" with the oracle.
+    """
+
+    first: str
+    second: str
+    annotator: Literal["oracle", "rollout"]
+    judge: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """Sizes of the process benchmarks and of best-of-N, N up to `rerank_samples`.
+
+    `samples` are drawn from each reasoner for each of the first test `questions`, one is taken; of `votes` annotations
+    by rollouts `agree` must say the same.
+    """
+
+    questions: int
+    samples: int
+    votes: int
+    agree: int
+    rerank_questions: int
+    rerank_samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutSettings:
     """Rollouts that decide a step label (SAPO eq. 3): at most `per_position`.
 

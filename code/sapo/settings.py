@@ -63,6 +63,12 @@ from sapo.sections import (
     PairSettings as PairSettings,
 )
 from sapo.sections import (
+    ProcessBenchmarkSettings as ProcessBenchmarkSettings,
+)
+from sapo.sections import (
+    ProcessSettings as ProcessSettings,
+)
+from sapo.sections import (
     ReportSettings as ReportSettings,
 )
 from sapo.sections import (
@@ -119,6 +125,8 @@ class Settings:
     filter: FilterSettings
     budget: BudgetSettings
     efficiency: EfficiencySettings
+    process_benchmarks: dict[str, ProcessBenchmarkSettings]
+    process: ProcessSettings
     report: ReportSettings
 
 
@@ -190,11 +198,27 @@ def _check_graph(settings: Settings, where: str) -> None:
             _check_known([getattr(cell, section)], getattr(settings, f"{section}s"), f"{where}: cells: {name}")
         if name != f"{cell.model}-{cell.task}-{cell.group}":
             raise SettingsError(f"{where}: cells: {name}: call it {cell.model}-{cell.task}-{cell.group}")
+    _check_process(settings, where)
     for model in settings.models:
         for task in settings.tasks:
             if not seeds_of(settings, model, task):
                 raise SettingsError(f"{where}: cells: none has model {model} and task {task}")
             _check_once(settings, model, task, where)
+
+
+def _check_process(settings: Settings, where: str) -> None:
+    """Process benchmarks are named by a task and name models; a benchmark has two different writers."""
+    for task, benchmark in settings.process_benchmarks.items():
+        _check_known([task], settings.tasks, f"{where}: process_benchmarks")
+        own = [benchmark.first, benchmark.second, *([benchmark.judge] if benchmark.annotator == "rollout" else [])]
+        _check_known(own, settings.models, f"{where}: process_benchmarks: {task}")
+        if benchmark.first == benchmark.second:
+            raise SettingsError(
+                f"{where}: process_benchmarks: {task}: {benchmark.first} cannot write both trajectories"
+            )
+    process = settings.process
+    if not 1 <= process.agree <= process.votes:
+        raise SettingsError(f"{where}: process: agree is {process.agree} of {process.votes} votes: expected 1 to all")
 
 
 def _check_known(names: Iterable[str], known: Iterable[str], where: str) -> None:

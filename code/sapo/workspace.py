@@ -56,8 +56,8 @@ class Workspace:
 
     @property
     def scratch(self) -> Path:
-        """Work that is done once (methods/kept.py); git and DVC ignore it, and it may be deleted at any time."""
-        return self.root / "runs" / ".scratch" / self.profile
+        """Work that is done once for all profiles (methods/kept.py); git and DVC ignore it, and it may be deleted."""
+        return self.root / "runs" / ".scratch"
 
     def base(self, model: str) -> Path:
         return self.runs / model / "base"
@@ -79,6 +79,14 @@ class Workspace:
 
     def efficiency(self, model: str, task: str) -> Path:
         return self.runs / "efficiency" / model / task
+
+    def process(self, task: str) -> Path:
+        """The process benchmark of a task: `items.jsonl`, its card and its statistics."""
+        return self.runs / "process" / task
+
+    def verifiers(self, model: str, task: str) -> Path:
+        """`SEED/METHOD/ROUND/` of every verifier, judged on the task's process benchmark."""
+        return self.runs / "verifiers" / model / task
 
     def timing(self, stage: str, arguments: StageArguments) -> Path:
         """Where the seconds of one stage go, e.g. `runs/.timings/nano/start-qwen2_nano-nano_math.json`."""

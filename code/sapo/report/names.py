@@ -26,6 +26,8 @@ KNOWN = {
     "sapo_without_rm": ("SAPO w/o RM", "outcome"),
     "sapo_without_ep": ("SAPO w/o EP", "process"),
     "sapo_ours": ("SAPO, ours", "process"),
+    "sapo_omega": ("SAPO, omega's labels", "process"),
+    "sapo_shepherd": ("SAPO, shepherd's labels", "process"),
     "sapo_lazy": ("SAPO, lazy rollouts", "process"),
     "sapo_located": ("SAPO, error located", "process"),
     "sapo_right": ("SAPO, right chosen", "process"),

@@ -122,7 +122,8 @@ class Judge:
             for prompt, new in self.lengths
         )
         prompt_tokens, new_tokens = (sum(column) for column in zip(*self.lengths, strict=True))
-        return Cost(len(self.lengths), prompt_tokens, new_tokens, float(flops), seconds, self.programs)
+        trained = prompt_tokens + new_tokens
+        return Cost(len(self.lengths), prompt_tokens, new_tokens, float(flops), seconds, self.programs, trained)
 
 
 def _room(config: PretrainedConfig, encoder: Encoder, questions: Sequence[Question], settings: GrpoSettings) -> int:

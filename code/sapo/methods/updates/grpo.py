@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from sapo.methods.bench import Bench
-from sapo.methods.rounds import Round, budget, save_update
+from sapo.methods.rounds import Round, budget, prompts_of, save_update
 from sapo.models.loading import load_reasoner
 from sapo.records import Cost
 from sapo.train.grpo import Practice, train_grpo
@@ -13,8 +13,9 @@ from sapo.train.grpo import Practice, train_grpo
 def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
     model, encoder = load_reasoner(this.reasoner)
     settings, tokens = bench.settings.grpo, budget(bench, rounds)
-    if tokens:  # an update trains on as many tokens as its completions have; the round's samples tell how many
-        rows = [len(one.ids) for one in encoder.encode_many([(t.question_id, t.text) for t in this.own])]
+    if tokens:  # a step trains on the tokens of its prompts and completions; the round's samples tell how many
+        prompts = prompts_of(bench)
+        rows = [len(one.ids) for one in encoder.encode_many([(prompts[t.question_id], t.text) for t in this.own])]
         each = settings.group * settings.questions_per_step * sum(rows) / len(rows)
         settings = dataclasses.replace(settings, steps=max(1, round(tokens / each)))
     practice = Practice(bench.task, bench.train_questions(), bench.limits.max_new_tokens)
