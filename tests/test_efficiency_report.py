@@ -111,7 +111,7 @@ def test_costs_and_agreements_by_hand(entry: TaskEfficiency) -> None:
 
 
 def test_targets_are_data(entry: TaskEfficiency) -> None:
-    """10/40, 100/400, 10/20, 100/200, (40 + 0)/(100 + 100); ours finds a first error of three that saps misses: 33.3."""
+    """10/40, 100/400, 10/20, 100/200, (40 + 0)/(100 + 100); ours finds one first error of three more: 33.3."""
     found = targets(entry)
     assert [round(t.value, 3) for t in found] == [0.25, 0.25, 0.5, 0.5, 0.2, 33.333, 1.0]
     assert all(t.met for t in found)

@@ -2,8 +2,8 @@
 
 Methods share rounds (RFT is the first round of online RFT; a sweep of eta shares its labels), runs get killed, and one
 method's setting changes. What has been made from the same settings, seeds, inputs and code is found again below
-`runs/.scratch/`, by every profile, which may be deleted at any time. A folder is there whole or not at all; two processes that
-want the same one make it once.
+`runs/.scratch/`, whatever the profile. That folder may be deleted at any time. What is in it is there whole or not at
+all; two processes that want the same one make it once.
 """
 
 import fcntl
