@@ -1,0 +1,68 @@
+"""Table 2 of SAPO: how often a verifier's detection does not stand up to the reasoner that checks it.
+
+On fixed trajectories, V_a detects and R_b verifies, for rounds (a, b) = (1, 1), (1, 3), (3, 3). A pre-label is right
+iff (method.md §8) the outcome is right and no step is called wrong; or the outcome is wrong and every step is called
+wrong; or the outcome is wrong and the first error is located: R_b says c = 1 at t^ and c = 0 at t^+1. A step is called
+wrong below 0.5. The laboratory can also ask the truth instead of R_b, which the paper could not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sapo.evaluate.efficiency import called
+from sapo.evaluate.process.items import ProcessItem
+from sapo.records import Question, Trajectory
+from sapo.supervise.detection import detect
+from sapo.supervise.rollouts import Prefix, Rollouts
+
+
+@dataclass(frozen=True, slots=True)
+class SelfVerification:
+    """Whether each item's pre-label is right, as the reasoner says and as the annotation says."""
+
+    by_reasoner: tuple[bool, ...]
+    by_truth: tuple[bool, ...]
+
+
+def as_trajectory(item: ProcessItem) -> Trajectory:
+    return Trajectory(item.id, item.question_id, item.steps, item.outcome, "sample")
+
+
+def self_verify(
+    items: Sequence[ProcessItem],
+    questions: dict[str, Question],
+    scores: Sequence[tuple[float, ...]],
+    rollouts: Rollouts,
+) -> SelfVerification:
+    """Check every detection with the reasoner behind `rollouts`; positions 0 and n are known without it.
+
+    Args:
+        questions: by id, at least those of the items. scores: c^_1…c^_n of each item by the verifier.
+    """
+    detected = [detect(own) for own in scores]
+    asked = [
+        [j for j in (t, t + 1) if 0 < j < len(item.steps)] if _must_be_located(item, own) else []
+        for item, own, t in zip(items, scores, detected, strict=True)
+    ]
+    wanted = [
+        Prefix(questions[item.question_id], as_trajectory(item), j)
+        for item, positions in zip(items, asked, strict=True)
+        for j in positions
+    ]
+    answers = iter(rollouts.ask(wanted))
+    by_reasoner, by_truth = [], []
+    for item, own, t, positions in zip(items, scores, detected, asked, strict=True):
+        said = {0: True, len(item.steps): False} | {j: next(answers).label for j in positions}
+        if _must_be_located(item, own):
+            by_reasoner.append(said[t] and not said[t + 1])
+            by_truth.append(item.first_error == t + 1)
+        else:
+            right = item.right == all(called(own))
+            by_reasoner.append(right)
+            by_truth.append(right)
+    return SelfVerification(tuple(by_reasoner), tuple(by_truth))
+
+
+def _must_be_located(item: ProcessItem, scores: Sequence[float]) -> bool:
+    """A wrong outcome, and not every step is called wrong."""
+    return not item.right and any(called(scores))
