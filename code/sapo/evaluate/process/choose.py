@@ -98,11 +98,14 @@ def kinds(candidates: Sequence[Candidate]) -> list[Kind]:
 
 
 def _place(candidate: Candidate, median: float) -> Place:
-    """Where the first error lies: step 2 of 4 is early, 3 of 4 and 2 of 3 are late."""
     steps = len(candidate.trajectory.steps)
     if candidate.labels is None:
         return "long" if steps > median else "short"
-    error = first_error(candidate.labels)
+    return place(first_error(candidate.labels), steps)
+
+
+def place(error: int | None, steps: int) -> Place:
+    """Where the first error lies: step 2 of 4 is early, 3 of 4 and 2 of 3 are late."""
     if error is None:
         return "none"
     return "early" if 2 * error <= steps else "late"
