@@ -21,6 +21,8 @@ IDLE: dict[str, set[str]] = {
     "methods": {"workers", "seed"},
     "evaluate": {"workers", "seed"},
     "efficiency": {"workers", "seed"},
+    "process": {"workers", "seed"},
+    "verifiers": {"workers", "seed", "expansion", "verifier"},  # trained by their methods
 }
 # Functions of settings.py that read sections.
 READERS = {"seeds_of": {"groups", "cells"}, "method_settings": {"methods"}}
@@ -107,5 +109,7 @@ def test_a_stage_declares_every_section_of_the_settings_that_it_reads(stage: str
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_itself_with_the_arguments_that_name_its_instance(stage: str) -> None:
-    arguments = [f"--{name} ${{item.{name}}}" for name in STAGES[stage][1]]
+    """`process` goes over a dictionary whose keys are tasks."""
+    named = {"task": "${key}"} if stage == "process" else {}
+    arguments = [f"--{name} {named.get(name, f'${{item.{name}}}')}" for name in STAGES[stage][1]]
     assert graph(stage)["cmd"] == " ".join(["python -m sapo", stage, *arguments])

@@ -24,6 +24,8 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "methods": ("methods", ("model", "task", "group")),
     "evaluate": ("evaluate", ("model", "task")),
     "efficiency": ("efficiency", ("model", "task")),
+    "process": ("process", ("task",)),
+    "verifiers": ("verifiers", ("model", "task")),
     "report": ("report", ()),
 }
 # Commands outside the graph: module below sapo/stages with `main(arguments)`.

@@ -1,0 +1,105 @@
+"""Stage `process`: the process benchmark of a task (method.md §8): two trajectories a test question, by two reasoners.
+
+Writes `items.jsonl`, `statistics.json` and `card.md`. The trajectories are samples of the SFT models of the first
+seed; the first wrong step is named by the oracle (embedded tasks) or by rollouts of a third party's SFT model.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from sapo.evaluate.process import annotate
+from sapo.evaluate.process.card import Facts, data_card, statistics
+from sapo.evaluate.process.choose import Candidate, choose, gather
+from sapo.evaluate.process.items import ProcessItem, write_items
+from sapo.methods.bench import Bench
+from sapo.records import Question, RecordError, Trajectory, write_json, write_text
+from sapo.settings import ProcessBenchmarkSettings, Settings, seeds_of
+from sapo.supervise.rollouts import Rollouts
+from sapo.supervise.sampling import sample
+from sapo.tasks.catalog import EMBEDDED
+from sapo.workspace import StageArguments, Workspace, stage_directory
+
+NAMES = {"gsm8k": "gsm_process"}  # as the papers call it; others are TASK_process
+LICENCES = {
+    "gsm8k": "Questions: GSM8K, MIT. Trajectories and annotations: Apache-2.0.",
+    "mbpp": "Questions: MBPP, CC BY 4.0. Trajectories and annotations: Apache-2.0.",
+}
+
+
+def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
+    task, spec = place.task, settings.process_benchmarks[place.task]
+    benches = {
+        model: first_bench(settings, workspace, model, task)
+        for model in dict.fromkeys((spec.first, spec.second, spec.judge or spec.first))
+    }
+    questions = benches[spec.first].questions(task, "test", settings.process.questions)
+    samples = {model: draw(benches[model], questions) for model in (spec.first, spec.second)}
+    known = EMBEDDED.get(task)
+    candidates = gather(questions, samples, known.step_truth if known else None)
+    bench = benches[spec.first]
+    selection = choose(questions, candidates, bench.task.normalise, bench.seed("process benchmark"))
+    items, dropped = annotated(benches, spec, selection.chosen)
+    if not items:
+        raise RecordError(f"process benchmark of {task}: no trajectory is left of {len(candidates)}: {selection.lost}")
+    truth = {item.id: item.first_error for item in annotate.oracle(known, selection.chosen)} if known else None
+    counted = statistics(items, truth)
+    facts = Facts(
+        NAMES.get(task, f"{task}_process"),
+        f"Trajectories of {task} test questions with the first wrong step of each.",
+        LICENCES.get(task, "Apache-2.0."),
+        {
+            "questions": len(questions),
+            "samples of each reasoner for a question": settings.process.samples,
+            "annotator": spec.annotator,
+            "rollouts a prefix (T)": settings.rollouts.per_position if spec.annotator == "rollout" else "none",
+            "votes, and how many must agree": f"{settings.process.votes}, {settings.process.agree}",
+            "questions without a pair": ", ".join(f"{why}: {count}" for why, count in selection.lost.items()),
+            "trajectories dropped for disagreement": dropped,
+        },
+    )
+    with stage_directory(workspace.process(task)) as folder:
+        write_items(folder / "items.jsonl", items)
+        write_json(folder / "statistics.json", counted)
+        write_text(folder / "card.md", data_card(facts, counted))
+
+
+def first_bench(settings: Settings, workspace: Workspace, model: str, task: str) -> Bench:
+    """Of the first seed that methods of the model and task run with."""
+    seed = seeds_of(settings, model, task)[0]
+    return Bench(dataclasses.replace(settings, seed=seed), workspace, model, task)
+
+
+def sft_model(bench: Bench) -> Path:
+    return bench.start / "sft"
+
+
+def draw(bench: Bench, questions: Sequence[Question]) -> list[Trajectory]:
+    """Samples of a reasoner for the benchmark's questions."""
+    settings = dataclasses.replace(bench.settings.sampling, per_question=bench.settings.process.samples)
+    sampler = bench.sampler(sft_model(bench), "samples of the process benchmark")
+    limit, seed = bench.limits.max_new_tokens, bench.seed("process samples")
+    drawn, _ = sample(bench.task, sampler, questions, settings, limit, seed)
+    return drawn
+
+
+def annotated(
+    benches: dict[str, Bench], spec: ProcessBenchmarkSettings, chosen: Sequence[Candidate]
+) -> tuple[list[ProcessItem], int]:
+    """Items, and how many trajectories were dropped because annotations disagree."""
+    bench = benches[spec.judge or spec.first]
+    if spec.annotator == "oracle":
+        known = EMBEDDED.get(bench.task_name)
+        if known is None:
+            raise RecordError(f"process_benchmarks: {bench.task_name}: there is no oracle; set annotator: rollout")
+        return annotate.oracle(known, chosen), 0
+    process = bench.settings.process
+    # Equal prefixes once and lazily: both keep a vote's distribution, and `reuse` does not.
+    drawing = dataclasses.replace(bench.settings.rollouts, lazy=True, merge=True, reuse=False, cached_tokens=2**17)
+    sampler = bench.sampler(sft_model(bench), "rollouts of the annotator", drawing.cached_tokens)
+    streams = [
+        Rollouts(bench.task, sampler, drawing, bench.limits.max_new_tokens, bench.seed("annotator", number))
+        for number in range(process.votes)
+    ]
+    found = annotate.rollout(streams, chosen, process.agree)
+    return found.items, len(found.dropped)
