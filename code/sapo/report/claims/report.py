@@ -1,0 +1,105 @@
+"""All claims of both papers, held against this run and against the papers' own numbers: tables, and one JSON object.
+
+The one entry of this package: stage `report` calls `claims_report` with what it has read.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sapo.report.claims.audit import Ordering, distinct, orderings
+from sapo.report.claims.catalog import Claim, check_printed, read_claims
+from sapo.report.claims.evidence import Evidence
+from sapo.report.claims.ours import cells
+from sapo.report.claims.published import Row, read_published
+from sapo.report.claims.tables import cells_table, orderings_table, published_table, verdict_table
+from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison, overall
+from sapo.report.intervals import Interval
+from sapo.report.tables import Table
+
+
+def claims_report(evidence: Evidence) -> tuple[list[Table], dict[str, Any]]:
+    """Verdicts, cells, the audit of the printed numbers by claim, and every printed ordering; and `claims.json`.
+
+    Raises:
+        ClaimsError, PublishedError: `code/conf/claims.yaml` or `published.csv` is not as it should be.
+    """
+    claims, rows = read_claims(), read_published()
+    check_printed(claims, rows)
+    own = {claim.id: cells(claim, evidence) for claim in claims}
+    printed = {claim.id: orderings(claim, rows) for claim in claims}
+    tables = [
+        verdict_table(claims, own, printed, evidence.settings.profile),
+        cells_table(claims, own),
+        published_table(claims, printed),
+        orderings_table(printed),
+    ]
+    return tables, numbers(claims, own, printed, evidence.settings.profile)
+
+
+def numbers(
+    claims: Sequence[Claim], own: Mapping[str, Sequence[Cell]], printed: Mapping[str, Sequence[Ordering]], profile: str
+) -> dict[str, Any]:
+    """What the tables say, as plain values: verdicts with their comparisons, and how the printed orderings stand."""
+    verdicts = {claim.id: overall([cell.verdict for cell in own[claim.id]]) for claim in claims}
+    every = distinct([one for found in printed.values() for one in found])
+    count = Counter(verdicts.values())
+    return {
+        "profile": profile,
+        "counts": {verdict: count[verdict] for verdict in VERDICTS},
+        "claims": {claim.id: _claim(claim, verdicts[claim.id], own[claim.id], printed[claim.id]) for claim in claims},
+        "published": {
+            "orderings": len(every),
+            "standing": dict(Counter(one.standing for one in every)),
+            "outside_noise_by_task": sum(one.outside_by_task for one in every),
+            "each": [_ordering(one) for one in every],
+        },
+    }
+
+
+def _claim(claim: Claim, verdict: str, own: Sequence[Cell], printed: Sequence[Ordering]) -> dict[str, Any]:
+    return {
+        "verdict": verdict,
+        "words": claim.words,
+        "source": asdict(claim.source),
+        "decidable": claim.decidable,
+        "cells": [
+            {
+                "model": cell.model,
+                "task": cell.task,
+                "benchmark": cell.benchmark,
+                "verdict": cell.verdict,
+                "comparisons": [_comparison(one) for one in cell.comparisons],
+            }
+            for cell in own
+        ],
+        "published": dict(Counter(one.standing for one in printed)),
+    }
+
+
+def _comparison(one: Comparison) -> dict[str, Any]:
+    said: dict[str, Any] = {"what": one.what}
+    if one.interval is None:
+        return said | {"missing": one.missing}
+    return said | {"unit": one.unit, **_rounded(one.interval), "least": one.least, "seeds": list(one.seeds)}
+
+
+def _ordering(one: Ordering) -> dict[str, Any]:
+    sides = {"more": one.more.method, "more_percent": one.more.percent}
+    sides |= {"less": one.less.method, "less_percent": one.less.percent}
+    place: Row = one.more
+    where = {"source": place.source, "location": place.location, "model": place.model, "benchmark": place.benchmark}
+    found = {"points": _rounded(one.interval)} if one.interval else {}
+    found |= {"points_by_task": _rounded(one.by_task)} if one.by_task else {}
+    return {
+        **where,
+        **sides,
+        "standing": one.standing,
+        **found,
+        **({"items": one.items} if one.items is not None else {}),
+    }
+
+
+def _rounded(interval: Interval) -> dict[str, float]:
+    return {name: round(value, 4) + 0.0 for name, value in asdict(interval).items()}
