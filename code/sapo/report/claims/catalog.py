@@ -185,9 +185,8 @@ def _claim(values: Any, where: str) -> Claim:
         "test": _made(KINDS[kind], test, f"{where}: test: {kind}"),
     }
     words = _made(_Words, {key: value for key, value in values.items() if key not in made}, where)
-    return Claim(
-        words.id, made["source"], words.words, tuple(made["printed"]), made["where"], made["test"], words.decidable
-    )
+    made["printed"] = tuple(made["printed"])
+    return Claim(id=words.id, words=words.words, decidable=words.decidable, **made)
 
 
 @dataclass(frozen=True, slots=True)

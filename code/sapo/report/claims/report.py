@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sapo.report.claims.audit import Ordering, distinct, orderings
+from sapo.report.claims.audit import Ordering, claimed, orderings
 from sapo.report.claims.catalog import Claim, check_printed, read_claims
 from sapo.report.claims.evidence import Evidence
 from sapo.report.claims.ours import cells
-from sapo.report.claims.published import Row, read_published
+from sapo.report.claims.published import read_published
 from sapo.report.claims.tables import cells_table, orderings_table, published_table, verdict_table
 from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison, overall
 from sapo.report.intervals import Interval
@@ -33,7 +33,7 @@ def claims_report(evidence: Evidence) -> tuple[list[Table], dict[str, Any]]:
         verdict_table(claims, own, printed, evidence.settings.profile),
         cells_table(claims, own),
         published_table(claims, printed),
-        orderings_table(printed),
+        orderings_table(claimed(claims, printed)),
     ]
     return tables, numbers(claims, own, printed, evidence.settings.profile)
 
@@ -43,7 +43,7 @@ def numbers(
 ) -> dict[str, Any]:
     """What the tables say, as plain values: verdicts with their comparisons, and how the printed orderings stand."""
     verdicts = {claim.id: overall([cell.verdict for cell in own[claim.id]]) for claim in claims}
-    every = distinct([one for found in printed.values() for one in found])
+    every = claimed(claims, printed)
     count = Counter(verdicts.values())
     return {
         "profile": profile,
@@ -88,17 +88,12 @@ def _comparison(one: Comparison) -> dict[str, Any]:
 def _ordering(one: Ordering) -> dict[str, Any]:
     sides = {"more": one.more.method, "more_percent": one.more.percent}
     sides |= {"less": one.less.method, "less_percent": one.less.percent}
-    place: Row = one.more
+    place = one.more
     where = {"source": place.source, "location": place.location, "model": place.model, "benchmark": place.benchmark}
-    found = {"points": _rounded(one.interval)} if one.interval else {}
+    found: dict[str, Any] = {"points": _rounded(one.interval)} if one.interval else {}
     found |= {"points_by_task": _rounded(one.by_task)} if one.by_task else {}
-    return {
-        **where,
-        **sides,
-        "standing": one.standing,
-        **found,
-        **({"items": one.items} if one.items is not None else {}),
-    }
+    found |= {"items": one.items} if one.items is not None else {}
+    return {**where, **sides, "standing": one.standing, **found}
 
 
 def _rounded(interval: Interval) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from sapo.report.claims.audit import DECISIVE, STANDINGS, Ordering, distinct
+from sapo.report.claims.audit import DECISIVE, STANDINGS, Ordering, claimed
 from sapo.report.claims.catalog import Claim
 from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison, exact, overall
 from sapo.report.intervals import Interval
@@ -55,9 +55,7 @@ def cells_table(claims: Sequence[Claim], cells: Mapping[str, Sequence[Cell]]) ->
         if cell.verdict != "not run"
     )
     header = ("Verdict", "Claim", "Model", "Benchmark", "Met / broken / of", "Deciding number", "Seeds")
-    note = (
-        "Met / broken / of: comparisons that the claim makes in this cell; those that are neither are open or not run."
-    )
+    note = "Met / broken / of: comparisons that the claim makes in this cell; others are open or were not run."
     return Table("The claims, cell by cell", header, rows, note)
 
 
@@ -68,23 +66,23 @@ def published_table(claims: Sequence[Claim], found: Mapping[str, Sequence[Orderi
         for claim in claims
         if found[claim.id]
     ]
-    every = distinct([one for own in found.values() for one in own])
-    rows.append(("all, each ordering once", "", *_standings(every)))
+    every = claimed(claims, found)
+    rows.append(("all, each ordering once", "but those that a claim about most leaves open", *_standings(every)))
     outside = sum(one.standing == "outside noise" for one in every)
     by_task = sum(one.outside_by_task for one in every)
     note = (
         "Outside noise: Newcombe's 95 % interval of the difference of two shares lies above 0 (unpaired; a paired test "
-        f"could be tighter). Only if paired: at least {DECISIVE} items apart, so a pairing that favours the claim would "
-        f"put it outside noise. Noise however paired: fewer than {DECISIVE} items apart. Other way round: printed equal "
-        f"or lower. Counting MBPP's tasks instead of its prompts, {by_task} of the {outside} are outside noise."
+        f"could be tighter). Only if paired: {DECISIVE} items apart or more, so the pairing that favours the claim most "
+        f"would put it outside noise. Noise however paired: fewer than {DECISIVE} items apart. Other way round: printed "
+        "equal or lower. Which items were asked is all that this is about; noise between training runs comes on top. "
+        f"Counting MBPP's tasks instead of its prompts, {by_task} of the {outside} are outside noise."
     )
     title = "The papers' own numbers: how many of the claimed orderings are outside noise?"
     return Table(title, ("Claim", "Source", "Orderings", *(_capital(name) for name in STANDINGS)), tuple(rows), note)
 
 
-def orderings_table(found: Mapping[str, Sequence[Ordering]]) -> Table:
-    """Every distinct ordering with its interval."""
-    every = distinct([one for own in found.values() for one in own])
+def orderings_table(every: Sequence[Ordering]) -> Table:
+    """Every ordering with its interval."""
     rows = tuple(
         (
             one.standing,
