@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sapo.evaluate.efficiency import first_error
-from sapo.evaluate.process.items import ProcessItem
+from sapo.evaluate.process.items import ProcessItem, good
 from sapo.records import RecordError, StepScores
-from sapo.supervise.strategies import good_until
 
 BINS = 10  # of the reliability plot, over 0 to 1
 
@@ -56,10 +55,7 @@ def pair_up(items: Sequence[ProcessItem], scores: Sequence[StepScores]) -> list[
     for item, own in zip(items, scores, strict=True):
         if len(own.scores) != len(item.steps):
             raise RecordError(f"process item {item.id} has {len(item.steps)} steps and {len(own.scores)} scores")
-        steps = len(item.steps)
-        found.append(
-            Judged(item.group, good_until(item.first_error - 1 if item.first_error else steps, steps), own.scores)
-        )
+        found.append(Judged(item.group, good(item), own.scores))
     return found
 
 

@@ -1,0 +1,207 @@
+"""One verifier on a process benchmark: every number of `metrics` with a 95 % interval, and differences of verifiers.
+
+1. The threshold comes from the development half; numbers and intervals are of the other half. What intervals show is
+   chance in the questions, at that threshold.
+2. Resamples draw question groups with replacement, the same ones for every verifier of the same items: differences are
+   paired. Row 0 of `draws` is no resample but the sample itself, by the same arithmetic.
+3. A resample in which a number is undefined (no wrong step, no trajectory of one kind) is left out of its interval.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sapo.evaluate.process.items import ProcessItem
+from sapo.evaluate.process.metrics import (
+    BINS,
+    Bin,
+    Judged,
+    best_threshold,
+    halves,
+    pair_up,
+    reliability,
+    verdicts,
+)
+from sapo.records import RecordError, StepLabels, StepScores
+
+LEVEL = 0.95
+METRICS = ("step_accuracy", "first_error_accuracy", "f1", "auc", "calibration_error")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number and its 95 % interval; all None where the number is undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a verifier is worth on the reported half of a benchmark.
+
+    Args:
+        threshold: of the development half; scores below it call a step wrong.
+        trajectories, steps: in the reported half.
+        metrics: one `Estimate` for each of `METRICS`, 0 to 1.
+        bins: of the reliability plot.
+        draws_M_R: numbers of `METRICS` in the sample (column 0) and in every resample, NaN where undefined.
+        drawn_from: groups, in order, and seed that the resamples were drawn with.
+    """
+
+    threshold: float
+    trajectories: int
+    steps: int
+    metrics: dict[str, Estimate]
+    bins: tuple[Bin, ...]
+    draws_M_R: np.ndarray = field(repr=False, compare=False)
+    drawn_from: tuple[tuple[str, ...], int] = field(repr=False)
+
+
+def judge(items: Sequence[ProcessItem], scores: Sequence[StepScores], seed: int, resamples: int) -> Judgement:
+    """Judge a verifier by its scores of all items, in step.
+
+    Raises:
+        RecordError: scores and items do not fit each other, or no item is in the reported half.
+    """
+    development, reported = halves(pair_up(items, scores))
+    if not reported:
+        raise RecordError(f"none of {len(items)} process items is in the half that is reported: they are too few")
+    threshold = best_threshold(development)
+    groups_G, group_N = np.unique([one.group for one in reported], return_inverse=True)
+    times_R_G = np.random.default_rng(seed).multinomial(len(groups_G), [1 / len(groups_G)] * len(groups_G), resamples)
+    times_R_G = np.vstack([np.ones(len(groups_G)), times_R_G])
+    draws_M_R = np.array(
+        [
+            *_shares(reported, threshold, group_N, times_R_G),
+            _aucs(reported, group_N, times_R_G),
+            _calibration_errors(reported, group_N, times_R_G),
+        ]
+    )
+    return Judgement(
+        threshold,
+        len(reported),
+        sum(len(one.labels) for one in reported),
+        _estimates(draws_M_R),
+        tuple(reliability(reported)),
+        draws_M_R,
+        (tuple(groups_G.tolist()), seed),
+    )
+
+
+def difference(one: Judgement, other: Judgement) -> dict[str, Estimate]:
+    """Numbers of one verifier minus those of another on the same items, paired.
+
+    Raises:
+        ValueError: they were resampled differently.
+    """
+    _check_paired([one, other])
+    return _estimates(one.draws_M_R - other.draws_M_R)
+
+
+def across(judgements_S: Sequence[Judgement], seed: int) -> dict[str, Estimate]:
+    """Mean numbers over the verifiers of several seeds, judged on the same items; seeds are drawn with replacement too.
+
+    Raises:
+        ValueError: there are none, or they were resampled differently.
+    """
+    _check_paired(judgements_S)
+    draws_S_M_R = np.array([one.draws_M_R for one in judgements_S])
+    count, columns = len(judgements_S), draws_S_M_R.shape[2]
+    chosen_S_R = np.random.default_rng(seed).integers(count, size=(count, columns))
+    chosen_S_R[:, 0] = np.arange(count)
+    return _estimates(np.take_along_axis(draws_S_M_R, chosen_S_R[:, None, :], axis=0).mean(axis=0))
+
+
+def as_scores(labels: StepLabels) -> StepScores:
+    """Labels judged as scores: what a labeller says without a verifier (MCE)."""
+    return StepScores(labels.trajectory_id, tuple(float(label) for label in labels.labels))
+
+
+def _check_paired(judgements: Sequence[Judgement]) -> None:
+    if not judgements:
+        raise ValueError("there are no judgements")
+    shapes = {(one.drawn_from, one.draws_M_R.shape) for one in judgements}
+    if len(shapes) > 1:
+        raise ValueError(f"{len(judgements)} judgements are of different items or resamples, so they cannot be paired")
+
+
+def _estimates(draws_M_R: np.ndarray) -> dict[str, Estimate]:
+    found = {}
+    for name, draws_R in zip(METRICS, draws_M_R, strict=True):
+        known = draws_R[1:][~np.isnan(draws_R[1:])]
+        if np.isnan(draws_R[0]) or not len(known):
+            found[name] = Estimate(None, None, None)
+            continue
+        low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        found[name] = Estimate(float(draws_R[0]), float(low), float(high))
+    return found
+
+
+def _shares(judged: Sequence[Judged], threshold: float, group_N: np.ndarray, times_R_G: np.ndarray) -> list[np.ndarray]:
+    """Step accuracy, first-error accuracy and F1 of every resample."""
+    called = verdicts(judged, threshold)
+    found_N = np.array(called.first_error, float)
+    wrong_N = np.array([0 in one.labels for one in judged], float)
+    columns = [
+        [sum(own) for own in called.steps],
+        [len(own) for own in called.steps],
+        found_N * wrong_N,
+        wrong_N,
+        found_N * (1 - wrong_N),
+        1 - wrong_N,
+    ]
+    right, steps, found_wrong, wrong, found_fine, fine = _drawn(np.array(columns, float), group_N, times_R_G)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is undefined
+        of_wrong, of_fine = found_wrong / wrong, found_fine / fine
+        both = of_wrong + of_fine
+        f1 = np.where(both == 0, 0.0, 2 * of_wrong * of_fine / both)
+    return [right / steps, (found_wrong + found_fine) / (wrong + fine), f1]
+
+
+def _calibration_errors(judged: Sequence[Judged], group_N: np.ndarray, times_R_G: np.ndarray) -> np.ndarray:
+    """Expected calibration error of every resample: |sum of scores - right steps| over the bins, a step."""
+    scores, labels, group_S = _steps(judged, group_N)
+    place = np.minimum((scores * BINS).astype(int), BINS - 1)
+    gap_B_R = _drawn(np.array([(place == number) * (scores - labels) for number in range(BINS)]), group_S, times_R_G)
+    (steps_R,) = _drawn(np.ones((1, len(scores))), group_S, times_R_G)
+    return np.abs(gap_B_R).sum(axis=0) / steps_R
+
+
+def _aucs(judged: Sequence[Judged], group_N: np.ndarray, times_R_G: np.ndarray) -> np.ndarray:
+    """ROC-AUC of every resample, ties half; NaN without steps of both kinds.
+
+    Pairs in order are counted once, between every two groups; a resample weighs them by how often it drew both.
+    """
+    scores, labels, group_S = _steps(judged, group_N)
+    values, place_S = np.unique(scores, return_inverse=True)
+    # Counts and their halves stay exact in 32 bits, below 2^23 pairs of two groups.
+    right_G_V, wrong_G_V = np.zeros((2, times_R_G.shape[1], len(values)), np.float32)
+    np.add.at(right_G_V, (group_S, place_S), labels)
+    np.add.at(wrong_G_V, (group_S, place_S), 1 - labels)
+    below_G_V = wrong_G_V.cumsum(axis=1) - wrong_G_V / 2  # wrong steps with a lower score, ties half
+    pairs_G_G = (right_G_V @ below_G_V.T).astype(float)
+    all_R = (times_R_G @ right_G_V.sum(axis=1)) * (times_R_G @ wrong_G_V.sum(axis=1))
+    with np.errstate(invalid="ignore"):
+        return ((times_R_G @ pairs_G_G) * times_R_G).sum(axis=1) / all_R
+
+
+def _steps(judged: Sequence[Judged], group_N: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores, labels and group of every step."""
+    scores = np.array([score for one in judged for score in one.scores], float)
+    labels = np.array([label for one in judged for label in one.labels], float)
+    return scores, labels, np.repeat(group_N, [len(one.labels) for one in judged])
+
+
+def _drawn(values_C_N: np.ndarray, group_N: np.ndarray, times_R_G: np.ndarray) -> np.ndarray:
+    """Sums (C, R) of values over every resample."""
+    sums_C_G = np.array(
+        [np.bincount(group_N, weights=values_N, minlength=times_R_G.shape[1]) for values_N in values_C_N]
+    )
+    return sums_C_G @ times_R_G.T
