@@ -24,6 +24,24 @@ from sapo.report.figures.samples import length_and_diversity
 from sapo.report.figures.sweeps import sweeps
 from sapo.report.figures.training import log_probabilities
 from sapo.report.metrics import metrics
+from sapo.report.process.figures import (
+    best_of_n,
+    gap_by_round,
+    label_noise,
+    reliability_of_verifiers,
+    rewards_beside_truth,
+    sapo_and_outcome_verifier,
+    verifiers_by_round,
+)
+from sapo.report.process.results import ProcessResults, read_process
+from sapo.report.process.tables import (
+    benchmark_table,
+    choice_table,
+    label_table,
+    process_metrics,
+    self_verification_table,
+    verifier_table,
+)
 from sapo.report.reading import read_results
 from sapo.report.rendering import markdown, section, show, with_section
 from sapo.report.results import TaskResults
@@ -45,6 +63,15 @@ FIGURES: dict[str, Callable[[Findings], Drawn | None]] = {
     "length_and_diversity": length_and_diversity,
 }
 LABELLING = "labelling_cost"  # figure 6 of the paper
+PROCESS: dict[str, Callable[[Sequence[ProcessResults]], Drawn | None]] = {
+    "gap_by_round": gap_by_round,
+    "sapo_and_outcome_verifier": sapo_and_outcome_verifier,
+    "verifiers_by_round": verifiers_by_round,
+    "best_of_n": best_of_n,
+    "rewards_beside_truth": rewards_beside_truth,
+    "label_noise": label_noise,
+    "reliability_of_verifiers": reliability_of_verifiers,
+}
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
@@ -55,29 +82,43 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     findings = Findings(settings, results, columns)
     drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(findings))}
     drawn[LABELLING] = figure6(labelling, seconds)
+    process = read_process(settings, workspace)
+    drawn |= {name: figure for name, draw in PROCESS.items() if (figure := draw(process))}
     main = [*accuracy_tables(columns), *ablation_tables(columns)]
     labels = [labelling_cost_table(labelling, seconds), agreement_table(labelling), targets_table(labelling)]
+    steps = [verifier_table(process, False), self_verification_table(process), choice_table(process)] if process else []
     folders = settings.report
     results_folder = workspace.root / folders.results
-    texts = {results_folder / "table.md": markdown([*main, *labels, *detail_tables(results, columns)])}
+    texts = {
+        results_folder / "table.md": markdown(
+            [*main, *labels, *steps, *step_details(process), *detail_tables(results, columns)]
+        )
+    }
     if folders.readme:
         readme = workspace.root / "README.md"
         images = [f"{folders.figures}/{name}.png" for name in drawn]
-        more = [*ablation_tables(columns), *labels]
+        more = [*ablation_tables(columns), targets_table(labelling), *steps]
         body = section(accuracy_tables(columns), images, more, f"{folders.results}/table.md")
         texts[readme] = with_section(readme, "results", body)
 
     written = [results_folder / "metrics.json", *texts]
     numbers = metrics(results, columns)
-    write_json(written[0], numbers | {"labelling": {entry.place: efficiency_metrics(entry) for entry in labelling}})
+    numbers |= {"labelling": {entry.place: efficiency_metrics(entry) for entry in labelling}}
+    numbers |= {"process": {f"{entry.model}/{entry.task}": process_metrics(entry) for entry in process}}
+    write_json(written[0], numbers)
     for path, text in texts.items():
         write_text(path, text)
     for name, (figure, rows) in drawn.items():
         written += save(figure, workspace.root / folders.figures, name, rows)
     timed = seconds_table(results, workspace)
-    show([*main, *labels, *([timed] if timed.rows else [])])
+    show([*main, *labels, *steps, *([timed] if timed.rows else [])])
     for path in written:
         print(path)
+
+
+def step_details(process: Sequence[ProcessResults]) -> list[Table]:
+    """Every round of every verifier, where there are process benchmarks."""
+    return [benchmark_table(process), verifier_table(process, True), label_table(process)] if process else []
 
 
 def detail_tables(results: Sequence[TaskResults], columns: Sequence[Column]) -> list[Table]:

@@ -1,0 +1,223 @@
+"""What stages `process` and `verifiers` wrote, read and measured with intervals.
+
+Accuracies are of the half of the questions that no threshold was chosen on. Intervals draw seeds and question groups
+(`intervals.py`); where a number has no interval (F1, AUC, ECE) it is the mean over the seeds.
+"""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sapo.evaluate.process.items import ProcessItem, read_items
+from sapo.evaluate.process.metrics import (
+    Judged,
+    auc,
+    best_threshold,
+    calibration_error,
+    f1,
+    halves,
+    pair_up,
+    verdicts,
+)
+from sapo.records import RecordError, StepLabels, StepScores, read_records
+from sapo.report.files import numbers, read_json
+from sapo.report.intervals import Interval, accuracy_interval, mean_interval
+from sapo.report.reading import planned
+from sapo.report.results import Checkpoint
+from sapo.settings import Settings, seeds_of
+from sapo.workspace import Workspace, derive_seed
+
+V0 = Checkpoint("start", 0)  # made from omega's labels, before the first round
+LABELS = ("trajectories", "steps", "right_steps", "named", "real", "located")
+REWARDS = ("samples", "reward", "true_steps", "all_true", "right")
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """One round's verifier, over the seeds that have it.
+
+    Args:
+        steps, first_error: accuracies with intervals. f1, auc: None where not defined.
+        label_steps, label_precision, label_recall: of the labels that it learned from, against the truth.
+        reward, true_steps: means over the round's samples: what it gives, and the share of prefixes that is true.
+        judged: the reported half, of the first seed, for the reliability plot.
+    """
+
+    seeds: int
+    threshold: float
+    steps: Interval
+    first_error: Interval
+    f1: float | None
+    auc: float | None
+    ece: float
+    label_steps: float | None
+    label_precision: float | None
+    label_recall: float | None
+    reward: float | None
+    true_steps: float | None
+    judged: Sequence[Judged]
+
+
+@dataclass(frozen=True, slots=True)
+class Rerank:
+    """Samples of one reasoner to choose from: by question, whether each is right and its answer's number."""
+
+    groups: tuple[str, ...]
+    right: tuple[tuple[bool, ...], ...]
+    answers: tuple[tuple[int, ...], ...]
+    rewards: dict[str, tuple[tuple[float, ...], ...]]
+    beams: dict[str, tuple[bool, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessResults:
+    """Everything of one model on one process benchmark.
+
+    Args:
+        mce: step accuracy of the reasoner's own estimates, by the round of the method whose verifier it made.
+        self_verification: error (0 to 1) as the reasoner says and as the truth says, by `V1-R1`, `V1-R3`, `V3-R3`.
+    """
+
+    model: str
+    task: str
+    items: int
+    questions: int
+    steps: int
+    verifiers: dict[Checkpoint, Verified]
+    mce: dict[Checkpoint, Interval]
+    self_verification: dict[str, tuple[Interval, Interval]]
+    rerank: Rerank
+
+
+def read_process(settings: Settings, workspace: Workspace) -> list[ProcessResults]:
+    """Every model on every process benchmark of the settings. Raises RecordError naming what is not as it should be."""
+    return [
+        _read(settings, workspace, model, task) for model in settings.models for task in settings.process_benchmarks
+    ]
+
+
+def _read(settings: Settings, workspace: Workspace, model: str, task: str) -> ProcessResults:
+    items = read_items(workspace.process(task) / "items.jsonl")
+    folder = workspace.verifiers(model, task)
+    resamples, seed = settings.report.resamples, derive_seed(settings.seed, "report", "process", model, task)
+    found = {
+        one: _verified([folder / f"{s}/{one.method}/{one.round}" for s in seeds], items, resamples, seed)
+        for one, seeds in _checkpoints(settings, folder, model, task)
+    }
+    first = folder / str(seeds_of(settings, model, task)[0])
+    mce = {
+        one: _estimated(path, items, resamples, seed)
+        for one in found
+        if (path := first / one.method / str(one.round) / "mce.jsonl").is_file()
+    }
+    groups = [item.group for item in items]
+    said = read_json(folder / "self_verification.json")
+    table2 = {name: _errors(folder, name, own, groups, (resamples, seed)) for name, own in said.items()}
+    questions, steps = len({item.question_id for item in items}), sum(len(item.steps) for item in items)
+    return ProcessResults(
+        model, task, len(items), questions, steps, found, mce, table2, _rerank(folder / "rerank.json")
+    )
+
+
+def _checkpoints(settings: Settings, folder: Path, model: str, task: str) -> Iterator[tuple[Checkpoint, list[int]]]:
+    """Rounds with a verifier and the seeds that have it; V_0 first, methods in the order of the settings."""
+    seeds = seeds_of(settings, model, task)
+    yield V0, seeds
+    methods: dict[str, list[int]] = {}
+    for method, seed, _ in planned(settings, model, task):
+        methods.setdefault(method, []).append(seed)
+    for method, own in methods.items():
+        numbers_ = sorted({int(path.name) for seed in own for path in (folder / str(seed) / method).glob("*")})
+        for number in numbers_:
+            yield Checkpoint(method, number), [s for s in own if (folder / f"{s}/{method}/{number}").is_dir()]
+
+
+def _verified(folders: Sequence[Path], items: Sequence[ProcessItem], resamples: int, seed: int) -> Verified:
+    judged_S = [pair_up(items, read_records(folder / "scores.jsonl", StepScores)) for folder in folders]
+    thresholds, steps_S, errors_S, f1_S, reported_S = [], [], [], [], []
+    for judged in judged_S:
+        development, reported = halves(judged)
+        if not reported:
+            raise RecordError(f"{folders[0]}: all {len(items)} process items fall into the development half")
+        thresholds.append(best_threshold(development))
+        found = verdicts(reported, thresholds[-1])
+        steps_S.append([right for own in found.steps for right in own])
+        errors_S.append(list(found.first_error))
+        f1_S.append(f1(reported, found.first_error))
+        reported_S.append(reported)
+    groups = [one.group for one in reported_S[0]]
+    each_step = [one.group for one in reported_S[0] for _ in one.labels]
+    labels = [_optional(folder / "labels.json", LABELS) for folder in folders]
+    rewards = [_optional(folder / "rewards.json", REWARDS) for folder in folders]
+    return Verified(
+        len(folders),
+        statistics.fmean(thresholds),
+        accuracy_interval(steps_S, each_step, resamples, seed),
+        accuracy_interval(errors_S, groups, resamples, seed),
+        _mean(f1_S),
+        _mean([auc(reported) for reported in reported_S]),
+        statistics.fmean(calibration_error(reported) for reported in reported_S),
+        _ratio(labels, "right_steps", "steps"),
+        _ratio(labels, "located", "named"),
+        _ratio(labels, "located", "real"),
+        _mean([own["reward"] if own else None for own in rewards]),
+        _mean([own["true_steps"] if own else None for own in rewards]),
+        reported_S[0],
+    )
+
+
+def _optional(path: Path, names: tuple[str, ...]) -> dict[str, Any] | None:
+    """Numbers of a file that only tasks with an oracle have."""
+    if not path.is_file():
+        return None
+    values = read_json(path)
+    return numbers(path, {name: values.get(name) for name in names}, names)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _ratio(counts: Sequence[dict[str, Any] | None], part: str, whole: str) -> float | None:
+    total = sum(own[whole] for own in counts if own)
+    return sum(own[part] for own in counts if own) / total if total else None
+
+
+def _estimated(path: Path, items: Sequence[ProcessItem], resamples: int, seed: int) -> Interval:
+    """Step accuracy of labels by rollouts, on the half that is reported of the verifiers."""
+    labels = read_records(path, StepLabels)
+    scores = [StepScores(own.trajectory_id, tuple(float(c) for c in own.labels)) for own in labels]
+    _, reported = halves(pair_up(items, scores))
+    right = [r for own in verdicts(reported, 0.5).steps for r in own]
+    return accuracy_interval([right], [one.group for one in reported for _ in one.labels], resamples, seed)
+
+
+def _errors(
+    folder: Path, name: str, said: dict[str, Any], groups: Sequence[str], drawing: tuple[int, int]
+) -> tuple[Interval, Interval]:
+    """Shares of pre-labels that are wrong, as the reasoner and as the truth says."""
+    found = []
+    for kind in ("by_reasoner", "by_truth"):
+        if len(said[kind]) != len(groups):
+            raise RecordError(f"{folder}: self_verification.json: {name} has {len(said[kind])} of {len(groups)} items")
+        found.append(mean_interval([[float(not right) for right in said[kind]]], groups, *drawing))
+    return found[0], found[1]
+
+
+def _rerank(path: Path) -> Rerank:
+    values = read_json(path)
+    questions = values["questions"]
+    rewards = {name: tuple(tuple(own) for own in found) for name, found in values["rewards"].items()}
+    for name, found in rewards.items():
+        if [len(own) for own in found] != [len(question["right"]) for question in questions]:
+            raise RecordError(f"{path}: rewards of {name} are not one for each sample")
+    return Rerank(
+        tuple(question["group"] for question in questions),
+        tuple(tuple(question["right"]) for question in questions),
+        tuple(tuple(question["answers"]) for question in questions),
+        rewards,
+        {name: tuple(found) for name, found in values["beams"].items()},
+    )
