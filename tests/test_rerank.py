@@ -7,7 +7,7 @@ from fakes import LineTask, ScriptedSampler, TableVerifier, question
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapo.evaluate.rerank import Beam, aggregate, beam_search, best_of, pass_at, voted
+from sapo.evaluate.rerank import AGGREGATES, Beam, aggregate, beam_search, best_of, pass_at, voted
 from sapo.models.sampling import Request
 
 samples = st.lists(st.tuples(st.booleans(), st.sampled_from([0.1, 0.5, 0.9])), min_size=1, max_size=7)
@@ -44,8 +44,34 @@ def test_votes_by_hand() -> None:
     assert voted(right, answers, 3, 1) == voted(right, answers, 3, 1)
 
 
-def test_the_mean_is_the_reward() -> None:
-    assert aggregate((0.2, 0.4)) == pytest.approx(0.3)
+def test_aggregates_by_hand() -> None:
+    """Of .2 .4: mean .3, least .2, last .4, product .08."""
+    found = {name: of((0.2, 0.4)) for name, of in AGGREGATES.items()}
+    assert found == pytest.approx({"mean": 0.3, "min": 0.2, "last": 0.4, "product": 0.08})
+    assert aggregate((0.2, 0.4)) == found["mean"]
+
+
+def test_no_more_samples_are_drawn_than_there_are() -> None:
+    for count in (0, 3):
+        with pytest.raises(ValueError, match=rf"{count} of 2 samples cannot be drawn"):
+            pass_at([True, False], count)
+        with pytest.raises(ValueError, match=rf"{count} of 2 samples cannot be drawn"):
+            best_of([True, False], [0.1, 0.2], count)
+        with pytest.raises(ValueError, match=rf"{count} of 2 samples cannot be drawn"):
+            voted([True, False], [1, 2], count, 1)
+
+
+@given(st.lists(st.integers(0, 2), min_size=2, max_size=7), st.data())
+def test_votes_are_near_the_mean_over_all_subsets(answers: list[int], data: st.DataObject) -> None:
+    """Answer 0 is right. 200 drawn subsets: four standard errors of a share are at most 4 · .5 / √200 = .15."""
+    right, count = [answer == 0 for answer in answers], data.draw(st.integers(1, len(answers)))
+    chances = []
+    for subset in itertools.combinations(answers, count):
+        most = max(subset.count(answer) for answer in subset)
+        winners = {answer for answer in subset if subset.count(answer) == most}
+        chances.append((0 in winners) / len(winners))
+    near = 1e-12 if count == len(answers) else 0.15
+    assert voted(right, answers, count, 1) == pytest.approx(sum(chances) / len(chances), abs=near)
 
 
 TABLE = TableVerifier({"good\n": 0.9, "fair\n": 0.6, "bad\n": 0.1, "win\n": 0.9, "lose\n": 0.1})
@@ -81,6 +107,30 @@ def test_a_beam_of_two_keeps_the_second_and_ends_with_its_steps() -> None:
     """With two steps at most nothing is answered after one: width 2 keeps good and fair, the best is returned."""
     found, _ = beam_search(Answering(), ScriptedSampler(reply), TABLE.score, [question("a")], Beam(2, 8, 1, 1.0, 50), 3)
     assert found == ["good\n"]
+
+
+def misled(request: Request) -> str:
+    """The step that looks best leads astray."""
+    if not request.prefix:
+        return ("good\n", "fair\n")[request.seed % 2]
+    return "lose\n" if request.prefix == "good\n" else "win\n"
+
+
+def test_a_wider_beam_mends_a_first_step_that_misled() -> None:
+    """good lose: (.9 + .1) / 2 = .5; fair win: (.6 + .9) / 2 = .75. Width 1 has let go of fair when it finds out."""
+    for width, best in ((1, "good\nlose\n"), (2, "fair\nwin\n")):
+        sampler = ScriptedSampler(misled)
+        beam = Beam(width, 8, 6, 1.0, 50)
+        assert beam_search(Answering(), sampler, TABLE.score, [question("a")], beam, 3)[0] == [best]
+        assert sampler.sizes == [8, 8 * width]
+
+
+def test_a_step_that_does_not_end_within_its_tokens_ends_the_path() -> None:
+    """The sampler says `cut off`, so there is nothing to go on from."""
+    sampler = ScriptedSampler(lambda _: "good", finished=False)
+    table = TableVerifier({"good": 0.9})
+    found, cost = beam_search(LineTask(), sampler, table.score, [question("a")], Beam(1, 3, 9, 1.0, 4), 3)
+    assert found == ["good"] and sampler.sizes == [3] and cost.rollouts == 3
 
 
 def test_a_path_ends_where_the_reasoner_does() -> None:

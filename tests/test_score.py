@@ -84,6 +84,14 @@ def test_the_threshold_is_an_argument(folder: Path, tmp_path: Path) -> None:
         run(file, folder, "--threshold", "1.5")
 
 
+def test_the_reward_is_an_argument(folder: Path, tmp_path: Path) -> None:
+    file = lines_of(tmp_path / "t.jsonl", *LINES)
+    for one in run(file, folder, "--reward", "min"):
+        assert one["reward"] == min(one["scores"])
+    for one in run(file, folder, "--reward", "last"):
+        assert one["reward"] == one["scores"][-1]
+
+
 def test_parts_change_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven lines in parts of two: the last one alone."""
     file = lines_of(tmp_path / "t.jsonl", *(LINES * 3)[:7])

@@ -25,12 +25,22 @@ def aggregate(scores: Sequence[float]) -> float:
     return sum(scores) / len(scores)
 
 
+# What others make of the step scores of a trajectory; `mean` is the papers'.
+AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
+    "mean": aggregate,
+    "min": min,
+    "last": lambda scores: scores[-1],
+    "product": math.prod,
+}
+
+
 def pass_at(right: Sequence[bool], count: int) -> float:
-    """Chance that one of `count` samples, drawn without replacement, is right.
+    """Chance that one of `count` samples, drawn without replacement, is right. Raises ValueError: there are fewer.
 
     >>> pass_at([True, False, False], 2)
     0.6666666666666667
     """
+    _check_enough(right, count)
     return 1 - math.comb(len(right) - sum(right), count) / math.comb(len(right), count)
 
 
@@ -38,7 +48,11 @@ def best_of(right: Sequence[bool], rewards: Sequence[float], count: int) -> floa
     """Chance that the sample with the largest reward of `count`, drawn without replacement, is right; ties are shared.
 
     Rewards .9 (wrong), .5 (right), .1 (right), two drawn: the first is in 2 of 3 pairs, so 1/3.
+
+    Raises:
+        ValueError: there are fewer samples.
     """
+    _check_enough(right, count)
     found, left = 0.0, len(right)
     order = sorted(range(len(right)), key=lambda i: -rewards[i])
     for _, tied in itertools.groupby(order, key=lambda i: rewards[i]):
@@ -57,7 +71,11 @@ def voted(
 
     Args:
         answers: equal numbers are equal answers. weights: of the votes, 1 each without them.
+
+    Raises:
+        ValueError: there are fewer samples.
     """
+    _check_enough(right, count)
     chance, found = random.Random(seed), 0.0
     subsets = [range(len(right))] if count == len(right) else []
     subsets = subsets or [chance.sample(range(len(right)), count) for _ in range(SUBSETS)]
@@ -70,6 +88,11 @@ def voted(
         shares = {answers[i]: right[i] for i in subset if answers[i] in winners}
         found += sum(shares.values()) / len(winners)
     return found / len(subsets)
+
+
+def _check_enough(right: Sequence[bool], count: int) -> None:
+    if not 1 <= count <= len(right):
+        raise ValueError(f"{count} of {len(right)} samples cannot be drawn")
 
 
 Scorer = Callable[[Sequence[tuple[str, tuple[str, ...]]]], Sequence[Sequence[float]]]

@@ -8,8 +8,8 @@ A line is a JSON object with what the verifier reads and the steps; other fields
    which says how many lines follow.
 
 A line of the output has `line` (its number in FILE), `id` (null if the line has none), `scores` (c^_1…c^_n, six
-decimals), `reward` (their mean, eq. 14) and `first_suspected`: the first step, counted from 1, with a score below the
-threshold; null if there is none.
+decimals), `reward` (their mean, eq. 14, or what `--reward` says) and `first_suspected`: the first step, counted from 1,
+with a score below the threshold; null if there is none.
 FILE is read twice, first to refuse it before anything is scored, then in parts: its size is no matter.
 """
 
@@ -19,7 +19,7 @@ import json
 import os
 import sys
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from typing import Any, TextIO, cast
 from sapo.configure import PARAMS
 from sapo.evaluate.efficiency import THRESHOLD, first_error
 from sapo.evaluate.process.foreign_json import Node
+from sapo.evaluate.rerank import AGGREGATES, aggregate
 from sapo.models.verifier import Verifier
 from sapo.progress import Progress
 from sapo.records import RecordError
@@ -88,6 +89,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: FILE with the ending .scores.jsonl")
     parser.add_argument("--task", metavar="NAME", help=f"cuts `text` into steps: {', '.join(TASKS)}")
     parser.add_argument("--threshold", type=float, default=THRESHOLD, help="a step below it is suspected (%(default)s)")
+    parser.add_argument("--reward", choices=AGGREGATES, default="mean", help="of the step scores (%(default)s)")
     given = parser.parse_args(arguments)
     out = given.out or given.file.with_suffix(".scores.jsonl")
     if not 0 <= given.threshold <= 1:
@@ -96,13 +98,13 @@ def main(arguments: list[str]) -> None:
         raise RecordError(f"--out is {out}, which is {'a folder' if out.is_dir() else 'the file to score'}")
     task, prompts = find_task(given.task) if given.task else None, Prompts()
     total = sum(1 for _ in rows(given.file, task, prompts))
-    verifier = Verifier.load(given.verifier)
+    verifier, reward_of = Verifier.load(given.verifier), AGGREGATES[given.reward]
     reward, suspected = 0.0, 0
     with appearing(out) as file, Progress(f"score {given.file.name}", total, "trajectories") as progress:
         read = rows(given.file, task, prompts)
         while part := list(itertools.islice(read, PART)):
             scores = scored(verifier, given.file, part)
-            lines = [said(row, own, given.threshold) for row, own in zip(part, scores, strict=True)]
+            lines = [said(row, own, given.threshold, reward_of) for row, own in zip(part, scores, strict=True)]
             # Escapes, because an id may hold what UTF-8 cannot.
             file.writelines(json.dumps(asdict(line)) + "\n" for line in lines)
             reward += sum(line.reward for line in lines)
@@ -199,14 +201,16 @@ def scored(verifier: Verifier, path: Path, part: Sequence[Row]) -> list[tuple[fl
         raise
 
 
-def said(row: Row, scores: Sequence[float], threshold: float) -> Line:
+def said(
+    row: Row, scores: Sequence[float], threshold: float, reward_of: Callable[[Sequence[float]], float] = aggregate
+) -> Line:
     """The output's line for a row.
 
     Scores .9 .4 .6, threshold .5: reward .633333, the second step is the first suspected one.
     """
     shown = tuple(round(score, DIGITS) for score in scores)
     suspected = first_error([int(score >= threshold) for score in shown])
-    return Line(row.line, row.id, shown, round(sum(scores) / len(scores), DIGITS), suspected)
+    return Line(row.line, row.id, shown, round(reward_of(scores), DIGITS), suspected)
 
 
 @contextmanager
