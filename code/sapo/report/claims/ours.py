@@ -159,14 +159,21 @@ def _process(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
 
 
 def _process_comparison(verifiers: Mapping[str, Any], test: ProcessTest, less: str) -> Comparison:
-    what = f"{test.metric.replace('_', ' ')} of {test.more} minus that of {less}"
-    sides = [verifiers.get(said.split(" ")[0], {}).get(said.split(" ")[1], {}) for said in (test.more, less)]
+    words = test.metric.replace("_", " ")
+    what = f"{words} of {test.more} minus that of {less}"
+    sides = [_judged(verifiers, said) for said in (test.more, less)]
     if absent := [said for said, side in zip((test.more, less), sides, strict=True) if test.metric not in side]:
-        missing = f"verifier {absent[0]} was not judged"
+        missing = f"{words} of {absent[0]} was not measured"
         return Comparison(what, "points", None, least=-test.allow, missing=missing)
     one, other = (Interval(**side[test.metric]) for side in sides)
     seeds = tuple(sorted(set.intersection(*(set(side.get("seeds", ())) for side in sides))))
     return Comparison(what, "points", mover(one, other), least=-test.allow, seeds=seeds)
+
+
+def _judged(verifiers: Mapping[str, Any], said: str) -> Mapping[str, Any]:
+    """Metrics of a verifier and round, `sapo 3`; nothing where it was not judged."""
+    verifier, _, number = said.partition(" ")
+    return verifiers.get(verifier, {}).get(number, {})
 
 
 def _hundred(interval: Interval) -> Interval:

@@ -71,11 +71,11 @@ def published_table(claims: Sequence[Claim], found: Mapping[str, Sequence[Orderi
     outside = sum(one.standing == "outside noise" for one in every)
     by_task = sum(one.outside_by_task for one in every)
     note = (
-        "Outside noise: Newcombe's 95 % interval of the difference of two shares lies above 0 (unpaired; a paired test "
-        f"could be tighter). Only if paired: {DECISIVE} items apart or more, so the pairing that favours the claim most "
-        f"would put it outside noise. Noise however paired: fewer than {DECISIVE} items apart. Other way round: printed "
-        "equal or lower. Which items were asked is all that this is about; noise between training runs comes on top. "
-        f"Counting MBPP's tasks instead of its prompts, {by_task} of the {outside} are outside noise."
+        "Outside noise: Newcombe's 95 % interval of the difference of two shares lies above 0 (unpaired; a paired "
+        f"test could be tighter). Only if paired: {DECISIVE} items apart or more, so the pairing that favours the "
+        f"claim most would put it outside noise. Noise however paired: fewer than {DECISIVE} items apart. Other way "
+        "round: printed equal or lower. This is about which items were asked; noise between training runs comes on "
+        f"top. Counting MBPP's tasks instead of its prompts, {by_task} of the {outside} are outside noise."
     )
     title = "The papers' own numbers: how many of the claimed orderings are outside noise?"
     return Table(title, ("Claim", "Source", "Orderings", *(_capital(name) for name in STANDINGS)), tuple(rows), note)

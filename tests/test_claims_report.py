@@ -1,0 +1,97 @@
+"""The whole report on the claims, from a tiny run."""
+
+import json
+from typing import Any
+
+import pytest
+from claims_evidence import evidence_of
+from report_runs import tiny_settings, write_runs
+
+from sapo.report.claims.catalog import read_claims
+from sapo.report.claims.report import claims_report
+from sapo.report.claims.tables import cell_counts, interval_text
+from sapo.report.claims.verdicts import VERDICTS, Cell
+from sapo.report.intervals import Interval
+from sapo.report.rendering import markdown
+from sapo.report.tables import Table
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Table], dict[str, Any]]:
+    return claims_report(evidence_of(write_runs(tmp_path_factory.mktemp("claims"), tiny_settings())))
+
+
+def test_every_claim_is_one_line_and_its_verdict_comes_first(done: tuple[list[Table], dict[str, Any]]) -> None:
+    lines = markdown(done[0][:1]).splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| ")][2:]
+    assert [row[1] for row in rows] == [claim.words for claim in read_claims()]
+    assert {row[0].removeprefix("| ") for row in rows} <= set(VERDICTS)
+    assert all(len(row) == len(done[0][0].header) for row in done[0][0].rows)
+
+
+def test_lines_say_what_decided(done: tuple[list[Table], dict[str, Any]]) -> None:
+    """SAPO's first round minus SFT: 3 - 2 and 3 - 1 of 4. In the papers 4 of 6 such differences are outside noise."""
+    rows = {row[1]: row for row in done[0][0].rows}
+    assert rows["One round of SAPO is enough to be better than SFT."] == (
+        "holds",
+        "One round of SAPO is enough to be better than SFT.",
+        "SAPO, table 1",
+        "holds 1",
+        "qwen2_nano, nano_math: SAPO-iter 1 minus SFT: +37.5 [+25.0, +50.0]",
+        "1, 2",
+        "4 of 6",
+    )
+    assert rows["SAPO is better than three rounds of RPO (DPO with NLL)."][3:6] == (
+        "not run 1",
+        "needs SAPO and RPO with three rounds",
+        "–",
+    )
+
+
+def test_only_what_was_run_is_in_the_cells(done: tuple[list[Table], dict[str, Any]]) -> None:
+    cells = done[0][1]
+    assert ("holds", "sapo_first_round_beats_sft", "qwen2_nano", "nano_math", "1 / 0 / 1") in {
+        row[:5] for row in cells.rows
+    }
+    assert "not run" not in {row[0] for row in cells.rows}
+
+
+def test_the_audit_adds_up(done: tuple[list[Table], dict[str, Any]]) -> None:
+    """Each line: orderings, then as many by standing. One line of table 2 has no number of items."""
+    rows = [list(map(int, row[2:])) for row in done[0][2].rows]
+    assert all(total == sum(parts) for total, *parts in rows)
+    published = done[1]["published"]
+    assert rows[-1][0] == published["orderings"] == len(published["each"]) == len(done[0][3].rows)
+    assert sum(published["standing"].values()) == published["orderings"]
+    assert published["standing"]["items not printed"] == 16  # table 2: 18 orderings, 2 the other way round
+
+
+def test_the_numbers_are_json_and_say_what_the_tables_say(done: tuple[list[Table], dict[str, Any]]) -> None:
+    tables, numbers = done
+    assert json.loads(json.dumps(numbers)) == numbers
+    assert [entry["verdict"] for entry in numbers["claims"].values()] == [row[0] for row in tables[0].rows]
+    assert sum(numbers["counts"].values()) == len(read_claims())
+    (cell,) = numbers["claims"]["sapo_first_round_beats_sft"]["cells"]
+    assert cell["comparisons"] == [
+        {
+            "what": "SAPO-iter 1 minus SFT",
+            "unit": "points",
+            "value": 37.5,
+            "low": 25.0,
+            "high": 50.0,
+            "least": 0.0,
+            "seeds": [1, 2],
+        }
+    ]
+
+
+def test_numbers_as_text() -> None:
+    assert interval_text(Interval(-0.04, -1.26, 2), "points") == "+0.0 [-1.3, +2.0]"
+    assert interval_text(Interval(2.444, 2.444, 2.444), "times") == "2.44 times"
+    assert interval_text(Interval(0.01, 0, 0.02), "nats") == "+0.0100 [+0.0000, +0.0200] nats"
+
+
+def test_cells_are_counted_by_verdict() -> None:
+    cells = [Cell("m", "t", "t", verdict, ()) for verdict in ("not run", "holds", "holds")]
+    assert cell_counts(cells) == "holds 2, not run 1"
+    assert cell_counts([]) == "–"
