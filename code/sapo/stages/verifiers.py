@@ -4,7 +4,7 @@ Writes `SEED/METHOD/ROUND/` with `scores.jsonl`, the items' scores by V_i, and i
 `rewards.json`, how true the labels are that V_i learned from and what it rewards. For the methods of `MCE`, on the
 first seed, `mce.jsonl` has the labels of the items by rollouts of M_i, the reasoner that V_i was made from: the upper
 bound. `self_verification.json` is table 2. `rerank.json` has many samples of M_0 a question with the rewards that the
-last verifier of every method gives them, and what beam search finds with the verifiers of `MCE`.
+last verifier of each of `RERANKERS` gives them, and what beam search finds with the verifiers of `MCE`.
 """
 
 import dataclasses
@@ -29,6 +29,7 @@ from sapo.tasks.catalog import EMBEDDED
 from sapo.workspace import StageArguments, Workspace, stage_directory
 
 MCE = ("sapo", "sapo_without_pf")  # with and without process supervision (figure 1)
+RERANKERS = ("start", "sapo_without_pf", "sapo_omega", "sapo_shepherd", "sapo", "sipf", "sapo_ours")
 REWARDED = 400  # samples a round whose rewards are compared with the truth
 BEAM = Beam(width=4, expand=4, steps=24, temperature=1.0, limit=40)
 ROUNDS = {"V1-R1": (1, 1), "V1-R3": (1, 3), "V3-R3": (3, 3)}  # table 2: verifier and reasoner of these rounds
@@ -151,12 +152,14 @@ def rerank(bench: Bench, found: Sequence[Made], path: Path) -> None:
     drawn, _ = sample(task, sampler, questions, settings, bench.limits.max_new_tokens, bench.seed("rerank"))
     own = {question.id: [t for t in drawn if t.question_id == question.id] for question in questions}
     by_id = {question.id: question for question in questions}
-    last = {made.method: made for made in found}
+    last = {made.method: made for made in found if made.method in RERANKERS}
+    different = list({(t.question_id, t.text): t for t in drawn}.values())  # equal texts have equal rewards
     rewards, beams = {}, {}
     for method, made in last.items():
         verifier = Verifier.load(made.folder / "verifier")
-        scores = {s.trajectory_id: s.reward for s in score(verifier, by_id, drawn)}
-        rewards[method] = [[round(scores[t.id], 6) for t in own[q.id]] for q in questions]
+        scored = zip(different, score(verifier, by_id, different), strict=True)
+        reward = {(t.question_id, t.text): round(s.reward, 6) for t, s in scored}
+        rewards[method] = [[reward[t.question_id, t.text] for t in own[q.id]] for q in questions]
         if method in MCE:
             texts, _ = beam_search(task, sampler, verifier.score, questions, BEAM, bench.seed("beam"))
             beams[method] = [verdict == "right" for verdict in task.grade(questions, texts)]

@@ -73,7 +73,7 @@ def self_verification_table(results: Sequence[ProcessResults]) -> Table:
     ]
     note = (
         "In % with 95 % intervals over questions, first seed. V_a-R_b: detected by round a's verifier, checked by "
-        "round b's reasoner, on the trajectories of the process benchmark. SAPO says that the same round (V3-R3) errs least."
+        "round b's reasoner, on the trajectories of the process benchmark. SAPO: the same round (V3-R3) errs least."
     )
     header = ("Model", "Task", "Rounds", "Error, as the reasoner says", "Error, as the truth says")
     return Table("Self-verification error (SAPO, table 2)", header, tuple(rows), note)
