@@ -1,0 +1,1 @@
+"""One self-contained page to walk through the trajectories of a run."""
