@@ -1,0 +1,150 @@
+"""Answers that were paid for, one a line, on the disk before they are used: a killed run loses none, pays none twice.
+
+The file begins with a header line; a line holds the hash of the whole request (model, prompt, temperature, seed of the
+vote, limit) and the answer. A last line that a kill cut short is taken off; what else does not fit is refused, for
+who overwrites a file that is none of ours, or guesses at an answer, does more harm than who stops.
+"""
+
+import fcntl
+import json
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+
+from sapo.evaluate.process.endpoint import Reply
+from sapo.records import RecordError
+
+HEADER = b'{"schema": "PaidAnswers/1"}\n'
+FIELDS: dict[str, tuple[type, ...]] = {
+    "key": (str,),
+    "model": (str,),
+    "item": (str,),
+    "vote": (int,),
+    "text": (str,),
+    "complete": (bool,),
+    "prompt_tokens": (int, type(None)),
+    "completion_tokens": (int, type(None)),
+}
+
+
+def read_answers(path: Path) -> dict[str, Reply]:
+    """Answers by the hash of their request; none where there is no file. Changes nothing. Raises RecordError."""
+    if not path.exists():
+        return {}
+    try:
+        return _parse(path, path.read_bytes())[0]
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _parse(path: Path, data: bytes) -> tuple[dict[str, Reply], int]:
+    """Answers, and how many bytes of the file are sound: a last line without its end is, if it is a whole answer."""
+    if not data.startswith(HEADER):
+        if HEADER.startswith(data):
+            return {}, 0
+        raise RecordError(f"{path}: line 1: is no file of paid answers: {data[:60]!r}")
+    answers: dict[str, Reply] = {}
+    *lines, last = data[len(HEADER) :].split(b"\n")
+    for number, line in enumerate([*lines, last], start=2):
+        try:
+            key, reply = _answer(f"{path}: line {number}", line)
+        except RecordError:
+            if number == len(lines) + 2:
+                return answers, len(data) - len(last)
+            raise
+        if key in answers:
+            raise RecordError(f"{path}: line {number}: the answer to request {key[:12]} is there twice")
+        answers[key] = reply
+    return answers, len(data)
+
+
+def _answer(where: str, line: bytes) -> tuple[str, Reply]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise RecordError(f"{where}: not JSON: {line[:60]!r}") from error
+    if not isinstance(value, dict) or value.keys() != FIELDS.keys():
+        raise RecordError(f"{where}: is no paid answer with the fields {', '.join(FIELDS)}: {line[:60]!r}")
+    for name, kinds in FIELDS.items():
+        if type(value[name]) not in kinds:
+            raise RecordError(f"{where}: {name} is {value[name]!r}, not {' or '.join(k.__name__ for k in kinds)}")
+    reply = Reply(value["text"], value["complete"], value["prompt_tokens"], value["completion_tokens"])
+    return value["key"], reply
+
+
+class AnswerCache:
+    """The file, open for one process; `answers` holds what is in it. Threads may share it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.answers: dict[str, Reply] = {}
+        self._lock = threading.Lock()
+        self._file = -1
+        self._whole = True
+
+    def __enter__(self) -> "AnswerCache":
+        """Open, lock and mend the file.
+
+        Raises:
+            RecordError: it cannot be opened, another process has it, or it holds something else.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._open()
+        except BlockingIOError:
+            self._close()
+            raise RecordError(f"{self.path}: another process is asking for these answers") from None
+        except OSError as error:
+            self._close()
+            raise RecordError(f"{self.path}: cannot be opened: {error.strerror}") from error
+        except RecordError:
+            self._close()
+            raise
+        return self
+
+    def _open(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        data = self.path.read_bytes()
+        self.answers, sound = _parse(self.path, data)
+        os.ftruncate(self._file, sound)
+        if not sound:
+            self._write(HEADER)
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+        elif not data[:sound].endswith(b"\n"):
+            self._write(b"\n")
+
+    def _close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def add(self, key: str, reply: Reply, model: str, item: str, vote: int) -> None:
+        """Bring an answer to the disk, then into `answers`. Raises RecordError: the disk does not take it."""
+        row = (key, model, item, vote, reply.text, reply.complete, reply.prompt_tokens, reply.completion_tokens)
+        line = json.dumps(dict(zip(FIELDS, row, strict=True))).encode("ascii") + b"\n"
+        with self._lock:
+            self._write(line)
+            self.answers[key] = reply
+
+    def _write(self, line: bytes) -> None:
+        """Append; nothing after a line that was not written whole, which the next start takes off."""
+        if not self._whole:
+            raise RecordError(f"{self.path}: an earlier answer could not be written")
+        self._whole = False
+        try:
+            written = os.write(self._file, line)
+            os.fsync(self._file)
+        except OSError as error:
+            raise RecordError(f"{self.path}: cannot be written: {error.strerror}") from error
+        if written < len(line):
+            raise RecordError(f"{self.path}: cannot be written: only {written} of {len(line)} bytes fitted")
+        self._whole = True

@@ -1,0 +1,219 @@
+"""Names the first wrong step of trajectories by votes of a language model; annotator `llm`.
+
+1. A vote is one answer at a temperature above 0 with its own seed; an item is kept where at least `agree` votes say
+   the same and no other position has as many (`annotate.agreed`), else it is dropped, with its votes and the reason.
+2. An answer that is no vote (see `llm_prompt`) is counted and shown. It is not asked again: it was paid for, and who
+   asks until the answer fits chooses answers.
+3. Every answer is on the disk before it is used (`answer_cache`). Whatever ends the work, the same call goes on from
+   there; requests that are on their way when it ends are still waited for and kept.
+4. Texts that are alike (same question, same steps) are one request for each vote.
+
+Costs before: a token is taken for `CHARACTERS` characters of prompt, and every answer for as long as it may be.
+Costs after: what the endpoint's `usage` says; answers without it are counted.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sapo.evaluate.process.annotate import Dropped, agreed
+from sapo.evaluate.process.answer_cache import AnswerCache
+from sapo.evaluate.process.endpoint import Endpoint, EndpointError, Refused, Reply
+from sapo.evaluate.process.items import ProcessItem
+from sapo.evaluate.process.llm_prompt import Unusable, prompt, read_answer
+from sapo.evaluate.process.pace import Stopped
+from sapo.progress import Progress
+from sapo.records import BadInput, Question
+
+CHARACTERS = 4  # of a prompt to a token: an assumption, near the mark for English
+FEW_REFUSALS = 5  # more of them, and more than one in ten, are the endpoint's or the settings' fault
+
+
+@dataclass(frozen=True, slots=True)
+class LlmSettings:
+    """Who votes, how often, and how many votes must agree.
+
+    Args:
+        seed: of the first vote; the others count on from it.
+        limit_field: how the endpoint calls the most tokens of an answer.
+    """
+
+    model: str
+    votes: int = 3
+    agree: int = 2
+    temperature: float = 0.7
+    seed: int = 0
+    max_tokens: int = 1024
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise BadInput("the model has no name")
+        if not 1 <= self.agree <= self.votes:
+            raise BadInput(f"{self.agree} of {self.votes} votes are to agree: it must be 1 to the number of votes")
+        if not 0 < self.temperature < float("inf"):
+            raise BadInput(f"temperature is {self.temperature}, not above 0: equal answers would pass for votes")
+        if self.max_tokens < 1:
+            raise BadInput(f"max tokens are {self.max_tokens}, not above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One vote on one item; `key` is the hash of the request body, prompt, model, temperature and seed included."""
+
+    item_id: str
+    vote: int
+    body: Mapping[str, object]
+    key: str
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens of prompts and answers, of so many requests, and of how many the endpoint did not say."""
+
+    requests: int
+    prompt: int
+    answers: int
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LlmAnnotated:
+    """Kept items in the order given, dropped ones, and answers that were no votes, by item."""
+
+    items: list[ProcessItem]
+    dropped: list[Dropped]
+    unusable: list[tuple[str, Unusable]]
+
+
+def calls(items: Sequence[ProcessItem], questions: Mapping[str, Question], settings: LlmSettings) -> list[Call]:
+    """Every vote on every item, item by item; questions, by id, where reference answers are to be shown."""
+    return [
+        _call(item.id, vote, text, settings)
+        for item in items
+        for text in [prompt(item, questions.get(item.question_id))]
+        for vote in range(settings.votes)
+    ]
+
+
+def _call(item_id: str, vote: int, text: str, settings: LlmSettings) -> Call:
+    body: dict[str, object] = {
+        "model": settings.model,
+        "messages": [{"role": "user", "content": text}],
+        "temperature": settings.temperature,
+        "seed": settings.seed + vote,
+        settings.limit_field: settings.max_tokens,
+    }
+    key = hashlib.sha256(json.dumps(body, sort_keys=True).encode("ascii")).hexdigest()
+    return Call(item_id, vote, body, key, len(text))
+
+
+def pending(asked: Sequence[Call], known: Mapping[str, Reply]) -> list[Call]:
+    """Calls without an answer, each request once: first votes first, in an order that spreads like items."""
+    missing = {call.key: call for call in reversed(asked) if call.key not in known}
+    return sorted(missing.values(), key=lambda call: (call.vote, call.key))
+
+
+def estimate(open_: Sequence[Call], settings: LlmSettings) -> Tokens:
+    """Tokens that these calls would use: the prompts' by their characters, the answers' at most.
+
+    Two prompts of 401 and 8 characters, answers of up to 10 tokens: 101 + 2 tokens of prompts, 20 of answers.
+    """
+    prompts = sum(-(-call.characters // CHARACTERS) for call in open_)
+    return Tokens(len(open_), prompts, len(open_) * settings.max_tokens)
+
+
+def used(replies: Sequence[Reply]) -> Tokens:
+    """Tokens that the endpoint counted; an answer of which it said nothing adds to `unknown` only."""
+    said = [(r.prompt_tokens, r.completion_tokens) for r in replies]
+    both = [(p, c) for p, c in said if p is not None and c is not None]
+    return Tokens(len(replies), sum(p for p, _ in both), sum(c for _, c in both), len(said) - len(both))
+
+
+def collect(endpoint: Endpoint, asked: Sequence[Call], cache: AnswerCache) -> dict[str, str]:
+    """Ask for what the cache does not hold; requests that were refused, by key, with the endpoint's reason.
+
+    Raises:
+        EndpointError: it answers no more, or refuses too often; says how much is done and how to go on.
+    """
+    wanted = {call.key for call in asked}
+    try:
+        return _ask(endpoint, pending(asked, cache.answers), len(wanted), cache)
+    except EndpointError as error:
+        done = len(wanted & cache.answers.keys())
+        raise EndpointError(
+            f"{error}. {done} of {len(wanted)} answers are kept in {cache.path}: "
+            "the same command goes on from there and asks for none of them again"
+        ) from error
+
+
+def _ask(endpoint: Endpoint, open_: Sequence[Call], total: int, cache: AnswerCache) -> dict[str, str]:
+    stop, refused = threading.Event(), dict[str, str]()
+
+    def ask(call: Call) -> str | None:
+        try:
+            reply = endpoint.complete(call.body, stop)
+        except Refused as reason:
+            return str(reason)
+        except Stopped:
+            return None
+        cache.add(call.key, reply, str(call.body["model"]), call.item_id, call.vote)
+        return None
+
+    with ThreadPoolExecutor(endpoint.limits.concurrency) as pool, Progress("llm votes", len(open_), "answers") as shown:
+        jobs = {pool.submit(ask, call): call for call in open_}
+        try:
+            for job in as_completed(jobs):
+                if (reason := job.result()) is not None:
+                    refused[jobs[job].key] = reason
+                    _check_refusals(endpoint, refused, total)
+                shown.advance()
+        finally:
+            stop.set()  # whatever happened: those on their way are waited for, no other starts
+    return refused
+
+
+def _check_refusals(endpoint: Endpoint, refused: Mapping[str, str], total: int) -> None:
+    if len(refused) > max(FEW_REFUSALS, total / 10):
+        raise EndpointError(f"{endpoint.url}: refused {len(refused)} requests, the last: {[*refused.values()][-1]}")
+
+
+def decide(
+    items: Sequence[ProcessItem],
+    asked: Sequence[Call],
+    replies: Mapping[str, Reply],
+    refused: Mapping[str, str],
+    agree: int,
+) -> LlmAnnotated:
+    """Items by their votes. Every call has a reply or was refused."""
+    by_item: dict[str, list[Call]] = {}
+    for call in asked:
+        by_item.setdefault(call.item_id, []).append(call)
+    found = LlmAnnotated([], [], [])
+    for item in items:
+        read = [_read(call, len(item.steps), replies, refused) for call in by_item[item.id]]
+        votes = tuple(vote for vote in read if isinstance(vote, int))
+        found.unusable.extend((item.id, answer) for answer in read if isinstance(answer, Unusable))
+        said = agreed(votes, agree)
+        if said is None:
+            found.dropped.append(Dropped(item.id, votes, _reason(votes, len(read), agree)))
+        else:
+            found.items.append(replace(item, first_error=said or None, annotator="llm", votes=votes))
+    return found
+
+
+def _read(call: Call, steps: int, replies: Mapping[str, Reply], refused: Mapping[str, str]) -> int | Unusable:
+    if call.key in refused:
+        return Unusable("refused", refused[call.key])
+    return read_answer(replies[call.key], steps)
+
+
+def _reason(votes: Sequence[int], asked: int, agree: int) -> str:
+    named = ", ".join(f"step {vote}" if vote else "none" for vote in votes) or "no vote"
+    lost = f"; {asked - len(votes)} answers are no votes" if len(votes) < asked else ""
+    return f"fewer than {agree} of {asked} answers agree, or as many say another: {named}{lost}"

@@ -1,0 +1,50 @@
+"""When the next request may start: evenly spaced over all threads, held back when the other side asks for it."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Stopped(Exception):
+    """Somebody set `stop` while a request waited for its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """The clock, the waiting and its random part in [0, 1). A wait ends early when `stop` is set."""
+
+    now: Callable[[], float] = time.monotonic
+    wait: Callable[[float, threading.Event], object] = lambda seconds, stop: stop.wait(seconds)
+    jitter: Callable[[], float] = random.random
+
+
+class Pace:
+    """Lets requests start `60 / per_minute` seconds apart, so never more than `per_minute` in any minute."""
+
+    def __init__(self, per_minute: float, time: Time) -> None:
+        self._between, self._time = 60.0 / per_minute, time
+        self._free = time.now()
+        self._lock = threading.Lock()
+
+    def take(self, stop: threading.Event) -> None:
+        """Wait for a turn. Raises Stopped."""
+        while not stop.is_set() and (seconds := self._missing()) > 0:
+            self._time.wait(seconds, stop)
+        if stop.is_set():
+            raise Stopped
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing start for so long."""
+        with self._lock:
+            self._free = max(self._free, self._time.now() + seconds)
+
+    def _missing(self) -> float:
+        """Seconds to wait; 0 takes the turn."""
+        with self._lock:
+            now = self._time.now()
+            if now < self._free:
+                return self._free - now
+            self._free = now + self._between
+            return 0.0
