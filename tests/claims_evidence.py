@@ -25,4 +25,4 @@ def labelling() -> list[TaskEfficiency]:
 
 def evidence_of(workspace: Workspace, **changed: Any) -> Evidence:
     settings = tiny_settings()
-    return replace(Evidence(settings, read_results(settings, workspace), labelling(), None, {}), **changed)
+    return replace(Evidence(settings, read_results(settings, workspace), labelling(), None, ()), **changed)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sapo.report.claims.audit import DECISIVE, STANDINGS, claimed, count, newcombe, ordering, orderings, wilson
 from sapo.report.claims.catalog import read_claims
-from sapo.report.claims.ours import mover
+from sapo.report.claims.judged import mover
 from sapo.report.claims.published import Row, read_published
 from sapo.report.intervals import Interval
 

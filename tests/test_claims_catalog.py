@@ -58,7 +58,7 @@ def sides(test: Any) -> list[str]:
         case ChangeTest(_, method):
             return [method]
         case ProcessTest(_, more, less):
-            return [said for said in (more, *less) if said.split(" ")[0] not in ("self_verification", "mce")]
+            return [said for said in (*more, *less) if said.split(" ")[0] not in ("self_verification", "mce")]
     return []
 
 

@@ -24,10 +24,12 @@ from sapo.report.claims.catalog import (
     Where,
 )
 from sapo.report.claims.evidence import Evidence
+from sapo.report.claims.judged import measured
 from sapo.report.claims.ours import cells, epoch_change
 from sapo.report.claims.verdicts import Cell
 from sapo.report.efficiency import Seconds
 from sapo.report.intervals import Interval
+from sapo.report.process.results import ProcessResults, Rerank, Verified
 from sapo.report.results import Checkpoint
 
 
@@ -51,7 +53,7 @@ def test_a_claim_holds_where_every_paired_difference_excludes_0(evidence: Eviden
     cell = only(AccuracyTest("sapo 2", ("sft",), "all"), evidence)
     (found,) = cell.comparisons
     assert (cell.verdict, cell.model, cell.task, cell.benchmark) == ("holds", MODEL, TASK, TASK)
-    assert (found.what, found.seeds) == ("SAPO-iter 2 minus SFT", (1, 2))
+    assert (found.what, found.seeds) == ("SAPO-iter 2 minus SFT", 2)
     assert found.interval == Interval(62.5, 50, 75)
 
 
@@ -79,7 +81,7 @@ def test_what_a_run_does_not_have_is_not_run(evidence: Evidence) -> None:
 def test_seeds_are_those_that_both_sides_have(evidence: Evidence) -> None:
     """The ablation ran with seed 1 alone: 4 - 2 of 4."""
     (found,) = only(AccuracyTest("sapo", ("sapo_without_ep",), "all"), evidence).comparisons
-    assert (found.seeds, found.interval) == ((1,), Interval(50, 50, 50))
+    assert (found.seeds, found.interval) == (1, Interval(50, 50, 50))
 
 
 def test_a_method_that_stopped_says_so(tmp_path: Path) -> None:
@@ -160,23 +162,64 @@ def test_a_method_without_the_measure_is_not_run(evidence: Evidence) -> None:
     assert (cell.verdict, cell.comparisons[0].missing) == ("not run", "it was not run")
 
 
-def test_verifiers_are_compared_by_their_intervals(evidence: Evidence) -> None:
-    """80 [77, 83] minus 70 [66, 74]: 10 -+ sqrt(3² + 4²). Of the other metric nothing is known."""
-    rounds = {
-        "sapo": {"3": {"step_accuracy": {"value": 80, "low": 77, "high": 83}, "seeds": [1, 2]}},
-        "orm": {"3": {"step_accuracy": {"value": 70, "low": 66, "high": 74}, "seeds": [1]}},
+def judged() -> ProcessResults:
+    """Steps right: SAPO's third verifier 80 [77, 83] %, the one of outcomes 70 [66, 74], MCE 90 [87, 93]."""
+
+    def verified(steps: Interval, seeds: int) -> Verified:
+        return Verified(seeds, 0.5, steps, steps, None, None, 0.1, None, None, None, None, None, ())
+
+    verifiers = {
+        Checkpoint("sapo", 3): verified(Interval(0.80, 0.77, 0.83), 2),
+        Checkpoint("sapo_without_pf", 3): verified(Interval(0.70, 0.66, 0.74), 1),
     }
-    judged = replace(evidence, process={MODEL: {TASK: rounds}})
-    cell = only(ProcessTest("step_accuracy", "sapo 3", ("orm 3",), 0.0), judged)
-    assert (cell.verdict, cell.comparisons[0].seeds) == ("holds", (1,))
-    assert cell.comparisons[0].interval == Interval(10, 5, 15)
-    back = only(ProcessTest("step_accuracy", "orm 3", ("sapo 3",), 16.0), judged)
-    assert back.verdict == "holds", "allowed to be 16 points below"
-    assert only(ProcessTest("gap", "sapo 3", ("orm 3",), 0.0), judged).comparisons[0].missing == (
-        "gap of sapo 3 was not measured"
-    )
+    mce = {Checkpoint("sapo", 3): Interval(0.90, 0.87, 0.93)}
+    errors = {"V1-R3": Interval(0.6, 0.57, 0.63), "V3-R3": Interval(0.5, 0.46, 0.54)}
+    table2 = {name: (interval, Interval(0, 0, 0)) for name, interval in errors.items()}
+    return ProcessResults(MODEL, TASK, 9, 9, 9, verifiers, mce, table2, Rerank((), (), (), {}, {}))
+
+
+@pytest.mark.parametrize(
+    ("test", "points", "verdict"),
+    [
+        # 80 [77, 83] minus 70 [66, 74]: 10 -+ sqrt(3² + 4²)
+        (ProcessTest("step_accuracy", ("sapo 3",), ("sapo_without_pf 3",), 0.0), (10, 5, 15), "holds"),
+        (ProcessTest("step_accuracy", ("sapo_without_pf 3",), ("sapo 3",), 0.0), (-10, -15, -5), "contradicted"),
+        (ProcessTest("step_accuracy", ("sapo_without_pf 3",), ("sapo 3",), 10.0), (-10, -15, -5), "not decided"),
+        (ProcessTest("step_accuracy", ("sapo_without_pf 3",), ("sapo 3",), 16.0), (-10, -15, -5), "holds"),
+        (ProcessTest("error", ("self_verification V1-R3",), ("self_verification V3-R3",), 0.0), (10, 5, 15), "holds"),
+        # 90 [87, 93] minus 70 [66, 74]
+        (ProcessTest("step_accuracy", ("mce 3",), ("sapo_without_pf 3",), 0.0), (20, 15, 25), "holds"),
+    ],
+)
+def test_verifiers_are_compared_by_their_intervals(
+    evidence: Evidence, test: ProcessTest, points: tuple[float, ...], verdict: str
+) -> None:
+    cell = only(test, replace(evidence, process=[judged()]))
+    (found,) = cell.comparisons
+    assert found.interval
+    assert (found.interval.value, found.interval.low, found.interval.high) == pytest.approx(points)
+    assert (cell.verdict, found.seeds) == (verdict, 1)
+
+
+def test_each_of_more_is_compared_with_each_of_less(evidence: Evidence) -> None:
+    cell = only(ProcessTest("step_accuracy", ("sapo 3", "mce 3"), ("sapo 1", "sapo 2"), 0.0), evidence)
+    assert [one.what.replace("step accuracy of ", "") for one in cell.comparisons] == [
+        "sapo 3 minus that of sapo 1",
+        "sapo 3 minus that of sapo 2",
+        "mce 3 minus that of sapo 1",
+        "mce 3 minus that of sapo 2",
+    ]
+
+
+def test_the_gap_is_that_between_the_reasoners_estimate_and_its_verifier() -> None:
+    """90 [87, 93] minus 80 [77, 83]: 10 -+ sqrt(3² + 3²). Without an estimate there is none."""
+    gap = measured([judged()], (MODEL, TASK), "sapo 3", "gap")
+    assert gap
+    assert (gap[0].value, gap[0].low, gap[0].high) == pytest.approx((10, 10 - 18**0.5, 10 + 18**0.5))
+    assert measured([judged()], (MODEL, TASK), "sapo_without_pf 3", "gap") is None
+    assert measured([judged()], (MODEL, OOD), "sapo 3", "step_accuracy") is None
 
 
 def test_without_a_process_benchmark_its_claims_are_not_run(evidence: Evidence) -> None:
-    cell = only(ProcessTest("step_accuracy", "sapo 3", ("sapo 1",), 0.0), evidence)
+    cell = only(ProcessTest("step_accuracy", ("sapo 3",), ("sapo 1",), 0.0), evidence)
     assert (cell.verdict, cell.comparisons[0].missing) == ("not run", "step accuracy of sapo 3 was not measured")

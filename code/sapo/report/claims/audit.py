@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sapo.report.claims.catalog import AccuracyTest, Claim, Printed
-from sapo.report.claims.ours import mover
+from sapo.report.claims.judged import mover
 from sapo.report.claims.published import Row
 from sapo.report.intervals import Interval
 

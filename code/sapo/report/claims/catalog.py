@@ -90,10 +90,10 @@ class ChangeTest:
 
 @dataclass(frozen=True, slots=True)
 class ProcessTest:
-    """A metric (in %) of verifier and round `more` is above that of each of `less`, less at most `allow` points."""
+    """A metric (in %) of each of `more` is above that of each of `less`, or at most `allow` points below it."""
 
     metric: str
-    more: str
+    more: tuple[str, ...]
     less: tuple[str, ...]
     allow: float
 

@@ -1,30 +1,25 @@
 """What the claims are held against: everything that stage `report` has read, and the cells that a claim speaks of."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sapo.report.claims.catalog import Where
 from sapo.report.efficiency import Seconds, TaskEfficiency
 from sapo.report.names import checkpoint_name, method_name
+from sapo.report.process.results import ProcessResults
 from sapo.report.results import COT, SFT, BenchmarkResults, Checkpoint, TaskResults
 from sapo.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One run.
-
-    Args:
-        process: MODEL → TASK → VERIFIER → ROUND → metric → {value, low, high} in %, with `seeds` beside the metrics;
-            empty where verifiers were not judged.
-    """
+    """One run; `process` is empty where verifiers were not judged, and `seconds` None where none are on file."""
 
     settings: Settings
     results: Sequence[TaskResults]
     labelling: Sequence[TaskEfficiency]
     seconds: Seconds | None
-    process: Mapping[str, Any]
+    process: Sequence[ProcessResults]
 
 
 def benchmarks_of(evidence: Evidence, where: Where) -> Iterator[tuple[TaskResults, BenchmarkResults]]:

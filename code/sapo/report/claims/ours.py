@@ -7,18 +7,18 @@ cautious) and seeds. Metrics of verifiers come with intervals of their own, and 
 those as if the two were independent (`mover`), which is cautious too: both judge the same trajectories.
 """
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from sapo.report.accuracies import difference
 from sapo.report.claims.catalog import AccuracyTest, ChangeTest, Claim, CostTest, ProcessTest, TrendTest
 from sapo.report.claims.evidence import Evidence, absence, benchmarks_of, checkpoint, name, speaks_of
+from sapo.report.claims.judged import hundred, measured, mover
 from sapo.report.claims.verdicts import Cell, Comparison, Quorum, cell_verdict
 from sapo.report.intervals import LEVEL, Interval
 from sapo.report.names import method_name
+from sapo.report.process.results import ProcessResults
 from sapo.report.results import BenchmarkResults, Checkpoint, TaskResults, TrainingStep
 from sapo.workspace import derive_seed
 
@@ -26,18 +26,6 @@ from sapo.workspace import derive_seed
 def cells(claim: Claim, evidence: Evidence) -> list[Cell]:
     """The claim on every model and benchmark that it speaks of."""
     return list(_BY_KIND[type(claim.test)](claim, evidence))
-
-
-def mover(one: Interval, other: Interval) -> Interval:
-    """Interval of one minus other from their own intervals, as if independent (Zou and Donner 2008).
-
-    >>> mover(Interval(5.0, 2.0, 8.0), Interval(1.0, -3.0, 5.0))
-    Interval(value=4.0, low=-1.0, high=9.0)
-    """
-    value = one.value - other.value
-    low = value - math.hypot(one.value - one.low, other.high - other.value)
-    high = value + math.hypot(one.high - one.value, other.value - other.low)
-    return Interval(value, low, high)
 
 
 def epoch_change(logs_S: Sequence[Sequence[tuple[int, float]]], resamples: int, seed: int) -> Interval | None:
@@ -105,7 +93,7 @@ def _accuracy_comparison(
     settings = evidence.settings
     seed = derive_seed(settings.seed, "report", entry.model, entry.task, benchmark.name)
     found = difference(benchmark, one, other, settings.report.resamples, seed)
-    return Comparison(what, "points", found and _hundred(found), seeds=tuple(benchmark.seeds(one, other)))
+    return Comparison(what, "points", found and hundred(found), seeds=len(benchmark.seeds(one, other)))
 
 
 def _cost(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
@@ -141,7 +129,7 @@ def _change(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
         if change and test.direction == "falls":
             change, what = Interval(-change.value, -change.high, -change.low), f"minus ({what})"
         missing = "" if change else "it trained for one epoch" if logs else "it was not run"
-        found = Comparison(what, "nats", change, seeds=tuple(logs), missing=missing)
+        found = Comparison(what, "nats", change, seeds=len(logs), missing=missing)
         yield Cell(entry.model, entry.task, benchmark.name, cell_verdict([found]), (found,))
 
 
@@ -153,31 +141,22 @@ def _process(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
     test = claim.test
     assert isinstance(test, ProcessTest)
     for entry, benchmark in benchmarks_of(evidence, claim.where):
-        verifiers = evidence.process.get(entry.model, {}).get(entry.task, {})
-        comparisons = [_process_comparison(verifiers, test, less) for less in test.less]
-        yield Cell(entry.model, entry.task, benchmark.name, cell_verdict(comparisons), tuple(comparisons))
+        place = (entry.model, entry.task)
+        pairs = [(more, less) for more in test.more for less in test.less]
+        comparisons = [_process_comparison(evidence.process, place, test, pair) for pair in pairs]
+        yield Cell(*place, benchmark.name, cell_verdict(comparisons), tuple(comparisons))
 
 
-def _process_comparison(verifiers: Mapping[str, Any], test: ProcessTest, less: str) -> Comparison:
+def _process_comparison(
+    process: Sequence[ProcessResults], place: tuple[str, str], test: ProcessTest, pair: tuple[str, str]
+) -> Comparison:
     words = test.metric.replace("_", " ")
-    what = f"{words} of {test.more} minus that of {less}"
-    sides = [_judged(verifiers, said) for said in (test.more, less)]
-    if absent := [said for said, side in zip((test.more, less), sides, strict=True) if test.metric not in side]:
-        missing = f"{words} of {absent[0]} was not measured"
+    what = f"{words} of {pair[0]} minus that of {pair[1]}"
+    one, other = (measured(process, place, said, test.metric) for said in pair)
+    if not one or not other:
+        missing = f"{words} of {pair[1] if one else pair[0]} was not measured"
         return Comparison(what, "points", None, least=-test.allow, missing=missing)
-    one, other = (Interval(**side[test.metric]) for side in sides)
-    seeds = tuple(sorted(set.intersection(*(set(side.get("seeds", ())) for side in sides))))
-    return Comparison(what, "points", mover(one, other), least=-test.allow, seeds=seeds)
-
-
-def _judged(verifiers: Mapping[str, Any], said: str) -> Mapping[str, Any]:
-    """Metrics of a verifier and round, `sapo 3`; nothing where it was not judged."""
-    verifier, _, number = said.partition(" ")
-    return verifiers.get(verifier, {}).get(number, {})
-
-
-def _hundred(interval: Interval) -> Interval:
-    return Interval(100 * interval.value, 100 * interval.low, 100 * interval.high)
+    return Comparison(what, "points", mover(one[0], other[0]), least=-test.allow, seeds=min(one[1], other[1]))
 
 
 _BY_KIND: dict[type, Callable[[Claim, Evidence], Iterator[Cell]]] = {

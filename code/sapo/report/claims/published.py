@@ -63,13 +63,13 @@ def _row(cells: list[str], where: str) -> Row:
         raise PublishedError(f"{where}: {len(cells)} values, expected {len(fields(Row))}")
     if empty := [name for name, cell in zip(HEADER.split(","), cells[:6], strict=False) if not cell]:
         raise PublishedError(f"{where}: {empty[0]} is empty")
-    *words, value, items = cells
+    source, location, model, method, benchmark, metric, value, items = cells
     percent = _number(value)
     if percent is None or not 0 <= percent <= 100:
         raise PublishedError(f"{where}: value is {value!r}, expected a number from 0 to 100")
     if items and not (items.isdecimal() and int(items) > 0):
         raise PublishedError(f"{where}: n_items is {items!r}, expected a positive whole number or nothing")
-    return Row(*words, percent, int(items) if items else None)
+    return Row(source, location, model, method, benchmark, metric, percent, int(items) if items else None)
 
 
 def _number(text: str) -> float | None:

@@ -82,7 +82,7 @@ def _comparison(one: Comparison) -> dict[str, Any]:
     said: dict[str, Any] = {"what": one.what}
     if one.interval is None:
         return said | {"missing": one.missing}
-    return said | {"unit": one.unit, **_rounded(one.interval), "least": one.least, "seeds": list(one.seeds)}
+    return said | {"unit": one.unit, **_rounded(one.interval), "least": one.least, "seeds": one.seeds}
 
 
 def _ordering(one: Ordering) -> dict[str, Any]:

@@ -36,8 +36,8 @@ def verdict_table(
     note = (
         "holds: in every cell (model and benchmark) that decides it, and in one at least; contradicted: likewise, the "
         "other way; not decided: the 95 % interval includes 0, or cells disagree; not run: what it needs is not in "
-        "this run. Deciding number: the one that speaks most against the claim, in points of accuracy where nothing "
-        "else is said, positive where the claim is right. Seeds behind it: one seed says nothing about others. In the "
+        "this run. Deciding number: the one that speaks most against the claim, in points where nothing else is said, "
+        "positive where the claim is right. Seeds: how many are behind it; one seed says nothing about others. In the "
         "paper: how many of the printed orderings that the claim rests on are outside noise. nano_math stands for "
         "GSM8K and nano_code for MBPP; what they are tested on out of domain for MATH and HumanEval. No adjustment for "
         "the number of claims."
@@ -148,7 +148,7 @@ def _number(one: Comparison | None) -> tuple[str, str]:
     if one is None or one.interval is None:
         return NONE, NONE
     least = f" (claimed: {one.least:g} at least)" if one.least else ""
-    return f"{one.what}: {interval_text(one.interval, one.unit)}{least}", ", ".join(map(str, one.seeds)) or NONE
+    return f"{one.what}: {interval_text(one.interval, one.unit)}{least}", str(one.seeds or NONE)
 
 
 def _standings(found: Sequence[Ordering]) -> tuple[str, ...]:

@@ -30,14 +30,14 @@ class Comparison:
     Args:
         what: in words, `SAPO-iter 3 minus RFT`.
         interval: in `unit`; None where it was not run, and `missing` says why.
-        seeds: those that both sides have; none where seeds play no part.
+        seeds: how many both sides have; 0 where seeds play no part.
     """
 
     what: str
     unit: Literal["points", "times", "nats"]
     interval: Interval | None
     least: float = 0.0
-    seeds: tuple[int, ...] = ()
+    seeds: int = 0
     missing: str = ""
 
     @property
