@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -81,7 +81,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in ({"Content-Length": str(len(response.body))} | response.headers).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(response.body)
+        with suppress(BrokenPipeError):  # who asked is gone
+            self.wfile.write(response.body)
 
     def do_GET(self) -> None:
         self.do_POST()

@@ -56,18 +56,20 @@ def main(arguments: list[str]) -> None:
     if given.dry_run:
         return
     refused: dict[str, str] = {}
+    sent = {"sent": 0, "sent_again": 0}
     if open_:
         key = Key("") if given.no_key else key_from(given.key_variable)
         endpoint = Endpoint(given.endpoint, key, limits)
         with AnswerCache(cache_path) as cache:
             refused = llm.collect(endpoint, asked, cache)
             replies = dict(cache.answers)
+        sent = {"sent": endpoint.sent, "sent_again": endpoint.retried}
     else:
         replies = known
     found = llm.decide(items, asked, replies, refused, settings.agree)
     write_items(given.out, found.items)
-    report = _report(items, found, prices) | _costs(open_, asked, replies, prices) | {"settings": asdict(settings)}
-    write_json(_beside(given.out, "report.json"), report)
+    report = _report(items, found, prices) | _costs(open_, asked, replies, prices) | sent
+    write_json(_beside(given.out, "report.json"), report | {"settings": asdict(settings)})
     _say(_after(report, found))
 
 
@@ -211,6 +213,8 @@ def _after(report: Mapping[str, Any], found: llm.LlmAnnotated) -> list[str]:
     if report["agreement"]:
         same, whose = report["agreement"]["first_error"], " and ".join(report["compared_with"])
         lines.append(f"same first error as {whose}: {100 * same:.4g} % of what was kept")
+    if report["sent_again"]:
+        lines.append(f"{report['sent_again']} of {report['sent']} requests repeated one that failed")
     for name, words in (("this_run", "this run"), ("in_all", "in all")):
         row = report[name]
         cost = "" if row["cost"] is None else f", cost {row['cost']:.4g}"

@@ -5,7 +5,7 @@
 2. An answer that is no vote (see `llm_prompt`) is counted and shown. It is not asked again: it was paid for, and who
    asks until the answer fits chooses answers.
 3. Every answer is on the disk before it is used (`answer_cache`). Whatever ends the work, the same call goes on from
-   there; requests that are on their way when it ends are still waited for and kept.
+   there; requests that are on their way when it ends are still waited for and kept (a kill loses those, no others).
 4. Texts that are alike (same question, same steps) are one request for each vote.
 
 Costs before: a token is taken for `CHARACTERS` characters of prompt, and every answer for as long as it may be.
