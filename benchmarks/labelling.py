@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from sapo.configure import PARAMS
-from sapo.evaluate.efficiency import Length
+from sapo.evaluate.efficiency import RIGHT, Length
 from sapo.methods.bench import Bench
 from sapo.records import write_json
 from sapo.report.efficiency import SECONDS
@@ -76,7 +76,7 @@ def only_long(comparison: Comparison, most: int) -> tuple[Comparison, float]:
     """The first `most` trajectories of the length whose costs the figure shows, and the detection seconds of one."""
     length: Length = "long" if comparison.items["long"] else "short"
     detection = comparison.detection[length].seconds / len(comparison.items[length])
-    nothing: dict[Length, list[LabelItem]] = {"long": [], "short": []}
+    nothing: dict[str, list[LabelItem]] = {"long": [], "short": [], RIGHT: []}
     return replace(comparison, items=nothing | {length: comparison.items[length][:most]}), detection
 
 

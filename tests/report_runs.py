@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from sapo.evaluate.efficiency import LABELLERS, LENGTHS, LabelRow, TruthRow
+from sapo.evaluate.efficiency import LABELLERS, LENGTHS, RIGHT, LabelRow, TruthRow
 from sapo.records import Cost, Outcome, StepLabels, StepScores, Trajectory, write_json, write_records
 from sapo.settings import CellSettings, GroupSettings, LoopSettings, Settings, load_settings, method_settings
 from sapo.train.pairs import PairReport
@@ -69,6 +69,7 @@ def tiny_settings() -> Settings:
         loop=LoopSettings(("orpo", "orpo"), "verifier", "base", "all"),
         labels=replace(settings.labels, by="saps"),
         detect=replace(settings.detect, by="scores"),
+        process_benchmarks={},
         report=replace(settings.report, resamples=50, results="results", figures="figures", readme=True),
     )
 
@@ -124,7 +125,8 @@ def write_efficiency(folder: Path) -> None:
         write_records(folder / f"{name}.jsonl", [TruthRow(own.id, own.question_id, labels)], TruthRow)
     costs = {}
     for name in ("detection", *LABELLERS):
-        costs |= {f"{name}/{length}": Cost(8, 20, 40, 600.0) for length in LENGTHS}
+        costs |= {f"{name}/{kind}": Cost(8, 20, 40, 600.0) for kind in (*LENGTHS, RIGHT)}
+    write_json(folder / "summary.json", {"costed_right": 1})
     spent = {name: {k: v for k, v in asdict(cost).items() if k != "seconds"} for name, cost in costs.items()}
     write_json(folder / "costs.json", spent)
     for name in LABELLERS:

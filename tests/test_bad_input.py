@@ -7,6 +7,8 @@ from sapo.evaluate.simulation import SimulationError
 from sapo.methods.rounds import NothingLeft
 from sapo.models.loading import LoadingError
 from sapo.records import RecordError
+from sapo.report.claims.catalog import ClaimsError
+from sapo.report.claims.published import PublishedError
 from sapo.settings import SettingsError
 from sapo.tasks.latex_judge import LatexWorkerError
 from sapo.tasks.math_answers import GraderErrors
@@ -16,11 +18,13 @@ from sapo.train.pairs import PairError
 from sapo.workspace import WorkspaceError
 
 MENDABLE = [
+    ClaimsError,
     GraderErrors,
     LatexWorkerError,
     LoadingError,
     NothingLeft,
     PairError,
+    PublishedError,
     RecordError,
     SandboxError,
     SettingsError,

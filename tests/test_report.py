@@ -239,7 +239,7 @@ def test_the_terminal_gets_the_table_and_every_file(done: tuple[Path, str]) -> N
     root, printed = done
     assert "100.0 [100.0, 100.0] †‡" in printed
     files = [path for folder in (root / "results", root / "figures") if folder.is_dir() for path in folder.iterdir()]
-    assert len(files) == 2 + 4 * len(DRAWN)
+    assert len(files) == 4 + 4 * len(DRAWN)
     assert sorted(printed.splitlines()[-len(files) - 1 :]) == sorted(map(str, [*files, root / "README.md"]))
 
 
@@ -249,8 +249,8 @@ def test_the_readme_keeps_what_is_outside_the_markers(done: tuple[Path, str]) ->
     assert text.endswith(f"\n\n{END}\n\nThe end.\n")
     assert "\nold\n" not in text
     assert "| SAPO w/o EP (2 rounds) |" in text and "Programs run" not in text
-    for name in DRAWN:
-        assert f"](figures/{name}.png)" in text
+    assert [name for name in DRAWN if f"](figures/{name}.png)" in text] == [n for n in DRAWN if n in report.README]
+    assert "| Verdict |" in text
 
 
 def test_a_second_run_gives_the_same_bytes_whatever_the_users_style(done: tuple[Path, str], fresh: Workspace) -> None:
@@ -272,7 +272,7 @@ def test_a_profile_without_the_readme_leaves_it(fresh: Workspace, monkeypatch: p
     assert (fresh.root / "README.md").read_bytes() == before
     assert sorted(path.name for path in fresh.root.iterdir()) == ["README.md", "runs"]
     written = (fresh.root / "runs" / "tiny_report" / "results").iterdir()
-    assert sorted(path.name for path in written) == ["metrics.json", "table.md"]
+    assert sorted(path.name for path in written) == ["claims.json", "claims.md", "metrics.json", "table.md"]
 
 
 @pytest.mark.parametrize(

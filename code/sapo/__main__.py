@@ -31,6 +31,9 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
 # Commands outside the graph: module below sapo/stages with `main(arguments)`.
 COMMANDS = {
     "compare": "compare",
+    "score": "score",
+    "annotate": "annotate",
+    "explore": "explore",
     "questions": "questions",
     "pretrain": "pretrain",
     "lab-report": "lab_report",

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 from sapo.records import write_json, write_text
 from sapo.report.accuracies import Column, measure
+from sapo.report.claims.evidence import Evidence
+from sapo.report.claims.report import claims_report
 from sapo.report.costs import cost_table
 from sapo.report.details import filters_table, pairs_table, samples_table, supervision_table
 from sapo.report.efficiency import SECONDS, read_efficiency, read_seconds
@@ -63,6 +65,8 @@ FIGURES: dict[str, Callable[[Findings], Drawn | None]] = {
     "length_and_diversity": length_and_diversity,
 }
 LABELLING = "labelling_cost"  # figure 6 of the paper
+# Of all figures, those that the README shows.
+README = ("accuracy_by_round", "accuracy_by_flops", "ablations", "verifiers_by_round", "best_of_n", LABELLING)
 PROCESS: dict[str, Callable[[Sequence[ProcessResults]], Drawn | None]] = {
     "gap_by_round": gap_by_round,
     "sapo_and_outcome_verifier": sapo_and_outcome_verifier,
@@ -79,39 +83,40 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     columns = measure(results, settings.report.resamples, settings.seed)
     labelling = read_efficiency(settings, workspace)
     seconds = read_seconds(workspace.root / SECONDS, settings.profile)
+    process = read_process(settings, workspace)
+    claims, verdicts = claims_report(Evidence(settings, results, labelling, seconds, process))
+
     findings = Findings(settings, results, columns)
     drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(findings))}
-    drawn[LABELLING] = figure6(labelling, seconds)
-    process = read_process(settings, workspace)
     drawn |= {name: figure for name, draw in PROCESS.items() if (figure := draw(process))}
-    main = [*accuracy_tables(columns), *ablation_tables(columns)]
+    drawn[LABELLING] = figure6(labelling, seconds)
+    accuracies, ablations_ = accuracy_tables(columns), ablation_tables(columns)
     labels = [labelling_cost_table(labelling, seconds), agreement_table(labelling), targets_table(labelling)]
     steps = [verifier_table(process, False), self_verification_table(process), choice_table(process)] if process else []
-    folders = settings.report
-    results_folder = workspace.root / folders.results
-    texts = {
-        results_folder / "table.md": markdown(
-            [*main, *labels, *steps, *step_details(process), *detail_tables(results, columns)]
-        )
-    }
-    if folders.readme:
-        readme = workspace.root / "README.md"
-        images = [f"{folders.figures}/{name}.png" for name in drawn]
-        more = [*ablation_tables(columns), targets_table(labelling), *steps]
-        body = section(accuracy_tables(columns), images, more, f"{folders.results}/table.md")
-        texts[readme] = with_section(readme, "results", body)
-
-    written = [results_folder / "metrics.json", *texts]
+    details = [*step_details(process), *detail_tables(results, columns)]
     numbers = metrics(results, columns)
     numbers |= {"labelling": {entry.place: efficiency_metrics(entry) for entry in labelling}}
     numbers |= {"process": {f"{entry.model}/{entry.task}": process_metrics(entry) for entry in process}}
+
+    folder = workspace.root / settings.report.results
+    texts = {
+        folder / "table.md": markdown([*accuracies, *ablations_, *labels, *steps, *details]),
+        folder / "claims.md": markdown(claims),
+    }
+    if settings.report.readme:
+        shown = [f"{settings.report.figures}/{name}.png" for name in README if name in drawn]
+        more = [claims[0], *ablations_, targets_table(labelling), *steps]
+        readme = workspace.root / "README.md"
+        texts[readme] = with_section(readme, "results", section(accuracies, shown, more, f"{settings.report.results}"))
+    written = [folder / "metrics.json", folder / "claims.json", *texts]
     write_json(written[0], numbers)
+    write_json(written[1], verdicts)
     for path, text in texts.items():
         write_text(path, text)
     for name, (figure, rows) in drawn.items():
-        written += save(figure, workspace.root / folders.figures, name, rows)
+        written += save(figure, workspace.root / settings.report.figures, name, rows)
     timed = seconds_table(results, workspace)
-    show([*main, *labels, *steps, *([timed] if timed.rows else [])])
+    show([*accuracies, *ablations_, *labels, *steps, claims[0], *([timed] if timed.rows else [])])
     for path in written:
         print(path)
 

@@ -151,6 +151,7 @@ def rerank(bench: Bench, found: Sequence[Made], path: Path) -> None:
     sampler = bench.sampler(bench.start / "sft", "samples to choose from")
     drawn, _ = sample(task, sampler, questions, settings, bench.limits.max_new_tokens, bench.seed("rerank"))
     own = {question.id: [t for t in drawn if t.question_id == question.id] for question in questions}
+    missing = {q.id: process.rerank_samples - len(own[q.id]) for q in questions}  # empty completions are wrong ones
     by_id = {question.id: question for question in questions}
     last = {made.method: made for made in found if made.method in RERANKERS}
     different = list({(t.question_id, t.text): t for t in drawn}.values())  # equal texts have equal rewards
@@ -159,7 +160,9 @@ def rerank(bench: Bench, found: Sequence[Made], path: Path) -> None:
         verifier = Verifier.load(made.folder / "verifier")
         scored = zip(different, score(verifier, by_id, different), strict=True)
         reward = {(t.question_id, t.text): round(s.reward, 6) for t, s in scored}
-        rewards[method] = [[reward[t.question_id, t.text] for t in own[q.id]] for q in questions]
+        rewards[method] = [
+            [*(reward[t.question_id, t.text] for t in own[q.id]), *[0.0] * missing[q.id]] for q in questions
+        ]
         if method in MCE:
             texts, _ = beam_search(task, sampler, verifier.score, questions, BEAM, bench.seed("beam"))
             beams[method] = [verdict == "right" for verdict in task.grade(questions, texts)]
@@ -167,8 +170,8 @@ def rerank(bench: Bench, found: Sequence[Made], path: Path) -> None:
         {
             "id": question.id,
             "group": question.group,
-            "right": [t.right for t in own[question.id]],
-            "answers": _answers(bench, question, own[question.id]),
+            "right": [*(t.right for t in own[question.id]), *[False] * missing[question.id]],
+            "answers": [*_answers(bench, question, own[question.id]), *[-1] * missing[question.id]],
         }
         for question in questions
     ]

@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sapo.evaluate.process.metrics import reliability
 from sapo.evaluate.rerank import best_of, pass_at, voted
 from sapo.report.figures.drawing import Drawn, Rows, note, percent_range, percents
 from sapo.report.intervals import Interval, mean_interval
@@ -143,7 +142,7 @@ def reliability_of_verifiers(results: Sequence[ProcessResults]) -> Drawn | None:
                 if last is None:
                     continue
                 shown.add(method)
-                look, bins = LOOKS[method], reliability(entry.verifiers[last].judged)
+                look, bins = LOOKS[method], entry.verifiers[last].bins
                 x, y = [100 * b.score for b in bins], [100 * b.right for b in bins]
                 axes.plot(
                     x, y, look.marker, linestyle=look.line, color=look.color, markersize=4, markerfacecolor=look.face

@@ -1,7 +1,6 @@
 """What stages `process` and `verifiers` wrote, read and measured with intervals.
 
-Accuracies are of the half of the questions that no threshold was chosen on. Intervals draw seeds and question groups
-(`intervals.py`); where a number has no interval (F1, AUC, ECE) it is the mean over the seeds.
+Numbers are of the half of the questions that no threshold was chosen on; intervals draw seeds and question groups.
 """
 
 import statistics
@@ -11,19 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sapo.evaluate.process.items import ProcessItem, read_items
-from sapo.evaluate.process.metrics import (
-    Judged,
-    auc,
-    best_threshold,
-    calibration_error,
-    f1,
-    halves,
-    pair_up,
-    verdicts,
-)
+from sapo.evaluate.process.judging import Estimate, across, as_scores, judge
+from sapo.evaluate.process.metrics import Bin
 from sapo.records import RecordError, StepLabels, StepScores, read_records
 from sapo.report.files import numbers, read_json
-from sapo.report.intervals import Interval, accuracy_interval, mean_interval
+from sapo.report.intervals import Interval, mean_interval
 from sapo.report.reading import planned
 from sapo.report.results import Checkpoint
 from sapo.settings import Settings, seeds_of
@@ -39,25 +30,25 @@ class Verified:
     """One round's verifier, over the seeds that have it.
 
     Args:
-        steps, first_error: accuracies with intervals. f1, auc: None where not defined.
+        steps, first_error: accuracies. f1, auc, ece: see `evaluate/process/metrics.py`.
         label_steps, label_precision, label_recall: of the labels that it learned from, against the truth.
         reward, true_steps: means over the round's samples: what it gives, and the share of prefixes that is true.
-        judged: the reported half, of the first seed, for the reliability plot.
+        bins: of the reliability plot, of the first seed.
     """
 
     seeds: int
     threshold: float
     steps: Interval
     first_error: Interval
-    f1: float | None
-    auc: float | None
-    ece: float
+    f1: Estimate
+    auc: Estimate
+    ece: Estimate
     label_steps: float | None
     label_precision: float | None
     label_recall: float | None
     reward: float | None
     true_steps: float | None
-    judged: Sequence[Judged]
+    bins: tuple[Bin, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,37 +126,31 @@ def _checkpoints(settings: Settings, folder: Path, model: str, task: str) -> Ite
 
 
 def _verified(folders: Sequence[Path], items: Sequence[ProcessItem], resamples: int, seed: int) -> Verified:
-    judged_S = [pair_up(items, read_records(folder / "scores.jsonl", StepScores)) for folder in folders]
-    thresholds, steps_S, errors_S, f1_S, reported_S = [], [], [], [], []
-    for judged in judged_S:
-        development, reported = halves(judged)
-        if not reported:
-            raise RecordError(f"{folders[0]}: all {len(items)} process items fall into the development half")
-        thresholds.append(best_threshold(development))
-        found = verdicts(reported, thresholds[-1])
-        steps_S.append([right for own in found.steps for right in own])
-        errors_S.append(list(found.first_error))
-        f1_S.append(f1(reported, found.first_error))
-        reported_S.append(reported)
-    groups = [one.group for one in reported_S[0]]
-    each_step = [one.group for one in reported_S[0] for _ in one.labels]
+    judged_S = [judge(items, read_records(folder / "scores.jsonl", StepScores), seed, resamples) for folder in folders]
+    found = across(judged_S, seed)
     labels = [_optional(folder / "labels.json", LABELS) for folder in folders]
     rewards = [_optional(folder / "rewards.json", REWARDS) for folder in folders]
     return Verified(
         len(folders),
-        statistics.fmean(thresholds),
-        accuracy_interval(steps_S, each_step, resamples, seed),
-        accuracy_interval(errors_S, groups, resamples, seed),
-        _mean(f1_S),
-        _mean([auc(reported) for reported in reported_S]),
-        statistics.fmean(calibration_error(reported) for reported in reported_S),
+        statistics.fmean(one.threshold for one in judged_S),
+        _interval(found["step_accuracy"]),
+        _interval(found["first_error_accuracy"]),
+        found["f1"],
+        found["auc"],
+        found["calibration_error"],
         _ratio(labels, "right_steps", "steps"),
         _ratio(labels, "located", "named"),
         _ratio(labels, "located", "real"),
         _mean([own["reward"] if own else None for own in rewards]),
         _mean([own["true_steps"] if own else None for own in rewards]),
-        reported_S[0],
+        judged_S[0].bins,
     )
+
+
+def _interval(estimate: Estimate) -> Interval:
+    """Of a number that is always defined."""
+    assert estimate.value is not None and estimate.low is not None and estimate.high is not None
+    return Interval(estimate.value, estimate.low, estimate.high)
 
 
 def _optional(path: Path, names: tuple[str, ...]) -> dict[str, Any] | None:
@@ -188,11 +173,8 @@ def _ratio(counts: Sequence[dict[str, Any] | None], part: str, whole: str) -> fl
 
 def _estimated(path: Path, items: Sequence[ProcessItem], resamples: int, seed: int) -> Interval:
     """Step accuracy of labels by rollouts, on the half that is reported of the verifiers."""
-    labels = read_records(path, StepLabels)
-    scores = [StepScores(own.trajectory_id, tuple(float(c) for c in own.labels)) for own in labels]
-    _, reported = halves(pair_up(items, scores))
-    right = [r for own in verdicts(reported, 0.5).steps for r in own]
-    return accuracy_interval([right], [one.group for one in reported for _ in one.labels], resamples, seed)
+    scores = [as_scores(labels) for labels in read_records(path, StepLabels)]
+    return _interval(judge(items, scores, seed, resamples).metrics["step_accuracy"])
 
 
 def _errors(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from sapo.evaluate.process.judging import Estimate
 from sapo.evaluate.rerank import best_of, pass_at, voted
 from sapo.report.intervals import Interval
 from sapo.report.process.names import NAMES, verifier_name
@@ -53,11 +54,10 @@ def shown(entry: ProcessResults) -> list[Checkpoint]:
 
 
 def _cells(found: Verified) -> tuple[str, ...]:
-    numbers = [found.f1, found.auc, found.ece]
     return (
         _cell(found.steps),
         _cell(found.first_error),
-        *(NONE if value is None else f"{100 * value:.1f}" for value in numbers),
+        *(_estimate(number) for number in (found.f1, found.auc, found.ece)),
         f"{found.threshold:.2f}",
         NONE if found.label_steps is None else f"{100 * found.label_steps:.1f}",
         str(found.seeds),
@@ -127,13 +127,14 @@ def process_metrics(entry: ProcessResults) -> dict[str, object]:
     """Everything of one model and benchmark, in % where a share."""
     verifiers: dict[str, dict[str, object]] = {}
     for one, own in entry.verifiers.items():
-        numbers = {name: getattr(own, name) for name in ("f1", "auc", "ece", "label_steps", "reward", "true_steps")}
+        shares = {name: getattr(own, name) for name in ("label_steps", "reward", "true_steps")}
         verifiers.setdefault(one.method, {})[str(one.round)] = {
             "step_accuracy": _in_percent(own.steps),
             "first_error": _in_percent(own.first_error),
             "seeds": own.seeds,
             "threshold": round(own.threshold, 4),
-            **{name: None if value is None else round(100 * value, 2) for name, value in numbers.items()},
+            **{name: _in_percent(getattr(own, name)) for name in ("f1", "auc", "ece")},
+            **{name: None if value is None else round(100 * value, 2) for name, value in shares.items()},
         }
     return {
         "items": entry.items,
@@ -146,8 +147,14 @@ def process_metrics(entry: ProcessResults) -> dict[str, object]:
     }
 
 
-def _in_percent(interval: Interval) -> dict[str, float]:
-    return {name: round(100 * value, 2) for name, value in asdict(interval).items()}
+def _in_percent(interval: Interval | Estimate) -> dict[str, float | None]:
+    return {name: None if value is None else round(100 * value, 2) for name, value in asdict(interval).items()}
+
+
+def _estimate(number: Estimate) -> str:
+    if number.value is None or number.low is None or number.high is None:
+        return NONE
+    return _cell(Interval(number.value, number.low, number.high))
 
 
 def _percent(value: float | None) -> str:
