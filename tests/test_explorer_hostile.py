@@ -16,7 +16,7 @@ from chromium import BROWSER, DRIVER, Browser, chromium
 from explorer_runs import made_up
 
 from sapo.records import Question
-from sapo.report.explorer.render import render
+from sapo.report.explorer.render import write_page
 from sapo.report.explorer.shown import Explored, Round, Shown, Step
 
 pytestmark = pytest.mark.skipif(not (DRIVER and BROWSER), reason="no chromium with chromedriver on this machine")
@@ -28,12 +28,6 @@ EXPLORED = made_up(40)
 def window() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
-
-
-def write(folder: Path, explored: Explored) -> Path:
-    path = folder / "explorer.html"
-    path.write_text(render(explored), encoding="utf-8")
-    return path
 
 
 @pytest.fixture
@@ -90,8 +84,8 @@ def test_hostile_texts_stay_texts(window: Browser, tmp_path: Path, server: tuple
     """They are shown letter for letter, run nothing, make no element, and call nobody."""
     address, asked = server
     for number, text in enumerate(hostile(address)):
-        (folder := tmp_path / str(number)).mkdir()
-        window.open(write(folder, spoilt(text)))
+        write_page(spoilt(text), path := tmp_path / f"{number}.html")
+        window.open(path)
         window.press("o")
         assert window.run("return [window.hacked, document.querySelectorAll('img, svg, iframe').length]") == [None, 0]
         steps = window.run("return [...document.querySelectorAll('.step')].map(e => JSON.stringify(e.textContent))")
@@ -108,7 +102,8 @@ def test_the_policy_refuses_the_network_even_to_the_page_itself(
 ) -> None:
     """Should a hole be found all the same: scripts, images, requests and inline handlers do nothing."""
     address, asked = server
-    window.open(write(tmp_path, EXPLORED))
+    write_page(EXPLORED, tmp_path / "page.html")
+    window.open(tmp_path / "page.html")
     window.run(
         "document.body.insertAdjacentHTML('beforeend', `<img src='${arguments[0]}/img' onerror='window.hacked=1'>`);"
         "const s = document.createElement('script'); s.src = arguments[0] + '/js'; document.body.append(s);"

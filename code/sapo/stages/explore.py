@@ -9,10 +9,9 @@ from pathlib import Path
 
 from sapo.configure import PARAMS
 from sapo.methods.bench import Bench
-from sapo.records import write_text
 from sapo.report.explorer.collect import collect
 from sapo.report.explorer.labels import ExplorerError
-from sapo.report.explorer.render import render
+from sapo.report.explorer.render import write_page
 from sapo.settings import CellSettings, Settings, load_settings, method_settings
 from sapo.workspace import Workspace
 
@@ -33,14 +32,7 @@ def main(arguments: list[str]) -> None:
     seed = _seed(settings, cell, given.seed)
     own = method_settings(settings, given.method, seed)
     bench = Bench(own, Workspace(Path(), settings.profile), cell.model, cell.task)
-    explored = collect(bench, given.method, cell.group, given.most)
-    page = render(explored)
-    write_text(given.out, page)
-    count = sum(len(one.shown) for one in explored.rounds)
-    print(
-        f"{given.out}: {count:,} trajectories of {given.method}, {cell.model}, {cell.task}, seed {seed}; "
-        f"{len(page.encode()) / 1e6:.1f} MB"
-    )
+    write_page(collect(bench, given.method, cell.group, given.most), given.out)
 
 
 def find_cell(settings: Settings, method: str, model: str | None, task: str | None) -> CellSettings:

@@ -40,7 +40,6 @@ function paint(element, score) {
 
 /** A score as a coloured chip with its number. */
 function chip(score) {
-  if (score === undefined) return make("span", { class: "chip unscored" }, "–");
   return paint(make("span", { class: "chip scored" }, (score / 1000).toFixed(2)), score);
 }
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+from sapo.records import write_text
 from sapo.report.explorer.labels import ExplorerError
 from sapo.report.explorer.shown import Explored, Labelling, Rollout, Round, Shown, Step
 from sapo.report.names import method_name
@@ -41,6 +42,15 @@ def render(explored: Explored) -> str:
     if (size := len(page.encode())) > LIMIT:
         raise ExplorerError(f"the page has {size:,} bytes, more than {LIMIT:,}: show fewer trajectories with --most")
     return page
+
+
+def write_page(explored: Explored, path: Path) -> None:
+    """Write the page and say what is in it. Raises ExplorerError where it would be larger than `LIMIT`."""
+    page = render(explored)
+    write_text(path, page)
+    count = sum(len(own.shown) for own in explored.rounds)
+    place = f"{explored.method}, {explored.model}, {explored.task}, seed {explored.seed}"
+    print(f"{path}: {count:,} trajectories of {place}; {len(page.encode()) / 1e6:.1f} MB")
 
 
 def script_json(value: object) -> str:

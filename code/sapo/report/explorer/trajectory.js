@@ -65,7 +65,8 @@ function listed(asked) {
 /** The table of steps, with rollouts below the step that they continue. */
 function stepTable(trajectory, round) {
   const { labelling, labels, steps } = trajectory;
-  const columns = ["", "Step", ["V", make("sub", {}, `${round.number}`)]];
+  const columns = ["", "Step"];
+  if (round.labeller) columns.push(["V", make("sub", {}, `${round.number}`)]);
   if (labelling && labelling.suspicion.length) columns.push(["V", make("sub", {}, `${round.number - 1}`)]);
   if (labels) columns.push("Label");
   if (trajectory.firstError >= 0) columns.push("Truth");
@@ -105,8 +106,8 @@ function stepRow(trajectory, j) {
   const cells = [
     make("th", { class: "number", scope: "row" }, `${j}`),
     make("td", { class: "long" }, text, stepMarks(trajectory, j)),
-    make("td", { class: "short", "data-label": `V${round.number}` }, chip(score)),
   ];
+  if (round.labeller) cells.push(make("td", { class: "short", "data-label": `V${round.number}` }, chip(score)));
   if (labelling && labelling.suspicion.length) {
     cells.push(make("td", { class: "short", "data-label": `V${round.number - 1}` }, chip(labelling.suspicion[j - 1])));
   }
