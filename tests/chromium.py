@@ -1,4 +1,4 @@
-"""A headless Chromium for tests, driven by chromedriver over the WebDriver protocol (W3C): HTTP and JSON, no library."""
+"""A headless Chromium for tests, driven by chromedriver over the WebDriver protocol: HTTP and JSON, no library."""
 
 import base64
 import json
@@ -17,20 +17,26 @@ DRIVER = shutil.which("chromedriver")
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WAIT = 30.0  # seconds until a page that has not become what it should be is an error
 
+DRAWN = "return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+
 ARROW_DOWN, ARROW_UP, PAGE_DOWN, HOME, END = "\ue015", "\ue013", "\ue00f", "\ue011", "\ue010"
 ENTER, ESCAPE, TAB = "\ue007", "\ue00c", "\ue004"
 
 
 class Browser:
-    """One window. `run` is the body of a JavaScript function; what it returns comes back."""
+    """One window. `run` is the body of a JavaScript function; what it returns, or promises, comes back."""
 
     def __init__(self, session: str) -> None:
         self._session = session
 
     def open(self, page: Path, fragment: str = "") -> None:
-        """Load a file from the start, even if only the fragment has changed."""
+        """Load a file from the start, even if only the fragment has changed, and until it has drawn itself.
+
+        Before that, key strokes may still go to the page before.
+        """
         self._ask("POST", "/url", {"url": "about:blank"})
         self._ask("POST", "/url", {"url": page.resolve().as_uri() + fragment})
+        self.run(DRAWN)
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
@@ -53,8 +59,10 @@ class Browser:
         self._ask("POST", f"/element/{next(iter(found.values()))}/click", {})
 
     def resize(self, width: int, height: int) -> None:
+        """Another size in CSS pixels, and until the page has drawn itself anew."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._devtools("Emulation.setDeviceMetricsOverride", size)
+        self.run(DRAWN)
 
     def scheme(self, name: str) -> None:
         """What the system is said to prefer: `light` or `dark`."""

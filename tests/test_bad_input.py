@@ -10,6 +10,7 @@ from sapo.records import RecordError
 from sapo.report.claims.catalog import ClaimsError
 from sapo.report.claims.published import PublishedError
 from sapo.settings import SettingsError
+from sapo.stages.paper import PaperError
 from sapo.tasks.latex_judge import LatexWorkerError
 from sapo.tasks.math_answers import GraderErrors
 from sapo.tasks.sandbox import SandboxError
@@ -24,6 +25,7 @@ MENDABLE = [
     LoadingError,
     NothingLeft,
     PairError,
+    PaperError,
     PublishedError,
     RecordError,
     SandboxError,

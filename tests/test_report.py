@@ -23,6 +23,8 @@ from sapo.stages import report
 from sapo.workspace import StageArguments, Workspace
 
 DRAWN = [*(name for name in report.FIGURES if name != "sweeps"), report.LABELLING]  # no sweeps in the tiny run
+RESULTS = [f"{name}.json" for name in ("claims", "metrics", "paper", "tables")]
+RESULTS += ["claims.md", "table.md", "tables.html", "tables.tex"]
 
 
 def run_report(settings: Settings, workspace: Workspace) -> str:
@@ -239,7 +241,7 @@ def test_the_terminal_gets_the_table_and_every_file(done: tuple[Path, str]) -> N
     root, printed = done
     assert "100.0 [100.0, 100.0] †‡" in printed
     files = [path for folder in (root / "results", root / "figures") if folder.is_dir() for path in folder.iterdir()]
-    assert len(files) == 4 + 4 * len(DRAWN)
+    assert len(files) == 8 + 4 * len(DRAWN)
     assert sorted(printed.splitlines()[-len(files) - 1 :]) == sorted(map(str, [*files, root / "README.md"]))
 
 
@@ -272,7 +274,7 @@ def test_a_profile_without_the_readme_leaves_it(fresh: Workspace, monkeypatch: p
     assert (fresh.root / "README.md").read_bytes() == before
     assert sorted(path.name for path in fresh.root.iterdir()) == ["README.md", "runs"]
     written = (fresh.root / "runs" / "tiny_report" / "results").iterdir()
-    assert sorted(path.name for path in written) == ["claims.json", "claims.md", "metrics.json", "table.md"]
+    assert sorted(path.name for path in written) == sorted(RESULTS)
 
 
 @pytest.mark.parametrize(

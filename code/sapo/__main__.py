@@ -27,6 +27,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "process": ("process", ("task",)),
     "verifiers": ("verifiers", ("model", "task")),
     "report": ("report", ()),
+    "paper": ("paper", ()),
 }
 # Commands outside the graph: module below sapo/stages with `main(arguments)`.
 COMMANDS = {

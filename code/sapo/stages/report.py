@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from sapo.records import write_json, write_text
 from sapo.report.accuracies import Column, measure
+from sapo.report.beside import beside_table
 from sapo.report.claims.evidence import Evidence
 from sapo.report.claims.report import claims_report
 from sapo.report.costs import cost_table
@@ -16,6 +17,7 @@ from sapo.report.efficiency import SECONDS, read_efficiency, read_seconds
 from sapo.report.efficiency_figure import figure6
 from sapo.report.efficiency_tables import agreement_table, efficiency_metrics, targets_table
 from sapo.report.efficiency_tables import cost_table as labelling_cost_table
+from sapo.report.exports import as_data, latex, page
 from sapo.report.figures.ablations import ablations
 from sapo.report.figures.accuracy import accuracy_by_round
 from sapo.report.figures.drawing import Drawn, Findings
@@ -98,19 +100,26 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     numbers |= {"labelling": {entry.place: efficiency_metrics(entry) for entry in labelling}}
     numbers |= {"process": {f"{entry.model}/{entry.task}": process_metrics(entry) for entry in process}}
 
+    beside = [table] if (table := beside_table(columns)).rows else []
+
     folder = workspace.root / settings.report.results
+    every = [*accuracies, *beside, *ablations_, *labels, *steps, *details]
     texts = {
-        folder / "table.md": markdown([*accuracies, *ablations_, *labels, *steps, *details]),
+        folder / "table.md": markdown(every),
         folder / "claims.md": markdown(claims),
+        folder / "tables.tex": latex([*every, *claims]),
+        folder / "tables.html": page(f"SAPO replicated: profile {settings.profile}", [*every, *claims]),
     }
     if settings.report.readme:
         shown = [f"{settings.report.figures}/{name}.png" for name in README if name in drawn]
-        more = [claims[0], *ablations_, targets_table(labelling), *steps]
+        more = [claims[0], *beside, *ablations_, targets_table(labelling), *steps]
         readme = workspace.root / "README.md"
         texts[readme] = with_section(readme, "results", section(accuracies, shown, more, f"{settings.report.results}"))
-    written = [folder / "metrics.json", folder / "claims.json", *texts]
-    write_json(written[0], numbers)
-    write_json(written[1], verdicts)
+    data = {"metrics": numbers, "claims": verdicts, "tables": as_data([*every, *claims])}
+    data["paper"] = about(settings, sorted(drawn))
+    written = [*(folder / f"{name}.json" for name in data), *texts]
+    for path, values in zip(written, data.values(), strict=False):
+        write_json(path, values)
     for path, text in texts.items():
         write_text(path, text)
     for name, (figure, rows) in drawn.items():
@@ -119,6 +128,14 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     show([*accuracies, *ablations_, *labels, *steps, claims[0], *([timed] if timed.rows else [])])
     for path in written:
         print(path)
+
+
+def about(settings: Settings, drawn: Sequence[str]) -> dict[str, object]:
+    """What the paper says of the run besides results; sizes are those of the first task."""
+    first = next(iter(settings.tasks.values()))
+    sizes = {"train_questions": first.train_questions, "test_questions": first.test_questions}
+    names = {"profile": settings.profile, "models": list(settings.models), "tasks": list(settings.tasks)}
+    return {**names, **sizes, "figures": drawn}
 
 
 def step_details(process: Sequence[ProcessResults]) -> list[Table]:

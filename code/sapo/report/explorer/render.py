@@ -19,7 +19,7 @@ from sapo.report.explorer.shown import Explored, Labelling, Rollout, Round, Show
 from sapo.report.names import method_name
 
 LIMIT = 5_000_000  # bytes of a page: what a browser opens, and a mail carries, without a thought
-SCRIPTS = ("elements.js", "trajectory.js", "page.js")  # in the order in which they need each other
+SCRIPTS = ("elements.js", "data.js", "trajectory.js", "filters.js", "page.js")  # each needs those before it
 
 _HERE = Path(__file__).parent
 _SURROGATE = re.compile("[\ud800-\udfff]")  # halves of characters: JSON can name them, UTF-8 cannot hold them
@@ -56,7 +56,7 @@ def script_json(value: object) -> str:
 
 
 def packed(explored: Explored) -> dict[str, object]:
-    """The data as the page reads it (`readTrajectory` in page.js): arrays instead of objects, each question once.
+    """The data as the page reads it (data.js): arrays instead of objects, each question once.
 
     Scores are thousandths, labels a string of digits; -1 stands for what is not known or not there.
     """

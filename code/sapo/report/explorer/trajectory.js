@@ -20,10 +20,11 @@ function trajectoryParts(trajectory, data) {
     facts(trajectory, data),
   ];
   if (labelling) parts.push(make("p", { class: "facts" }, labellingSentence(trajectory, data)));
-  const prompt = make("div", { class: "prompt", id: "prompt" }, question.prompt.trimEnd());
-  const gold = make("span", { class: "answer" }, question.answer.trimEnd());
-  const answer = make("p", { class: "facts" }, question.answer.includes("\n") ? "Gold program:\n" : "Gold answer: ", gold);
-  return [...parts, prompt, answer, stepTable(trajectory, round, data)];
+  parts.push(make("div", { class: "prompt", id: "prompt" }, question.prompt.trimEnd()));
+  const program = question.answer.trimEnd().includes("\n");
+  const gold = make(program ? "div" : "span", { class: "answer" }, question.answer.trimEnd());
+  parts.push(make("div", { class: "facts" }, program ? "Gold program:" : "Gold answer: ", gold));
+  return [...parts, stepTable(trajectory, round)];
 }
 
 /** Round, outcome, reward, and how often it was drawn. */
@@ -62,7 +63,7 @@ function listed(asked) {
 }
 
 /** The table of steps, with rollouts below the step that they continue. */
-function stepTable(trajectory, round, data) {
+function stepTable(trajectory, round) {
   const { labelling, labels, steps } = trajectory;
   const columns = ["", "Step", ["V", make("sub", {}, `${round.number}`)]];
   if (labelling && labelling.suspicion.length) columns.push(["V", make("sub", {}, `${round.number - 1}`)]);
