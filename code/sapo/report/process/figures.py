@@ -12,7 +12,7 @@ from sapo.report.intervals import Interval, mean_interval
 from sapo.report.process.names import LOOKS, MCE, NAMES, OTHER, verifier_name
 from sapo.report.process.results import V0, ProcessResults
 from sapo.report.results import Checkpoint
-from sapo.report.style import GREY, Look, ink, panels, spread, styled
+from sapo.report.style import Look, ink, panels, spread, styled
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 Series = Mapping[int, Interval]
@@ -48,28 +48,22 @@ def _by_round(results: Sequence[ProcessResults], methods: Sequence[str], with_mc
 
 def gap_by_round(results: Sequence[ProcessResults]) -> Drawn | None:
     """Figure 1: verifier, reasoner (MCE) and the gap between them, with and without process supervision."""
-    shown = [entry for entry in results if entry.mce]
+    kinds = {"sapo": "process supervision", "sapo_without_pf": "outcomes only"}
+    shown = [(entry, m) for entry in results for m in kinds if any(one.method == m for one in entry.mce)]
     rows: Rows = []
     with styled():
-        kinds = {"sapo": "process supervision", "sapo_without_pf": "outcomes only"}
-        figure, places = _grid([entry for entry in shown for _ in kinds])
-        for (axes, entry), (method, kind) in zip(places, list(kinds.items()) * len(shown), strict=True):
+        figure, places = _grid([entry for entry, _ in shown])
+        for (axes, entry), (_, method) in zip(places, shown, strict=True):
             verifier, mce = _series(entry, method), {c.round: i for c, i in entry.mce.items() if c.method == method}
-            drawn = [(name, look, own) for name, look, own in
-                     (("verifier", LOOKS[method], verifier), ("MCE", MCE, mce)) if own]  # fmt: skip
-            if not drawn:
-                _nothing(axes)
-                continue
-            _lines(axes, drawn, f"{entry.task}, {entry.model}\n{kind}", "Step accuracy (%)")
-            both = sorted(verifier.keys() & mce.keys())
-            for number in both:
+            drawn = [("verifier", LOOKS[method], verifier), ("MCE", MCE, mce)]
+            _lines(axes, drawn, f"{entry.task}, {entry.model}\n{kinds[method]}", "Step accuracy (%)")
+            for number in sorted(verifier.keys() & mce.keys()):
                 low, high = sorted((100 * verifier[number].value, 100 * mce[number].value))
                 axes.fill_between([number - 0.12, number + 0.12], low, high, color="#dddddd", zorder=0)
                 gap = 100 * (mce[number].value - verifier[number].value)
                 axes.annotate(f"{gap:+.1f}", (number, (low + high) / 2), ha="center", va="center", fontsize=8)
-            rows += [
-                _row(entry, f"{method} {name}", n, "step_accuracy", i) for name, _, own in drawn for n, i in own.items()
-            ]
+            for name, _, own in drawn:
+                rows += [_row(entry, f"{method} {name}", n, "step_accuracy", i) for n, i in own.items()]
         if figure:
             note(figure, "Grey: the reasoner-verifier gap, MCE minus verifier, in points. First seed for MCE.")
     return (figure, rows) if figure and rows else None
@@ -275,11 +269,6 @@ def _legend(axes: Axes, methods: set[str]) -> None:
         )  # fmt: skip
         words = verifier_name(method) if method else "other methods"
         axes.text(at[0] + 0.04, at[1], words, transform=axes.transAxes, fontsize=8, va="center", color=ink(look.color))
-
-
-def _nothing(axes: Axes) -> None:
-    axes.text(0.5, 0.5, "not run", transform=axes.transAxes, ha="center", color=GREY)
-    axes.set(xticks=[], yticks=[])
 
 
 def _row(entry: ProcessResults, name: str, number: int, quantity: str, value: Interval | float) -> dict[str, object]:
