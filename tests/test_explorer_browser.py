@@ -99,10 +99,12 @@ def test_filters_add_up_and_their_choices_count_what_the_others_leave(page: Brow
     page.run(SET, "case", "c")
     assert page.run(COUNT) == counted(right_number(round="2", case="c"))
     options = "return [...document.querySelectorAll('#truth option')].map(o => [o.value, o.textContent])"
-    for value, text in page.run(options):
-        filters = {"round": "2", "case": "c"} | ({"truth": value} if value else {})
-        assert text.endswith(f"({right_number(**filters)})")
-    page.run(SET, "truth", "early")
+    for chosen in ("", "early"):  # a choice does not change the numbers of the other choices beside it
+        page.run(SET, "truth", chosen)
+        assert len(found := page.run(options)) == 7
+        for value, text in found:
+            filters = {"round": "2", "case": "c"} | ({"truth": value} if value else {})
+            assert text.endswith(f"({right_number(**filters)})")
     number = right_number(round="2", case="c", truth="early")
     assert 0 < number < right_number(round="2", case="c")
     assert page.run(COUNT) == counted(number)
