@@ -23,8 +23,7 @@ from sapo.stages import report
 from sapo.workspace import StageArguments, Workspace
 
 DRAWN = [*(name for name in report.FIGURES if name != "sweeps"), report.LABELLING]  # no sweeps in the tiny run
-RESULTS = [f"{name}.json" for name in ("claims", "metrics", "paper", "tables")]
-RESULTS += ["claims.md", "table.md", "tables.html", "tables.tex"]
+RESULTS = "claims.json claims.md metrics.json paper.json table.md tables.html tables.json tables.tex".split()
 
 
 def run_report(settings: Settings, workspace: Workspace) -> str:

@@ -9,6 +9,7 @@ import csv
 import io
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from sapo.records import write_text
 from sapo.report.names import WHOLE, learns_from, whole_of
@@ -42,7 +44,7 @@ _RULES: dict[str, Any] = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "hatch.linewidth": 0.6,
-    "savefig.dpi": 160,
+    "savefig.dpi": 136,
     "savefig.facecolor": "white",
     "pdf.fonttype": 42,
     "svg.fonttype": "path",
@@ -152,7 +154,7 @@ def save(figure: Figure, folder: Path, name: str, rows: Sequence[Mapping[str, ob
             paths.append(folder / f"{name}.{kind}")
             drawn = io.BytesIO()
             figure.savefig(drawn, format=kind, metadata=metadata)
-            _write_bytes(paths[-1], drawn.getvalue())
+            _write_bytes(paths[-1], _SMALLER.get(kind, bytes)(drawn.getvalue()))
     paths.append(folder / f"{name}.csv")
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -160,6 +162,23 @@ def save(figure: Figure, folder: Path, name: str, rows: Sequence[Mapping[str, ob
     table.writerows({k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
     write_text(paths[-1], text.getvalue())
     return paths
+
+
+def _small_png(content: bytes) -> bytes:
+    """256 colours: a third of the bytes, and no difference to the eye in figures of few colours."""
+    small = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as image:
+        palette = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        palette.save(small, "png", optimize=True)
+    return small.getvalue()
+
+
+def _small_svg(content: bytes) -> bytes:
+    """Paths with two decimals of a point instead of six."""
+    return re.sub(rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), content)
+
+
+_SMALLER = {"png": _small_png, "svg": _small_svg}
 
 
 def spread(wanted: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
