@@ -101,7 +101,8 @@ def test_filters_add_up_and_their_choices_count_what_the_others_leave(page: Brow
     options = "return [...document.querySelectorAll('#truth option')].map(o => [o.value, o.textContent])"
     for chosen in ("", "early"):  # a choice does not change the numbers of the other choices beside it
         page.run(SET, "truth", chosen)
-        assert len(found := page.run(options)) == 7
+        found = page.run(options)
+        assert len(found) == 7
         for value, text in found:
             filters = {"round": "2", "case": "c"} | ({"truth": value} if value else {})
             assert text.endswith(f"({right_number(**filters)})")

@@ -130,6 +130,7 @@ def test_the_command_writes_one_file(params: Path, capsys: pytest.CaptureFixture
         (["--task", "chess"], "params.yaml: tasks: 'chess' is not one of lines"),
         (["--method", "grpo"], "params.yaml: cells: grpo runs nothing, not what --model and --task name"),
         (["--seed", "3"], "params.yaml: groups: headline: 3 is not one of its seeds 1, 2"),
+        (["--out", "runs"], "--out runs: that is a folder, name a file in it"),
         (["--seed", "2"], "headline/2/sapo: no round of sapo is on file"),
     ],
 )

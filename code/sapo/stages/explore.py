@@ -27,6 +27,8 @@ def main(arguments: list[str]) -> None:
         "--out", type=Path, default=Path("explorer.html"), metavar="FILE", help="default: explorer.html"
     )
     given = parser.parse_args(arguments)
+    if given.out.is_dir():
+        raise ExplorerError(f"--out {given.out}: that is a folder, name a file in it")
     settings = load_settings(PARAMS)
     cell = find_cell(settings, given.method, given.model, given.task)
     seed = _seed(settings, cell, given.seed)
