@@ -1,6 +1,7 @@
 """Labels and rewards beside the truth, counted by hand."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import pytest
 from fakes import LineTask, question, trajectory
@@ -57,4 +58,4 @@ def test_rewards_beside_the_truth() -> None:
     samples = [trajectory("a", ["ok", "lose"]), trajectory("b", ["ok", "win"])]
     scores = [StepScores("a", (0.8, 0.4)), StepScores("b", (0.9, 0.9))]
     found = reward_truth(TASK, QUESTIONS, samples, scores)
-    assert found == RewardTruth(2, pytest.approx(0.75), pytest.approx(0.75), 0.5, 0.5)
+    assert asdict(found) == pytest.approx(asdict(RewardTruth(2, 0.75, 0.75, 0.5, 0.5)))

@@ -260,7 +260,8 @@ def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]], facto
 
 
 def _legend(axes: Axes, methods: set[str]) -> None:
-    for place, method in enumerate([*(m for m in NAMES if m in methods), *([""] if "" in methods else [])]):
+    names = [name for name in (*NAMES, "") if name in methods]
+    for place, method in enumerate(names):
         look = LOOKS.get(method, OTHER)
         at = (1.03, 0.95 - 0.09 * place)
         axes.plot(
