@@ -6,6 +6,7 @@ The stages run in this process and without `verify_data`, which is about the emb
 import dataclasses
 import importlib
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -14,19 +15,20 @@ import torch
 from sapo.__main__ import STAGES
 from sapo.configure import compose
 from sapo.evaluate.efficiency import LabelRow, TruthRow
+from sapo.evaluate.process.items import ProcessItem, read_items
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import Outcome, StepLabels, StepScores, Trajectory, read_records
-from sapo.settings import Settings
+from sapo.settings import CellSettings, GroupSettings, Settings
 from sapo.workspace import StageArguments, Workspace
 
 ROOT = Path(__file__).parents[1]
-MODEL = "qwen2_scratch"
+MODEL, OTHER = "qwen2_scratch", "gemma2_scratch"  # the other one only writes and judges trajectories
 TASKS = {"gsm8k": "math", "mbpp": "humaneval"}
 REASONERS = ["cot/0", "sft/0", "orpo_outcome/1", "orpo_mc/1", "sapo/1", "sapo/2"]
 SMALLER = {"sft_questions": 16, "train_questions": 16, "test_questions": 6, "ood_questions": 5, "max_new_tokens": 48}
 RECORDS: dict[str, type] = {
-    kind.__name__: kind for kind in (LabelRow, Outcome, StepLabels, StepScores, Trajectory, TruthRow)
+    kind.__name__: kind for kind in (LabelRow, Outcome, ProcessItem, StepLabels, StepScores, Trajectory, TruthRow)
 }
 UNKNOWN = {"truth.jsonl", "held_out_truth.jsonl"}  # no real task has an oracle of steps
 
@@ -35,11 +37,14 @@ def small_settings(real_data: Path) -> Settings:
     """Profile real_smoke with one model and less of everything."""
     overrides = [f"tasks.{task}.{key}={value}" for task in TASKS for key, value in SMALLER.items()]
     shape = ["scratch.vocabulary=600", "scratch.hidden=32", "scratch.epochs=1"]
-    counts = [f"labels.{name}_trajectories=8" for name in ("bootstrap", "round")]
+    counts = ["process.questions=6", "process.rerank_questions=2"]
+    counts += [f"labels.{name}_trajectories=8" for name in ("bootstrap", "round")]
     _, settings = compose(ROOT, ["profile=real_smoke", "workers=1", *overrides, *shape, *counts])
     data = dataclasses.replace(settings.data, root=str(real_data))
     cells = {name: cell for name, cell in settings.cells.items() if cell.model == MODEL}
-    return dataclasses.replace(settings, models={MODEL: settings.models[MODEL]}, cells=cells, data=data)
+    cells |= {f"{OTHER}-{task}-none": CellSettings(OTHER, task, "none") for task in TASKS}
+    groups = settings.groups | {"none": GroupSettings((), (1,))}
+    return dataclasses.replace(settings, cells=cells, groups=groups, data=data)
 
 
 def run_all(settings: Settings, workspace: Workspace) -> None:
@@ -47,15 +52,17 @@ def run_all(settings: Settings, workspace: Workspace) -> None:
     for stage, (module, needed) in STAGES.items():
         if stage == "verify_data":
             continue
-        for task in TASKS if "task" in needed else [""]:
-            place = StageArguments(MODEL if "model" in needed else "", task, "headline" if "group" in needed else "")
-            importlib.import_module(f"sapo.stages.{module}").run(settings, workspace, place)
+        run = importlib.import_module(f"sapo.stages.{module}").run
+        for model in settings.models if "model" in needed else [""]:
+            for task in TASKS if "task" in needed else [""]:
+                group = ("headline" if model == MODEL else "none") if "group" in needed else ""
+                run(settings, workspace, StageArguments(model, task, group))
 
 
 def check_records(folder: Path) -> None:
     """Every file of records and of JSON below `folder` reads back; scores and labels are those of trajectories."""
     for path in folder.rglob("*.json"):
-        assert json.loads(path.read_text(encoding="utf-8")), path
+        assert json.loads(path.read_text(encoding="utf-8")) or path.name == "self_verification.json", path
     for path in folder.rglob("*.jsonl"):
         with path.open(encoding="utf-8") as lines:
             kind = RECORDS[json.loads(lines.readline())["schema"].partition("/")[0]]
@@ -87,15 +94,17 @@ def test_real_questions_go_through_every_stage(real_data: Path, tmp_path: Path) 
     torch.set_num_threads(1)
     start = time.monotonic()
     settings, workspace = small_settings(real_data), Workspace(tmp_path, "real_smoke")
+    shutil.copytree(ROOT / "paper", tmp_path / "paper")
     run_all(settings, workspace)
     assert time.monotonic() - start < 300  # a minute on a quiet core
 
     check_records(workspace.runs)
     reasoners = [path.parent for path in workspace.runs.rglob("config.json") if path.parent.name != "verifier"]
-    assert len(reasoners) == 1 + len(TASKS) * (len(REASONERS) - 1)
+    # A base model each, M_0 each by task, and what the methods made.
+    assert len(reasoners) == len(settings.models) * (1 + len(TASKS)) + len(TASKS) * (len(REASONERS) - 2)
     for folder in reasoners:
         model, encoder = load_reasoner(folder)
-        assert model.config.model_type == "qwen2"
+        assert f"{model.config.model_type}_scratch" in folder.parts
         assert model.config.vocab_size == len(encoder.tokenizer) == 600
     for folder in workspace.runs.rglob("verifier"):
         Verifier.load(folder)
@@ -108,3 +117,6 @@ def test_real_questions_go_through_every_stage(real_data: Path, tmp_path: Path) 
     for name in (MODEL, *TASKS, *TASKS.values()):
         assert name in table
     assert list((tmp_path / settings.report.figures).glob("*.png"))
+    assert (tmp_path / "paper" / "real_smoke.pdf").stat().st_size > 0
+    for task in TASKS:
+        assert {item.annotator for item in read_items(workspace.process(task) / "items.jsonl")} == {"rollout"}
