@@ -50,13 +50,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Workspace]:
     torch.set_num_threads(1)
     settings, workspace = tiny(), Workspace(tmp_path_factory.mktemp("process"), "smoke")
     workspace.data.symlink_to(ROOT / "assets")
-    for model in MODELS:
-        base.run(settings, workspace, StageArguments(model))
-        start.run(settings, workspace, StageArguments(model, "nano_math"))
-    methods.run(settings, workspace, StageArguments("qwen2_nano", "nano_math", "both"))
-    process.run(settings, workspace, StageArguments(task="nano_math"))
-    for model in MODELS:
-        verifiers.run(settings, workspace, StageArguments(model, "nano_math"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(workspace.root)  # stages read data/ where they run
+        for model in MODELS:
+            base.run(settings, workspace, StageArguments(model))
+            start.run(settings, workspace, StageArguments(model, "nano_math"))
+        methods.run(settings, workspace, StageArguments("qwen2_nano", "nano_math", "both"))
+        process.run(settings, workspace, StageArguments(task="nano_math"))
+        for model in MODELS:
+            verifiers.run(settings, workspace, StageArguments(model, "nano_math"))
     return settings, workspace
 
 

@@ -89,7 +89,8 @@ def rewards_beside_truth(results: Sequence[ProcessResults]) -> Drawn | None:
                     ends.append((x[-1], y[-1], words, look.color))
                     rows += [_row(entry, f"{method} {kind}", n, "percent", value) for n, value in own.items()]
             _end_labels(axes, ends)
-            axes.set(xlabel="Round", ylabel="Mean over samples (%)", title=f"{entry.task}, {entry.model}")
+            axes.set(xlabel="Round", ylabel="Mean over samples (%)")
+            axes.set_title(f"{entry.task}, {entry.model}", loc="left")
             axes.set_xticks(range(1, 1 + max((int(x) for x, *_ in ends), default=1)))
         if figure:
             note(figure, "Solid: what the round's verifier gives; dotted: the true share of right step prefixes.")
@@ -117,7 +118,7 @@ def label_noise(results: Sequence[ProcessResults]) -> Drawn | None:
                 rows.append(row | {"labels_true_percent": x})
             _legend(axes, named)
             axes.set(xlabel="Labels that are true (%)", ylabel="Verifier's step accuracy (%)")
-            axes.set_title(f"{entry.task}, {entry.model}")
+            axes.set_title(f"{entry.task}, {entry.model}", loc="left")
         if figure:
             note(figure, "A point is a round of a method; numbers are rounds.")
     return (figure, rows) if figure and rows else None
@@ -148,7 +149,7 @@ def reliability_of_verifiers(results: Sequence[ProcessResults]) -> Drawn | None:
                 ]
             _legend(axes, shown)
             axes.set(xlabel="Score (%)", ylabel="Steps that are right (%)", xlim=(0, 100), ylim=(0, 100))
-            axes.set_title(f"{entry.task}, {entry.model}")
+            axes.set_title(f"{entry.task}, {entry.model}", loc="left")
         if figure:
             note(figure, "Last round, first seed. On the line a score says how often it is right.")
     return (figure, rows) if figure and rows else None
@@ -177,7 +178,8 @@ def best_of_n(results: Sequence[ProcessResults]) -> Drawn | None:
             axes.set_xscale("log", base=2)
             axes.set_xticks(COUNTS, [str(n) for n in COUNTS])
             _end_labels(axes, ends, factor=1.08)
-            axes.set(xlabel="Samples to choose from (N)", ylabel="Accuracy (%)", title=f"{entry.task}, {entry.model}")
+            axes.set(xlabel="Samples to choose from (N)", ylabel="Accuracy (%)")
+            axes.set_title(f"{entry.task}, {entry.model}", loc="left")
         if figure:
             note(figure, "Largest reward of N samples of M_0; exact over all subsets. Shade: SAPRM's 95 % interval.")
     return (figure, rows) if figure and rows else None
@@ -252,7 +254,8 @@ def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]], facto
     if not ends:
         return
     low, high = axes.get_ylim()
-    heights = spread([y for _, y, *_ in ends], 0.075 * (high - low), low, high)
+    air = 0.04 * (high - low)
+    heights = spread([y for _, y, *_ in ends], 0.075 * (high - low), low + air, high - air)
     right = max(x for x, *_ in ends)
     for (_, _, name, color), height in zip(ends, heights, strict=True):
         place = (right * factor if factor > 1 else right + 0.12, height)
