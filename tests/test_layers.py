@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "code" / "sapo"
-LAYERS = ("records", "typed_values", "sections", "settings", "progress", "workspace", "pins", "configure", "tasks")
+LAYERS = ("records", "settings", "progress", "workspace", "pins", "configure", "tasks")
 LAYERS += ("models", "supervise", "train", "methods", "evaluate", "report", "stages", "__main__")
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

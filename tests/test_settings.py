@@ -17,7 +17,7 @@ from sapo.settings import (
     method_settings,
     seeds_of,
 )
-from sapo.typed_values import changed
+from sapo.settings.typed_values import changed
 
 ROOT = Path(__file__).parents[1]
 CELL = {"m": {"model": "qwen2_nano", "task": "nano_math", "group": "headline"}}

@@ -12,7 +12,7 @@ import yaml
 
 from sapo.records import BadInput
 from sapo.report.claims.published import CONF, Row
-from sapo.typed_values import SettingsError, build
+from sapo.settings import SettingsError, build
 
 CLAIMS = CONF / "claims.yaml"
 

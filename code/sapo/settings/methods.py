@@ -1,66 +1,7 @@
-"""The sections of the settings, one frozen dataclass each; `settings.py` puts them together and checks them.
-
-Every value is used somewhere: a setting that only gets recorded is a lie.
-"""
+"""Sections that a method may change: its loop, sampling, labels, verifier, pairs and training."""
 
 from dataclasses import dataclass
 from typing import Literal
-
-
-@dataclass(frozen=True, slots=True)
-class DataSettings:
-    """Where questions come from. `root` holds the files of real benchmarks; embedded ones live in `data/`."""
-
-    root: str
-    hub: bool
-    protocol: Literal["paper", "standard"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """A pretrained reasoner: `nano` ships in `data/models`, `scratch` is made from training text, `hub` is fetched."""
-
-    kind: Literal["nano", "scratch", "hub"]
-    architecture: Literal["qwen2", "gemma2", "llama"]
-    hub_id: str
-    revision: str
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSettings:
-    """An in-domain task with its out-of-domain partner; counts take the first questions of a split.
-
-    Args:
-        ood: task that is only evaluated on.
-        sft_questions: training questions whose gold rationale SFT sees.
-        train_questions: training questions to sample from.
-        test_questions, ood_questions: questions to evaluate on.
-        max_new_tokens: limit of one completion.
-    """
-
-    ood: str
-    sft_questions: int
-    train_questions: int
-    test_questions: int
-    ood_questions: int
-    max_new_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class GroupSettings:
-    """Methods that one stage runs side by side, each of them for every seed."""
-
-    methods: tuple[str, ...]
-    seeds: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CellSettings:
-    """One instance of stage `methods`: a group of methods on one model and task."""
-
-    model: str
-    task: str
-    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +20,6 @@ class LoopSettings:
     reward: Literal["outcome", "verifier"]
     start: Literal["base", "previous"]
     pool: Literal["all", "new"]
-
-
-@dataclass(frozen=True, slots=True)
-class ScratchSettings:
-    """A small base model trained on the training text of the tasks (`kind: scratch`)."""
-
-    vocabulary: int
-    hidden: int
-    layers: int
-    heads: int
-    context: int
-    epochs: int
-    lr: float
-    batch_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,38 +42,6 @@ class SamplingSettings:
     per_question: int
     temperature: float
     rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessBenchmarkSettings:
-    """One process benchmark: who writes its trajectories and who finds their first wrong step.
-
-    Args:
-        first, second: models whose SFT reasoners write one trajectory a question each.
-        annotator: the oracle (embedded tasks) or rollouts.
-        judge: the model whose SFT reasoner draws the annotator's rollouts; "" with the oracle.
-    """
-
-    first: str
-    second: str
-    annotator: Literal["oracle", "rollout"]
-    judge: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessSettings:
-    """Sizes of the process benchmarks and of best-of-N, N up to `rerank_samples`.
-
-    `samples` are drawn from each reasoner for each of the first test `questions`, one is taken; of `votes` annotations
-    by rollouts `agree` must say the same.
-    """
-
-    questions: int
-    samples: int
-    votes: int
-    agree: int
-    rerank_questions: int
-    rerank_samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,29 +167,7 @@ class BudgetSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class EfficiencySettings:
-    """Wrong trajectories that every labeller labels, to compare what labels cost and how true they are (figure 6)."""
-
-    trajectories: int
-
-
-@dataclass(frozen=True, slots=True)
 class FilterSettings:
     """Trajectories that SFT learns from (RFT, pRFT, SIPF without odds ratio): right ones of at least this reward."""
 
     min_reward: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReportSettings:
-    """Bootstrap resamples of every interval, and where the report goes.
-
-    Args:
-        results, figures: folders below the repository's root; two profiles must not share them.
-        readme: also rewrite the README's results.
-    """
-
-    resamples: int
-    results: str
-    figures: str
-    readme: bool

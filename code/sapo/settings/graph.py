@@ -1,8 +1,4 @@
-"""Typed settings that mirror `params.yaml`; unknown keys and wrong types are refused before a model loads.
-
-A key that is a Python keyword (`align.from`) is the field of that name with a trailing underscore.
-Every value is used somewhere: a setting that only gets recorded is a lie.
-"""
+"""All settings of a run together, read from `params.yaml` and checked: names become folders and name each other."""
 
 import dataclasses
 import re
@@ -14,84 +10,36 @@ from typing import Any
 
 import yaml
 
-from sapo.sections import (
-    BudgetSettings as BudgetSettings,
+from sapo.settings.methods import (
+    BudgetSettings,
+    DetectSettings,
+    DpoSettings,
+    ExpansionSettings,
+    FilterSettings,
+    FitSettings,
+    GrpoSettings,
+    LabelSettings,
+    LoopSettings,
+    OrpoSettings,
+    PairSettings,
+    RolloutSettings,
+    SamplingSettings,
+    SapsSettings,
+    VerifierSettings,
 )
-from sapo.sections import (
-    CellSettings as CellSettings,
+from sapo.settings.run import (
+    CellSettings,
+    DataSettings,
+    EfficiencySettings,
+    GroupSettings,
+    ModelSettings,
+    ProcessBenchmarkSettings,
+    ProcessSettings,
+    ReportSettings,
+    ScratchSettings,
+    TaskSettings,
 )
-from sapo.sections import (
-    DataSettings as DataSettings,
-)
-from sapo.sections import (
-    DetectSettings as DetectSettings,
-)
-from sapo.sections import (
-    DpoSettings as DpoSettings,
-)
-from sapo.sections import (
-    EfficiencySettings as EfficiencySettings,
-)
-from sapo.sections import (
-    ExpansionSettings as ExpansionSettings,
-)
-from sapo.sections import (
-    FilterSettings as FilterSettings,
-)
-from sapo.sections import (
-    FitSettings as FitSettings,
-)
-from sapo.sections import (
-    GroupSettings as GroupSettings,
-)
-from sapo.sections import (
-    GrpoSettings as GrpoSettings,
-)
-from sapo.sections import (
-    LabelSettings as LabelSettings,
-)
-from sapo.sections import (
-    LoopSettings as LoopSettings,
-)
-from sapo.sections import (
-    ModelSettings as ModelSettings,
-)
-from sapo.sections import (
-    OrpoSettings as OrpoSettings,
-)
-from sapo.sections import (
-    PairSettings as PairSettings,
-)
-from sapo.sections import (
-    ProcessBenchmarkSettings as ProcessBenchmarkSettings,
-)
-from sapo.sections import (
-    ProcessSettings as ProcessSettings,
-)
-from sapo.sections import (
-    ReportSettings as ReportSettings,
-)
-from sapo.sections import (
-    RolloutSettings as RolloutSettings,
-)
-from sapo.sections import (
-    SamplingSettings as SamplingSettings,
-)
-from sapo.sections import (
-    SapsSettings as SapsSettings,
-)
-from sapo.sections import (
-    ScratchSettings as ScratchSettings,
-)
-from sapo.sections import (
-    TaskSettings as TaskSettings,
-)
-from sapo.sections import (
-    VerifierSettings as VerifierSettings,
-)
-from sapo.typed_values import SettingsError as SettingsError  # both are part of this module for its readers
-from sapo.typed_values import build as build
-from sapo.typed_values import changed
+from sapo.settings.typed_values import SettingsError, build, changed
 
 
 @dataclass(frozen=True, slots=True)
