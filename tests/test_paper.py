@@ -20,7 +20,7 @@ LENGTHS = r"(?:pt|em|cm)\b"
 @pytest.fixture
 def copy(tmp_path: Path) -> Workspace:
     for name in ("paper", "results", "figures"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.pdf", "*.png"))
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("nano.pdf", "*.png", "*.svg"))
     return Workspace(tmp_path, "nano")
 
 

@@ -9,7 +9,6 @@ import csv
 import io
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from PIL import Image
 
 from sapo.records import write_text
 from sapo.report.names import WHOLE, learns_from, whole_of
+from sapo.report.vector import small_svg
 
 BLACK, GREY = "#000000", "#666666"
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
@@ -173,12 +173,7 @@ def _small_png(content: bytes) -> bytes:
     return small.getvalue()
 
 
-def _small_svg(content: bytes) -> bytes:
-    """Paths with two decimals of a point instead of six."""
-    return re.sub(rb' d="[^"]*"', lambda path: re.sub(rb"(\.\d\d)\d+", rb"\1", path[0]), content)
-
-
-_SMALLER = {"png": _small_png, "svg": _small_svg}
+_SMALLER = {"png": _small_png, "svg": small_svg}
 
 
 def spread(wanted: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:

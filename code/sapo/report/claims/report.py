@@ -41,7 +41,10 @@ def claims_report(evidence: Evidence) -> tuple[list[Table], dict[str, Any]]:
 def numbers(
     claims: Sequence[Claim], own: Mapping[str, Sequence[Cell]], printed: Mapping[str, Sequence[Ordering]], profile: str
 ) -> dict[str, Any]:
-    """What the tables say, as plain values: verdicts with their comparisons, and how the printed orderings stand."""
+    """What the tables say, as plain values: verdicts with their comparisons, and how many printed orderings stand how.
+
+    Each ordering is a row of `tables.json` ("every-ordering-that-the-claims-rest-on").
+    """
     verdicts = {claim.id: overall([cell.verdict for cell in own[claim.id]]) for claim in claims}
     every = claimed(claims, printed)
     count = Counter(verdicts.values())
@@ -53,7 +56,6 @@ def numbers(
             "orderings": len(every),
             "standing": dict(Counter(one.standing for one in every)),
             "outside_noise_by_task": sum(one.outside_by_task for one in every),
-            "each": [_ordering(one) for one in every],
         },
     }
 
@@ -83,17 +85,6 @@ def _comparison(one: Comparison) -> dict[str, Any]:
     if one.interval is None:
         return said | {"missing": one.missing}
     return said | {"unit": one.unit, **_rounded(one.interval), "least": one.least, "seeds": one.seeds}
-
-
-def _ordering(one: Ordering) -> dict[str, Any]:
-    sides = {"more": one.more.method, "more_percent": one.more.percent}
-    sides |= {"less": one.less.method, "less_percent": one.less.percent}
-    place = one.more
-    where = {"source": place.source, "location": place.location, "model": place.model, "benchmark": place.benchmark}
-    found: dict[str, Any] = {"points": _rounded(one.interval)} if one.interval else {}
-    found |= {"points_by_task": _rounded(one.by_task)} if one.by_task else {}
-    found |= {"items": one.items} if one.items is not None else {}
-    return {**where, **sides, "standing": one.standing, **found}
 
 
 def _rounded(interval: Interval) -> dict[str, float]:
