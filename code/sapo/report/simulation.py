@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from sapo.evaluate.simulation import LABELLERS, LabellerName, Labelling, SimulationError, World, simulate
-from sapo.report.style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, Look, panels, spread, styled
+from sapo.report.style import BLACK, BLUE, GREEN, ORANGE, VERMILION, Look, panels, spread, styled
 from sapo.report.tables import Table
 
 SIZES = tuple(10**power for power in range(3, 10))
@@ -26,7 +26,7 @@ QUALITIES = tuple(number / 20 for number in range(21))
 REASONERS = {"nano": 0.46e6, "0.5B": 0.494e9, "1B": 1.236e9, "2B": 2.614e9}
 LOOKS: dict[LabellerName, Look] = {
     "shepherd": Look(GREEN, "D", ""),
-    "omega": Look(VERMILLION, "^", ""),
+    "omega": Look(VERMILION, "^", ""),
     "saps once": Look(ORANGE, "s", ""),
     "saps until_located": Look(BLUE, "o", ""),
 }

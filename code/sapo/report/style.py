@@ -27,7 +27,7 @@ from sapo.report.vector import small_svg
 
 BLACK, GREY = "#000000", "#666666"
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
-BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 
 _RULES: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -75,7 +75,7 @@ class Look:
 # Three rules, so that a reader need not look up every method: the colour tells the family, a filled marker learns from
 # the process and a hollow one from outcomes, and the shape tells the training: squares and diamonds are SFT, upward
 # triangles are ORPO, the other triangles DPO. Variants of SAPO and SIPF have the colour of the whole method.
-FAMILIES = {"sapo": BLUE, "sipf": PURPLE, "process": GREEN, "outcome": VERMILLION, "gold rationales": BLACK}
+FAMILIES = {"sapo": BLUE, "sipf": PURPLE, "process": GREEN, "outcome": VERMILION, "gold rationales": BLACK}
 MARKERS = {"cot": "x", "sft": "h", "star": "*", "rft": "s", "prft": "s", "online_rft": "D", "rft_dpo": "v"}
 MARKERS |= {"srf": "<", "psrf": "<", "rpo": ">", "grpo": "P", "orpo_outcome": "^", "orpo_mc": "^"}
 MARKERS |= {"sapo": "o", "sipf": "p"}

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from sapo.report.figures.drawing import Drawn, Findings, Rows, first_round, note
 from sapo.report.results import Checkpoint, Rewards, RoundResults, TaskResults
-from sapo.report.style import BLUE, GREY, ORANGE, VERMILLION, look, panels, styled
+from sapo.report.style import BLUE, GREY, ORANGE, VERMILION, look, panels, styled
 from sapo.train.pairs import PairReport
 
 BINS = 20  # of the histograms of rewards, over 0 to 1
@@ -67,7 +67,7 @@ def _draw_rewards(axes: Axes, entry: TaskResults) -> None:
                 mean = sum(values) / len(values)
                 axes.plot([place, place + 0.45 * side], [mean, mean], color="black", linewidth=1.2)
         axes.plot([place, place], [0, 1], color=GREY, linewidth=0.8)
-        axes.text(place - 0.03, 1.03, "wrong", ha="right", fontsize=8, color=VERMILLION)
+        axes.text(place - 0.03, 1.03, "wrong", ha="right", fontsize=8, color=VERMILION)
         axes.text(place + 0.03, 1.03, "right", ha="left", fontsize=8, color=BLUE)
     axes.set(xlim=(-0.55, len(rounds) - 0.45), ylim=(0, 1.12), xticks=range(len(rounds)))
     axes.set_xticklabels(map(str, rounds))

@@ -1,6 +1,6 @@
 """What a reader calls the verifiers, and how they are drawn."""
 
-from sapo.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, Look
+from sapo.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Look
 
 # The methods whose verifiers the papers compare, in the order of tables and legends.
 NAMES = {
@@ -12,7 +12,7 @@ NAMES = {
     "sapo_ours": "ours",
 }
 LOOKS = {
-    "sapo_without_pf": Look(VERMILLION, "s", "--", filled=False),
+    "sapo_without_pf": Look(VERMILION, "s", "--", filled=False),
     "sapo_omega": Look(GREEN, "D", "-."),
     "sapo_shepherd": Look(ORANGE, "v", ":"),
     "sapo": Look(BLUE, "o", "-"),
