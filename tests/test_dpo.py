@@ -18,7 +18,7 @@ from sapo.settings import DpoSettings, FitSettings, OrpoSettings
 from sapo.train.dpo import dpo_rows, train_dpo
 from sapo.train.loop import TrainingDiverged
 from sapo.train.losses import token_log_probability
-from sapo.train.orpo import pack_pairs, pair_loss
+from sapo.train.orpo import pair_loss, plant_pairs
 
 FIT = FitSettings(lr=2e-3, epochs=4, batch_size=4, warmup=0.0)
 DPO = DpoSettings(0.1, 0.0, FIT)
@@ -115,7 +115,9 @@ def test_logged_means_are_those_of_orpo(tmp_path: Path) -> None:
     model, encoder = tiny_reasoner()
     pairs = preferences()
     with torch.no_grad():
-        _, expected = pair_loss(model, pack_pairs(encoder, pairs), encoder.pad_id, OrpoSettings(0.1, "completion", FIT))
+        _, expected = pair_loss(
+            model, plant_pairs(encoder, pairs, 4), encoder.pad_id, OrpoSettings(0.1, "completion", FIT)
+        )
     (entry,) = train_dpo(model, encoder, pairs, DpoSettings(0.1, 0.0, FitSettings(1e-3, 1, 12, 0.0)), 1, tmp_path)
     assert set(entry.measures) == {"chosen_logp", "rejected_logp", "margin", "accuracy"}
     for name in ("chosen_logp", "rejected_logp"):

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from tiny_models import byte_level, gemma_like, hand_merged, qwen2_like, word_level
 from transformers import PreTrainedTokenizerFast
 
-from sapo.models.encoding import Encoder, bucketed_batches, budgeted_batches, pad_rows
+from sapo.models.encoding import Encoder, Size, bucketed_batches, budgeted_batches, pad_rows
 
 LOSSLESS = {
     "byte_level": byte_level(),
@@ -154,22 +154,28 @@ def test_padding_on_the_right() -> None:
     assert pad_rows([(1, 2, 3), (4,)], 9).tolist() == [[1, 2, 3], [4, 9, 9]]
 
 
-@given(st.lists(st.integers(1, 90), min_size=1, max_size=300), st.integers(1, 16), st.integers(0, 5))
-def test_every_row_once_in_an_order_of_the_seed(lengths: list[int], size: int, seed: int) -> None:
-    batches = bucketed_batches(lengths, size, str(seed))
-    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
-    assert max(map(len, batches)) <= size and len(batches) == -(-len(lengths) // size)
-    assert batches == bucketed_batches(lengths, size, str(seed))
+@given(st.lists(st.builds(Size, st.integers(1, 90), st.integers(1, 5)), max_size=300), st.integers(1, 16))
+def test_every_row_once_in_an_order_of_the_seed(sizes: list[Size], most: int) -> None:
+    """A batch holds at most `most` examples, unless a single row has more."""
+    batches = bucketed_batches(sizes, most, "1")
+    assert sorted(row for batch in batches for row in batch) == list(range(len(sizes)))
+    assert all(len(batch) == 1 or sum(sizes[row].examples for row in batch) <= most for batch in batches)
+    assert batches == bucketed_batches(sizes, most, "1")
+
+
+@given(st.integers(0, 300), st.integers(1, 16))
+def test_rows_of_one_example_leave_one_partial_batch_at_most(rows: int, size: int) -> None:
+    assert len(bucketed_batches([Size(7)] * rows, size, "1")) == -(-rows // size)
 
 
 def test_batches_are_shuffled_and_of_similar_length() -> None:
     """1,000 rows of 1…100 tokens in batches of 10: buckets add under 6 % of padding (a random order: 80 %)."""
-    lengths = [1 + row % 100 for row in range(1000)]
-    batches = bucketed_batches(lengths, 10, "a")
-    places = sum(len(batch) * max(lengths[row] for row in batch) for batch in batches)
-    assert places < 1.06 * sum(lengths)
-    assert batches != bucketed_batches(lengths, 10, "b")
-    longest = [max(lengths[row] for row in batch) for batch in batches]
+    sizes = [Size(1 + row % 100) for row in range(1000)]
+    batches = bucketed_batches(sizes, 10, "a")
+    places = sum(len(batch) * max(sizes[row].tokens for row in batch) for batch in batches)
+    assert places < 1.06 * sum(size.tokens for size in sizes)
+    assert batches != bucketed_batches(sizes, 10, "b")
+    longest = [max(sizes[row].tokens for row in batch) for batch in batches]
     assert longest != sorted(longest)
 
 

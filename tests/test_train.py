@@ -8,13 +8,12 @@ from torch import nn
 from torch.testing import assert_close
 from transformers import PreTrainedModel
 
-from sapo.models.encoding import Encoder
+from sapo.models.encoding import Encoder, Size
 from sapo.records import PreferencePair
 from sapo.settings import FitSettings, OrpoSettings
 from sapo.train.loop import StepLog, TrainingDiverged, fit, schedule
 from sapo.train.losses import token_log_probability
-from sapo.train.orpo import pack_pairs, pair_loss, train_orpo
-from sapo.train.packing import pair_hidden
+from sapo.train.orpo import pair_loss, plant_pairs, train_orpo
 from sapo.train.sft import sft_rows, train_sft
 from sapo.train.trl_runs import IGNORED
 
@@ -54,7 +53,9 @@ def test_loop_visits_every_row_once_an_epoch_in_a_new_order() -> None:
         seen.extend(batch)
         return line.weight.square().sum(), {"rows": torch.tensor(float(len(batch)))}
 
-    log = fit(line, batch_loss, [5] * 10, FitSettings(0.1, 3, 4, 0.0), 1, lambda one, n: calls.append((one.step, n)))
+    log = fit(
+        line, batch_loss, [Size(5)] * 10, FitSettings(0.1, 3, 4, 0.0), 1, lambda one, n: calls.append((one.step, n))
+    )
     assert [sorted(seen[start : start + 10]) for start in (0, 10, 20)] == [list(range(10))] * 3
     assert seen[:10] != seen[10:20] and seen[:10] != sorted(seen[:10])
     assert [entry.epoch for entry in log] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
@@ -66,7 +67,7 @@ def test_loop_visits_every_row_once_an_epoch_in_a_new_order() -> None:
 def test_first_step_of_adamw_by_hand() -> None:
     """Loss 50 w^2 at w = 1: loss 50, gradient 100, clipped to 1; Adam's first step is lr whatever the gradient: 0.9."""
     line = Line()
-    (entry,) = fit(line, lambda batch: (50 * line.weight.square().sum(), {}), [1], FitSettings(0.1, 1, 1, 0.0), 1)
+    (entry,) = fit(line, lambda batch: (50 * line.weight.square().sum(), {}), [Size(1)], FitSettings(0.1, 1, 1, 0.0), 1)
     assert (entry.loss, entry.lr, entry.gradient_norm) == (50.0, 0.1, 100.0)
     assert line.weight.item() == pytest.approx(0.9, abs=1e-6)
 
@@ -75,7 +76,7 @@ def test_first_step_of_adamw_by_hand() -> None:
 def test_divergence_stops_with_step_and_loss_before_the_weights_are_hurt(bad: float) -> None:
     line, losses = Line(), iter([1.0, 1.0, bad, 1.0])
     with pytest.raises(TrainingDiverged, match=f"loss is {bad} at step 3 of 4"):
-        fit(line, lambda batch: (line.weight.sum() * next(losses), {}), [1] * 4, FitSettings(0.1, 1, 1, 0.0), 1)
+        fit(line, lambda batch: (line.weight.sum() * next(losses), {}), [Size(1)] * 4, FitSettings(0.1, 1, 1, 0.0), 1)
     assert math.isfinite(line.weight.item())
 
 
@@ -83,7 +84,7 @@ def test_infinite_gradient_of_a_finite_loss_stops_too() -> None:
     """The square root has an infinite slope at 0."""
     line = Line()
     with pytest.raises(TrainingDiverged, match=r"gradient norm is .* at step 1"):
-        fit(line, lambda batch: ((line.weight - 1).sqrt().sum(), {}), [1], FitSettings(0.1, 1, 1, 0.0), 1)
+        fit(line, lambda batch: ((line.weight - 1).sqrt().sum(), {}), [Size(1)], FitSettings(0.1, 1, 1, 0.0), 1)
     assert line.weight.item() == 1.0
 
 
@@ -97,7 +98,7 @@ def test_training_leaves_the_callers_random_numbers_alone() -> None:
     expected = torch.rand(1)
     torch.manual_seed(5)
     line = Line()
-    fit(line, lambda batch: ((line.weight * torch.rand(1)).sum(), {}), [1] * 3, FitSettings(0.1, 1, 1, 0.0), 1)
+    fit(line, lambda batch: ((line.weight * torch.rand(1)).sum(), {}), [Size(1)] * 3, FitSettings(0.1, 1, 1, 0.0), 1)
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -130,7 +131,7 @@ def test_packed_pairs_give_what_separate_rows_give(architecture: str, window: in
     _, encoder = tiny_reasoner()
     model = tiny_model(architecture, len(encoder.tokenizer), window=window)
     pairs = preferences(5)
-    loss, measures = pair_loss(model, pack_pairs(encoder, pairs), encoder.pad_id, ORPO)
+    loss, measures = pair_loss(model, plant_pairs(encoder, pairs, 4), encoder.pad_id, ORPO)
     chosen = torch.stack([separately(model, encoder, pair.prompt, pair.chosen) for pair in pairs])
     rejected = torch.stack([separately(model, encoder, pair.prompt, pair.rejected) for pair in pairs])
     assert_close(measures["chosen_logp"], chosen.mean(), atol=1e-4, rtol=0)
@@ -141,18 +142,16 @@ def test_packed_pairs_give_what_separate_rows_give(architecture: str, window: in
     assert_close(loss, expected, atol=1e-4, rtol=0)
 
 
-def test_neither_completion_sees_the_other() -> None:
-    """Another rejected text leaves the hidden states of prompt and chosen as they are, and the other way round."""
+def test_pairs_of_a_prompt_are_one_tree_and_give_what_single_pairs_give() -> None:
+    """Three pairs of one prompt share its tokens; 2 trees of at most two pairs have the same loss as 3 of one each."""
     model, encoder = tiny_reasoner()
-    base, other = preferences(2)
-    changed = PreferencePair("q", base.prompt, base.chosen, other.rejected + "!", 1.0, 0.0)
-    swapped = PreferencePair("q", base.prompt, other.chosen, base.rejected, 1.0, 0.0)
-    rows = pack_pairs(encoder, [base, changed, swapped])
-    with torch.no_grad():
-        hidden = [pair_hidden(model, [row], 0)[0] for row in rows]
-    one, two, three = rows
-    assert_close(hidden[0][: one.middle], hidden[1][: two.middle], atol=1e-5, rtol=0)
-    assert_close(hidden[0][one.middle :], hidden[2][three.middle :], atol=1e-5, rtol=0)
+    pairs = [PreferencePair("q", "Ben has 3.\n", f"3 + {n}", f"3 + {n} = 9", 1.0, 0.0) for n in range(3)]
+    together, apart = (plant_pairs(encoder, pairs, most) for most in (2, 1))
+    assert [len(entry.tree.units) for entry in together] == [2, 1] and len(apart) == 3
+    for settings in (ORPO, OrpoSettings(0.5, "full", ORPO.fit)):
+        with torch.no_grad():
+            one, two = (pair_loss(model, trees, encoder.pad_id, settings) for trees in (together, apart))
+        assert_close(one, two, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -181,7 +180,7 @@ def test_orpo_repeats_bit_for_bit_and_follows_the_seed() -> None:
 def test_full_nll_also_trains_the_prompt() -> None:
     """Over the completion alone, the NLL is -chosen_logp; over everything it is not."""
     model, encoder = tiny_reasoner()
-    rows = pack_pairs(encoder, preferences(4))
+    rows = plant_pairs(encoder, preferences(4), 4)
     _, own = pair_loss(model, rows, encoder.pad_id, ORPO)
     _, full = pair_loss(model, rows, encoder.pad_id, OrpoSettings(0.5, "full", ORPO.fit))
     assert own["nll"] == -own["chosen_logp"]
@@ -192,7 +191,7 @@ def test_full_nll_also_trains_the_prompt() -> None:
 def test_empty_prompt_without_bos_is_refused_by_name() -> None:
     _, encoder = tiny_reasoner()
     with pytest.raises(ValueError, match="question q9 has a prompt without tokens"):
-        pack_pairs(encoder, [PreferencePair("q9", "", "a", "b", 1.0, 0.0)])
+        plant_pairs(encoder, [PreferencePair("q9", "", "a", "b", 1.0, 0.0)], 4)
 
 
 # SFT

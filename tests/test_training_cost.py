@@ -6,6 +6,7 @@ import pytest
 from tiny_models import tiny_reasoner
 from torch import Tensor, nn
 
+from sapo.models.encoding import Size
 from sapo.models.flops import prefill_flops
 from sapo.settings import FitSettings
 from sapo.train.cost import matched, training_cost
@@ -51,4 +52,4 @@ def train(epochs: float) -> tuple[list[StepLog], list[list[int]]]:
         batches.append(list(batch))
         return model.weight.sum(), {}
 
-    return fit(model, batch_loss, [1] * 5, FitSettings(1e-3, epochs, 2, 0.0), 7), batches
+    return fit(model, batch_loss, [Size(1)] * 5, FitSettings(1e-3, epochs, 2, 0.0), 7), batches

@@ -21,7 +21,7 @@ from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, l
 from sapo.supervise.rollouts import Rollouts
 from sapo.train.cost import training_cost
 from sapo.train.loop import StepLog
-from sapo.train.verifier import VerifierExample, train_verifier
+from sapo.train.verifier import VerifierExample, plant_examples, train_verifier
 from sapo.workspace import digest
 
 SECTIONS = ("rollouts", "labels", "detect", "saps", "expansion", "verifier")
@@ -126,7 +126,7 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     write_records(folder / "labelled.jsonl", [trajectory for trajectory, _ in seen], Trajectory)
     write_records(folder / "labels.jsonl", [labels for _, labels in seen], StepLabels)
     write_log(folder / "verifier_log.json", log)
-    lengths = [len(row.ids) for row in encoder.encode_steps_many([(e.prompt, e.steps) for e in examples])]
+    lengths = [len(entry.tree.ids) for entry in plant_examples(encoder, examples, settings)]
     return training_cost(model.config, lengths, settings.fit.epochs, with_head=False)
 
 

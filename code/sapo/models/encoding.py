@@ -9,7 +9,7 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from tokenizers import Tokenizer
@@ -136,21 +136,41 @@ def pad_rows(rows: Sequence[Sequence[int]], pad_id: int) -> torch.Tensor:
     return torch.tensor([[*row, *[pad_id] * (longest - len(row))] for row in rows])
 
 
-def bucketed_batches(lengths: Sequence[int], batch_size: int, seed: str) -> list[list[int]]:
+class Size(NamedTuple):
+    """Of one row: its length in tokens, and how many examples it holds."""
+
+    tokens: int
+    examples: int = 1
+
+
+def bucketed_batches(sizes: Sequence[Size], batch_size: int, seed: str) -> list[list[int]]:
     """Indices of all rows, in batches of similar length, in an order that only `seed` decides.
 
-    Rows are shuffled, cut into pools of `POOL` batches, sorted by length within a pool and cut into batches;
-    then the batches are shuffled. Every row comes exactly once; the one partial batch is kept.
+    A batch holds `batch_size` examples, or as many below that as whole rows make; a row with more is a batch of its
+    own. Rows are shuffled, cut into pools of `POOL` batches, sorted by length within a pool and cut into batches; then
+    the batches are shuffled. Every row comes exactly once.
     """
     chance = random.Random(seed)
-    order = list(range(len(lengths)))
+    order = list(range(len(sizes)))
     chance.shuffle(order)
     batches = []
-    for start in range(0, len(order), POOL * batch_size):
-        pool = sorted(order[start : start + POOL * batch_size], key=lambda row: lengths[row])
-        batches += [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
+    for pool in _filled(order, sizes, POOL * batch_size):
+        batches += _filled(sorted(pool, key=lambda row: sizes[row].tokens), sizes, batch_size)
     chance.shuffle(batches)
     return batches
+
+
+def _filled(rows: Sequence[int], sizes: Sequence[Size], examples: int) -> list[list[int]]:
+    """The rows in order, cut so that no part holds more examples."""
+    parts: list[list[int]] = []
+    held = 0
+    for row in rows:
+        if not parts or held + sizes[row].examples > examples:
+            parts.append([])
+            held = 0
+        parts[-1].append(row)
+        held += sizes[row].examples
+    return parts
 
 
 def budgeted_batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:

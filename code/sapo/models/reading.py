@@ -14,6 +14,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from sapo.models.flops import head_dim, key_heads
 from sapo.models.slots import masks
+from sapo.models.trees import common
 
 Prompt = tuple[int, ...]
 BLOCK = 8  # tokens by which prompts are looked up; a shorter common beginning is read again
@@ -78,18 +79,6 @@ class PrefixStore:
             gained = common(prompt, now[-1]) - self.longest(prompt)[0] if now else 0
             (later if gained >= BLOCK else now).append(prompt)
         return now, later
-
-
-def common(one: Prompt, other: Prompt) -> int:
-    """Length of the common beginning.
-
-    >>> common((1, 2, 3), (1, 2, 4, 5))
-    2
-    """
-    shorter = min(len(one), len(other))
-    if one[:shorter] == other[:shorter]:
-        return shorter
-    return next(i for i in range(shorter) if one[i] != other[i])
 
 
 class Reading(Cache):

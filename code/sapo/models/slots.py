@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PretrainedConfig
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from sapo.models.masking import Masks, layer_masks
+
 BLOCK = 8  # positions by which the cache grows
 ATTENTION = "one_query"  # the name under which `transformers` finds the function below
 # What architectures pass along that changes nothing here: the mask says it already, or training alone has it.
 PASSED_ALONG = {"position_ids", "use_cache", "sliding_window", "is_causal", "dropout"}
-
-Masks = Tensor | dict[str, Tensor]
 
 
 class _Layer(CacheLayerMixin):
@@ -117,14 +117,7 @@ def masks(positions: Tensor, width: int, config: PretrainedConfig, dtype: torch.
         positions: of the tokens that look, (rows, tokens); each sees the indices up to its own, or its window of them.
     """
     behind = positions.unsqueeze(-1) - torch.arange(width, device=positions.device)
-    future = behind < 0
-    full = _additive(future, dtype)
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None)  # None where all layers are of one kind
-    if window is None or (kinds is not None and "sliding_attention" not in kinds):
-        return full
-    sliding = _additive(future | (behind >= window), dtype)
-    return sliding if kinds is None else {"full_attention": full, "sliding_attention": sliding}
+    return layer_masks(behind < 0, behind, config, dtype)
 
 
 def _in_blocks(width: int) -> int:
@@ -139,11 +132,6 @@ def _resized(tensor: Tensor, rows: int, width: int) -> Tensor:
     copy[:count, :, :kept] = tensor[:, :, :kept]
     copy[:count, :, kept:] = 0
     return copy
-
-
-def _additive(hidden: Tensor, dtype: torch.dtype) -> Tensor:
-    mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device)
-    return mask.masked_fill_(hidden, torch.finfo(dtype).min).unsqueeze(1)
 
 
 def one_query_attention(

@@ -1,7 +1,7 @@
 """The step verifier: the reasoner's backbone with a scalar head, read at the token that ends each step (SAPO eq. 6).
 
 One pass gives the scores of all steps of a trajectory, because attention is causal: the score at a step's last
-token is V(q, s_1…s_j).
+token is V(q, s_1…s_j). Trajectories of one prompt are one tree, so that what they share is read once.
 """
 
 import copy
@@ -9,19 +9,49 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
-from sapo.models.encoding import Encoded, Encoder, budgeted_batches, pad_rows
+from sapo.models.encoding import Encoder, budgeted_batches
 from sapo.models.flops import prefill_flops
 from sapo.models.loading import ATTENTION, LoadingError, load_encoder, load_weights, save_reasoner
+from sapo.models.trees import Tree, gathered, plant, tree_hidden
 from sapo.records import Cost
 
 HEAD = "verifier_head.safetensors"
 BATCH_TOKENS = 8192  # padded tokens scored together; scores differ by less than 1e-5 with it
+MOST = 64  # trajectories scored in one tree
+
+
+class StepTree(NamedTuple):
+    """Trajectories of one prompt; `ends` are the places of the tokens that end their steps, for each of its units."""
+
+    tree: Tree
+    ends: tuple[tuple[int, ...], ...]
+
+
+def plant_steps(encoder: Encoder, items: Sequence[tuple[str, tuple[str, ...]]], most: int) -> list[StepTree]:
+    """Every (prompt, steps) in a tree of its prompt, at most so many in each; a tree's `units` number the items.
+
+    Raises:
+        ValueError: a step cannot be told apart (see `Encoder.encode_steps`).
+    """
+    rows = encoder.encode_steps_many(items)
+    trees = plant([(row.ids,) for row in rows], [prompt for prompt, _ in items], most)
+    return [
+        StepTree(
+            tree,
+            tuple(
+                tuple(path[end] for end in rows[number].step_ends)
+                for number, path in zip(tree.units, tree.paths, strict=True)
+            ),
+        )
+        for tree in trees
+    ]
 
 
 class Verifier(nn.Module):
@@ -44,41 +74,39 @@ class Verifier(nn.Module):
             verifier.head.bias.zero_()
         return verifier
 
-    def step_logits(self, rows: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
-        """Logits (B, S) of the steps of encoded trajectories, and the mask (B, S) of the steps that exist."""
-        device = self.head.weight.device
-        ids = pad_rows([row.ids for row in rows], self.encoder.pad_id).to(device)
-        ends = pad_rows([row.step_ends for row in rows], -1).to(device)
-        hidden = self.backbone(input_ids=ids, use_cache=False).last_hidden_state
-        picked = hidden[torch.arange(len(rows), device=device).unsqueeze(1), ends.clamp(min=0)]
-        return self.head(picked.to(self.head.weight.dtype)).squeeze(-1), ends >= 0
+    def step_logits(self, trees: Sequence[StepTree]) -> tuple[Tensor, Tensor]:
+        """Logits (N, S) of the steps of all trajectories, tree after tree, and the mask (N, S) of steps that exist."""
+        hidden = tree_hidden(self.backbone, [entry.tree for entry in trees], self.encoder.pad_id)
+        rows = [row for row, entry in enumerate(trees) for _ in entry.ends]
+        picked, mask = gathered(hidden, rows, [ends for entry in trees for ends in entry.ends])
+        return self.head(picked.to(self.head.weight.dtype)).squeeze(-1), mask
 
     @torch.inference_mode()
     def score(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[tuple[float, ...]]:
-        """Scores c^_1…c^_n in [0, 1] of every (prompt, steps), in the given order; one pass a trajectory.
+        """Scores c^_1…c^_n in [0, 1] of every (prompt, steps), in the given order.
 
         Raises:
             ValueError: a step cannot be told apart (see `Encoder.encode_steps`), or a score is NaN; names the item.
         """
         started = time.perf_counter()
-        rows = self.encoder.encode_steps_many(items)
-        scores: list[tuple[float, ...]] = [()] * len(rows)
+        trees = plant_steps(self.encoder, items, MOST)
+        scores: list[tuple[float, ...]] = [()] * len(items)
         self.eval()
-        for batch in budgeted_batches([len(row.ids) for row in rows], BATCH_TOKENS):
-            logits, _ = self.step_logits([rows[index] for index in batch])
-            for index, values in zip(batch, logits.float().sigmoid().tolist(), strict=True):
-                scores[index] = tuple(values[: len(rows[index].step_ends)])
-                if any(math.isnan(value) for value in scores[index]):
-                    raise ValueError(f"trajectory {index} has NaN scores; its prompt is {items[index][0][:60]!r}")
-        self.cost += self._cost(rows, time.perf_counter() - started)
+        for batch in budgeted_batches([len(entry.tree.ids) for entry in trees], BATCH_TOKENS):
+            logits, _ = self.step_logits([trees[index] for index in batch])
+            numbers = [number for index in batch for number in trees[index].tree.units]
+            for number, values in zip(numbers, logits.float().sigmoid().tolist(), strict=True):
+                scores[number] = tuple(values[: len(items[number][1])])
+                if any(math.isnan(value) for value in scores[number]):
+                    raise ValueError(f"trajectory {number} has NaN scores; its prompt is {items[number][0][:60]!r}")
+        self.cost += self._cost(trees, time.perf_counter() - started)
         return scores
 
-    def _cost(self, rows: Sequence[Encoded], seconds: float) -> Cost:
-        head = 2 * self.head.in_features
-        flops = sum(
-            prefill_flops(self.backbone.config, len(row.ids), False) + head * len(row.step_ends) for row in rows
-        )
-        return Cost(prompt_tokens=sum(len(row.ids) for row in rows), flops=float(flops), seconds=seconds)
+    def _cost(self, trees: Sequence[StepTree], seconds: float) -> Cost:
+        lengths = [len(entry.tree.ids) for entry in trees]
+        head = 2 * self.head.in_features * sum(len(ends) for entry in trees for ends in entry.ends)
+        flops = head + sum(prefill_flops(self.backbone.config, length, False) for length in lengths)
+        return Cost(prompt_tokens=sum(lengths), flops=float(flops), seconds=seconds)
 
     def save(self, directory: Path) -> None:
         """Save backbone, head and tokenizer to `directory`: the same bytes for the same weights."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from sapo.models.encoding import bucketed_batches
+from sapo.models.encoding import Size, bucketed_batches
 from sapo.records import BadInput
 from sapo.settings import FitSettings
 
@@ -51,7 +51,7 @@ def schedule(step: int, total: int, warmup: float) -> float:
 def fit(
     model: nn.Module,
     batch_loss: BatchLoss,
-    lengths: Sequence[int],
+    sizes: Sequence[Size],
     settings: FitSettings,
     seed: int,
     progress: Progress | None = None,
@@ -60,14 +60,14 @@ def fit(
 
     Args:
         batch_loss: the mean loss of the rows with these indices, and measures to log.
-        lengths: length in tokens of every row; rows of similar length share a batch.
+        sizes: of every row; rows of similar length share a batch, `settings.batch_size` counts their examples.
         progress: called after every step with its log and the total number of steps.
 
     Raises:
         BadInput: there is nothing to train on.
         TrainingDiverged: a loss or a gradient is NaN or infinite; the weights are those before that step.
     """
-    if not lengths:
+    if not sizes:
         raise BadInput("there is nothing to train on: no rows")
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     device = weights[0].device
@@ -76,7 +76,7 @@ def fit(
     plan = [
         (epoch, batch)
         for epoch in range(1, epochs + 1)
-        for batch in bucketed_batches(lengths, settings.batch_size, f"{seed}/{epoch}")
+        for batch in bucketed_batches(sizes, settings.batch_size, f"{seed}/{epoch}")
     ]
     plan = plan[: max(1, round(settings.epochs * len(plan) / max(epochs, 1)))]
     log: list[StepLog] = []

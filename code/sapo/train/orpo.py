@@ -1,21 +1,29 @@
-"""Preference pairs to a better reasoner by ORPO (SAPO eq. 16-17), one forward pass for both sides of a pair.
+"""Preference pairs to a better reasoner by ORPO (SAPO eq. 16-17), one forward pass for all pairs of a prompt.
 
 `nll: completion` averages the chosen completion's own tokens, row by row (the ORPO paper's eq. 2).
 `nll: full` is what SIPF's trainer did: prompt and completion, averaged over all tokens of the batch.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from sapo.models.encoding import Encoder, pad_rows
+from sapo.models.encoding import Encoder, Size, pad_rows
+from sapo.models.trees import Ids, Tree, head_logits, plant, tree_hidden
 from sapo.records import PreferencePair
 from sapo.settings import OrpoSettings
 from sapo.train.loop import Progress, StepLog, fit
-from sapo.train.losses import check_completions, masked_mean, mean_log_probability, orpo_loss, token_log_probability
-from sapo.train.packing import PackedPair, logits_at, pack, pair_hidden
+from sapo.train.losses import check_completions, masked_mean, orpo_loss
+
+
+class PairTree(NamedTuple):
+    """Pairs of one prompt, whose completions begin at position `start`; paths are chosen, rejected, chosen, …"""
+
+    tree: Tree
+    start: int
 
 
 def train_orpo(
@@ -35,16 +43,21 @@ def train_orpo(
         ValueError: there are no pairs, or a prompt or a completion has no tokens (names the question).
         TrainingDiverged: see `loop.fit`.
     """
-    rows = pack_pairs(encoder, pairs)
+    trees = plant_pairs(encoder, pairs, settings.fit.batch_size)
 
     def batch_loss(batch: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        return pair_loss(model, [rows[index] for index in batch], encoder.pad_id, settings)
+        return pair_loss(model, [trees[index] for index in batch], encoder.pad_id, settings)
 
-    return fit(model, batch_loss, [len(row.ids) for row in rows], settings.fit, seed, progress)
+    sizes = [Size(len(entry.tree.ids), len(entry.tree.units)) for entry in trees]
+    return fit(model, batch_loss, sizes, settings.fit, seed, progress)
 
 
-def pack_pairs(encoder: Encoder, pairs: Sequence[PreferencePair]) -> list[PackedPair]:
-    """Encode every pair as one row. Raises ValueError naming the question of an empty prompt or completion."""
+def plant_pairs(encoder: Encoder, pairs: Sequence[PreferencePair], most: int) -> list[PairTree]:
+    """Pairs of equal prompts together, at most `most` of them.
+
+    Raises:
+        ValueError: a prompt or a completion has no tokens; names the question.
+    """
     questions = [pair.question_id for pair in pairs]
     sides = []
     for texts in ([pair.chosen for pair in pairs], [pair.rejected for pair in pairs]):
@@ -56,18 +69,19 @@ def pack_pairs(encoder: Encoder, pairs: Sequence[PreferencePair]) -> list[Packed
             raise ValueError(
                 f"question {question} has a prompt without tokens: nothing predicts the first answer token"
             )
-    return [pack(chosen, rejected) for chosen, rejected in zip(*sides, strict=True)]
+    units = [(chosen.ids, rejected.ids) for chosen, rejected in zip(*sides, strict=True)]
+    trees = plant(units, [pair.prompt for pair in pairs], most)
+    return [PairTree(tree, sides[0][tree.units[0]].completion_start) for tree in trees]
 
 
 def pair_loss(
-    model: PreTrainedModel, rows: Sequence[PackedPair], pad_id: int, settings: OrpoSettings
+    model: PreTrainedModel, trees: Sequence[PairTree], pad_id: int, settings: OrpoSettings
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean ORPO loss of a batch of packed pairs, and its measures."""
-    hidden = pair_hidden(model, rows, pad_id)
-    chosen, nll = _chosen_terms(model, hidden, rows, settings.nll == "full")
-    wanted = pad_rows([row.ids[row.middle :] for row in rows], pad_id).to(hidden.device)
-    sources = [row.rejected_sources() for row in rows]
-    rejected = mean_log_probability(logits_at(model, hidden, sources), wanted, _mask(sources, hidden))
+    """Mean ORPO loss of the pairs of some trees, and its measures."""
+    whole = settings.nll == "full"
+    logp, every, own = _log_probabilities(model, trees, pad_id, whole)
+    chosen, rejected = masked_mean(logp, own).view(-1, 2).unbind(1)
+    nll = -logp[0::2][every[0::2]].mean() if whole else -chosen
     terms = orpo_loss(chosen, rejected, nll, settings.beta)
     measures = {
         "nll": terms.nll_B.detach().mean(),
@@ -78,21 +92,31 @@ def pair_loss(
     return terms.loss_B.mean(), measures
 
 
-def _chosen_terms(
-    model: PreTrainedModel, hidden: Tensor, rows: Sequence[PackedPair], whole: bool
-) -> tuple[Tensor, Tensor]:
-    """Mean log-probability of the chosen completions (B,) and the NLL: (B,) over them, or a scalar over everything."""
-    sources = [row.chosen_sources(whole) for row in rows]
-    targets = pad_rows([row.ids[source[0] + 1 : row.middle] for row, source in zip(rows, sources, strict=True)], 0)
-    logp = token_log_probability(logits_at(model, hidden, sources), targets.to(hidden.device))
-    every = _mask(sources, hidden)
-    if not whole:
-        chosen = masked_mean(logp, every)
-        return chosen, -chosen
-    first = torch.tensor([row.start - 1 for row in rows], device=hidden.device).unsqueeze(1)
-    own = every & (torch.arange(logp.shape[1], device=hidden.device) >= first)
-    return masked_mean(logp, own), -logp[every].mean()
+def _log_probabilities(
+    model: PreTrainedModel, trees: Sequence[PairTree], pad_id: int, whole: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities (N, T) of the tokens of all sequences, tree after tree, with the prompt's own if `whole`.
 
-
-def _mask(rows: Sequence[Sequence[int]], like: Tensor) -> Tensor:
-    return pad_rows([[1] * len(row) for row in rows], 0).to(like.device).bool()
+    Returns:
+        them; the mask of tokens that exist; the mask of those of the completions. Logits are computed at every token
+        of a tree once at most: the head is a large part of the work.
+    """
+    hidden = tree_hidden(model.get_decoder(), [entry.tree for entry in trees], pad_id)
+    width = hidden.shape[1]
+    sources: list[list[int]] = []
+    targets: list[Ids] = []
+    prompts: list[int] = []  # tokens of the prompt that are among the targets
+    for row, (tree, start) in enumerate(trees):
+        first = 0 if whole else start - 1
+        for path in tree.paths:
+            sources.append([row * width + place for place in path[first:-1]])
+            targets.append(tuple(tree.ids[place] for place in path[first + 1 :]))
+            prompts.append(start - 1 - first)
+    at = pad_rows(sources, -1).to(hidden.device)
+    wanted = pad_rows(targets, 0).to(hidden.device)
+    every = at >= 0
+    asked, number = at[every].unique(return_inverse=True)
+    logp_A_V = head_logits(model, hidden.flatten(0, 1)[asked]).float().log_softmax(-1)
+    logp = torch.zeros(at.shape, device=hidden.device).masked_scatter(every, logp_A_V[number, wanted[every]])
+    completion = torch.arange(at.shape[1], device=hidden.device) >= torch.tensor(prompts).to(hidden.device).unsqueeze(1)
+    return logp, every, every & completion

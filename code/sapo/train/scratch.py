@@ -21,7 +21,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from sapo.models.encoding import Encoder, pad_rows
+from sapo.models.encoding import Encoder, Size, pad_rows
 from sapo.models.fast_linear import use_fast_linears
 from sapo.records import BadInput
 from sapo.settings import FitSettings, ScratchSettings
@@ -58,7 +58,7 @@ def train_scratch(
         return loss, {}
 
     plan = FitSettings(settings.lr, settings.epochs, settings.batch_size, 0.1)
-    fit(model, batch_loss, [len(row) for row in rows], plan, seed)
+    fit(model, batch_loss, [Size(len(row)) for row in rows], plan, seed)
     return model, encoder
 
 

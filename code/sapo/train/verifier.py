@@ -1,6 +1,7 @@
 """Labelled trajectories to a step verifier: MSE (SAPO eq. 6) or cross-entropy (SIPF) at every step's last token.
 
-The verifier starts anew from the given reasoner's backbone each time (method.md §5).
+The verifier starts anew from the given reasoner's backbone each time (method.md §5). Trajectories of one question
+share a row and thereby a batch.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from sapo.models.encoding import Encoder
-from sapo.models.verifier import Verifier
+from sapo.models.encoding import Encoder, Size
+from sapo.models.verifier import StepTree, Verifier, plant_steps
 from sapo.settings import VerifierSettings
 from sapo.train.loop import Progress, StepLog, fit
 from sapo.train.losses import verifier_loss
@@ -42,17 +43,25 @@ def train_verifier(
     """
     _check(examples)
     verifier = Verifier.from_reasoner(model, encoder, seed)
-    rows = encoder.encode_steps_many([(example.prompt, example.steps) for example in examples])
+    trees = plant_examples(encoder, examples, settings)
 
     def batch_loss(batch: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, mask = verifier.step_logits([rows[index] for index in batch])
+        chosen = [trees[index] for index in batch]
+        logits, mask = verifier.step_logits(chosen)
         labels = torch.zeros(mask.shape, device=logits.device)
-        labels[mask] = torch.tensor([float(c) for index in batch for c in examples[index].labels], device=logits.device)
+        own = [float(c) for entry in chosen for number in entry.tree.units for c in examples[number].labels]
+        labels[mask] = torch.tensor(own, device=logits.device)
         right = ((logits.detach() > 0) == (labels > 0.5))[mask].float().mean()
         return verifier_loss(logits, labels, mask, settings.loss), {"accuracy": right}
 
-    log = fit(verifier, batch_loss, [len(row.ids) for row in rows], settings.fit, seed, progress)
+    sizes = [Size(len(entry.tree.ids), len(entry.ends)) for entry in trees]
+    log = fit(verifier, batch_loss, sizes, settings.fit, seed, progress)
     return verifier, log
+
+
+def plant_examples(encoder: Encoder, examples: Sequence[VerifierExample], settings: VerifierSettings) -> list[StepTree]:
+    """The rows that the verifier is trained on: examples of one prompt together, at most a batch of them."""
+    return plant_steps(encoder, [(example.prompt, example.steps) for example in examples], settings.fit.batch_size)
 
 
 def _check(examples: Sequence[VerifierExample]) -> None:

@@ -9,14 +9,14 @@ from sapo.models.loading import load_reasoner
 from sapo.records import Cost
 from sapo.settings import OrpoSettings
 from sapo.train.cost import matched, training_cost
-from sapo.train.orpo import pack_pairs, train_orpo
+from sapo.train.orpo import plant_pairs, train_orpo
 
 
 def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
     pairs = pairs_of(bench, this, folder)
     model, encoder = load_reasoner(this.start)
     own = bench.settings.orpo
-    lengths = [len(row.ids) for row in pack_pairs(encoder, pairs)]
+    lengths = [len(entry.tree.ids) for entry in plant_pairs(encoder, pairs, own.fit.batch_size)]
     settings = OrpoSettings(own.beta, own.nll, matched(own.fit, lengths, budget(bench, rounds)))
     log = train_orpo(model, encoder, pairs, settings, bench.seed("orpo", this.number), shown(bench, this, "ORPO"))
     save_update(folder, model, encoder, log)
