@@ -39,6 +39,7 @@ ABLATIONS = {
     ("sapo_from_previous", "sapo"): {"loop.start": ("base", "previous")},
     ("sapo_full_nll", "sapo"): {"orpo.nll": ("completion", "full")},
     ("sapo_six_rounds", "sapo"): {"loop.updates": (("orpo",) * 3, ("orpo",) * 6)},
+    ("sapo_without_pf_six_rounds", "sapo_without_pf"): {"loop.updates": (("orpo",) * 3, ("orpo",) * 6)},
     ("sapo_eta_02", "sapo"): {"pairs.eta": (0.05, 0.2)},
     ("sapo_beta_1", "sapo"): {"orpo.beta": (0.1, 1.0)},
     ("prft", "sipf"): {"loop.updates": (("orpo",) * 3, ("sft",))},

@@ -34,6 +34,7 @@ KNOWN = {
     "sapo_from_previous": ("SAPO from the last round", "process"),
     "sapo_full_nll": ("SAPO, NLL of the prompt too", "process"),
     "sapo_six_rounds": ("SAPO, six rounds", "process"),
+    "sapo_without_pf_six_rounds": ("SAPO w/o PF, six rounds", "outcome"),
     "sapo_eta_02": ("SAPO, eta 0.2", "process"),
     "sapo_eta_01": ("SAPO, eta 0.1", "process"),
     "sapo_eta_0": ("SAPO, eta 0", "process"),

@@ -3,12 +3,13 @@
 Writes `SEED/METHOD/ROUND/` with `scores.jsonl`, the items' scores by V_i, and in the laboratory `labels.json` and
 `rewards.json`, how true the labels are that V_i learned from and what it rewards. For the methods of `MCE`, on the
 first seed, `mce.jsonl` has the labels of the items by rollouts of M_i, the reasoner that V_i was made from: the upper
-bound. `self_verification.json` is table 2. `rerank.json` has many samples of M_0 a question with the rewards that the
+bound. Methods of `CONTINUED` add their later rounds to those of the method that they continue.
+`self_verification.json` is table 2. `rerank.json` has many samples of M_0 a question with the rewards that the
 last verifier of each of `RERANKERS` gives them, and what beam search finds with the verifiers of `MCE`.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,15 +21,17 @@ from sapo.methods.bench import Bench
 from sapo.methods.supervision import score
 from sapo.models.verifier import Verifier
 from sapo.records import Question, StepLabels, StepScores, Trajectory, read_records, write_json, write_records
-from sapo.settings import Settings, seeds_of
+from sapo.settings import Settings, method_settings, seeds_of
 from sapo.stages.workers import Work, share
 from sapo.supervise.labellers import LabelItem, Rules, label
 from sapo.supervise.rollouts import Rollouts
 from sapo.supervise.sampling import distinct, sample
 from sapo.tasks.catalog import EMBEDDED
-from sapo.workspace import StageArguments, Workspace, stage_directory
+from sapo.workspace import StageArguments, Workspace, digest, stage_directory
 
 MCE = ("sapo", "sapo_without_pf")  # with and without process supervision (figure 1)
+# The first rounds of these are the other method's own, found again and not made twice.
+CONTINUED = {"sapo_six_rounds": "sapo", "sapo_without_pf_six_rounds": "sapo_without_pf"}
 RERANKERS = ("start", "sapo_without_pf", "sapo_omega", "sapo_shepherd", "sapo", "sipf", "sapo_ours")
 REWARDED = 400  # samples a round whose rewards are compared with the truth
 BEAM = Beam(width=4, expand=4, steps=24, temperature=1.0, limit=40)
@@ -62,8 +65,9 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
             if seed == seeds[0]:
                 works += [Work(f"{title}: re-ranking", rerank, (bench, found, folder / "rerank.json"))]
                 works += [Work(f"{title}: self-verification", verify, (bench, items, found, folder))]
-                own = [made for made in found if made.method in MCE]
-                works += [Work(f"{title}: MCE {m.name}", estimate, (bench, items, m, folder / m.name)) for m in own]
+                for reasoner, own in by_reasoner(made for made in found if made.method in MCE).items():
+                    paths = [folder / made.name for made in own]
+                    works += [Work(f"{title}: MCE {own[0].name}", estimate, (bench, items, reasoner, paths))]
             works += [Work(f"{title}: {m.name}", judge, (bench, items, m, folder / m.name)) for m in found]
         share(works, settings.workers)
 
@@ -77,10 +81,22 @@ def rounds(settings: Settings, bench: Bench) -> Iterator[Made]:
             continue
         group = bench.workspace.group(bench.model, bench.task_name, cell.group)
         for method in settings.groups[cell.group].methods:
+            shown = CONTINUED.get(method, method)
+            known = len(method_settings(settings, shown, seed).loop.updates)
             for path in sorted((group / str(seed) / method).glob("*/verifier")):
                 number = int(path.parent.name)
+                if shown != method and number <= known:
+                    continue
                 before = group / str(seed) / method / str(number - 1) / "model"
-                yield Made(f"{seed}/{method}/{number}", path.parent, before if number > 1 else bench.start / "sft")
+                yield Made(f"{seed}/{shown}/{number}", path.parent, before if number > 1 else bench.start / "sft")
+
+
+def by_reasoner(found: Iterable[Made]) -> dict[Path, list[Made]]:
+    """Rounds that were made from equal reasoners, under the path of one of them: the first rounds of all methods are."""
+    own: dict[str, list[Made]] = {}
+    for made in found:
+        own.setdefault(digest(made.reasoner), []).append(made)
+    return {equal[0].reasoner: equal for equal in own.values()}
 
 
 def judge(bench: Bench, items: Sequence[ProcessItem], made: Made, folder: Path) -> None:
@@ -105,14 +121,15 @@ def scores_of(verifier: Verifier, items: Sequence[ProcessItem]) -> list[StepScor
     return [StepScores(item.id, own) for item, own in zip(items, found, strict=True)]
 
 
-def estimate(bench: Bench, items: Sequence[ProcessItem], made: Made, folder: Path) -> None:
-    """MCE: the items' labels by rollouts of the round's own reasoner at every step."""
+def estimate(bench: Bench, items: Sequence[ProcessItem], reasoner: Path, folders: Sequence[Path]) -> None:
+    """MCE: the items' labels by rollouts of a reasoner at every step, for every round that was made from it."""
     questions = questions_of(bench, items)
     given = [LabelItem(questions[item.question_id], as_trajectory(item)) for item in items]
     labels = dataclasses.replace(bench.settings.labels, witness=True, monotone=True)
     rules = Rules(labels, bench.settings.detect, bench.settings.saps)
-    found = label("shepherd", given, rollouts_of(bench, made.reasoner, "MCE"), rules)
-    write_records(folder / "mce.jsonl", [entry.labels for entry in found], StepLabels)
+    found = label("shepherd", given, rollouts_of(bench, reasoner, "MCE"), rules)
+    for folder in folders:
+        write_records(folder / "mce.jsonl", [entry.labels for entry in found], StepLabels)
 
 
 def verify(bench: Bench, items: Sequence[ProcessItem], found: Sequence[Made], folder: Path) -> None:
