@@ -63,7 +63,8 @@ def test_a_variant_differs_in_what_its_name_says(method: str, other: str) -> Non
 def test_every_ablation_is_compared_here() -> None:
     """Variants of SAPO and SIPF that no line above names must at least differ in one setting only."""
     for method in NANO.methods:
-        base = method.split("_")[0]
-        if base in ("sapo", "sipf") and method != base and (method, base) not in ABLATIONS and method != "sapo_ours":
+        paper = method.split("_")[0]
+        base = NANO.methods[method].get("like", paper)
+        if paper in ("sapo", "sipf") and method != base and (method, base) not in ABLATIONS and method != "sapo_ours":
             found = differences(method, base)
             assert len(found) == 1 or {name.split(".")[0] for name in found} == {"rollouts"}, (method, found)
