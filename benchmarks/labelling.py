@@ -21,13 +21,13 @@ import torch
 from sapo.configure import PARAMS
 from sapo.evaluate.efficiency import RIGHT, Length
 from sapo.methods.bench import Bench
-from sapo.records import write_json
+from sapo.records import write_plain_json
 from sapo.report.efficiency import SECONDS
 from sapo.report.efficiency_figure import SHOWN
 from sapo.report.rendering import show
 from sapo.report.tables import Table
 from sapo.settings import load_settings
-from sapo.stages.efficiency import Comparison, answer_of, first_bench, prepare
+from sapo.stages.efficiency import Comparison, answer_of, prepare
 from sapo.supervise.labellers import LabelItem
 from sapo.workspace import Workspace
 
@@ -56,7 +56,7 @@ def main() -> None:
     medians = {name: {k: statistics.median(v) for k, v in own.items()} for name, own in taken.items()}
     show([table(medians, taken)])
     if given.write:
-        write_json(SECONDS, report(settings.profile, settings.threads, given.repetitions, medians))
+        write_plain_json(SECONDS, report(settings.profile, settings.threads, given.repetitions, medians))
         sys.stdout.write(f"{SECONDS}\n")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sapo.pins import verify
-from sapo.records import write_json
+from sapo.records import write_plain_json
 from sapo.workspace import WorkspaceError
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +82,7 @@ def test_the_way_of_the_data(clone: Path) -> None:
 def test_missing_and_unpinned_files_are_named_with_both_hashes(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "new").write_text("1\n", encoding="utf-8")
-    write_json(tmp_path / "pins.json", {"gone": "ab12"})
+    write_plain_json(tmp_path / "pins.json", {"gone": "ab12"})
     with pytest.raises(WorkspaceError) as caught:
         verify(tmp_path / "data", tmp_path / "pins.json")
     gone, new, advice = str(caught.value).splitlines()

@@ -1,7 +1,6 @@
 """What labels cost and how true they are: who is measured, what agreement is, the stage, the report of its files."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from sapo.evaluate import efficiency
 from sapo.evaluate.efficiency import LABELLERS, LabelRow, TruthRow, choose
 from sapo.models.loading import save_reasoner
 from sapo.models.verifier import Verifier
-from sapo.records import Question, RecordError, Trajectory, read_records, write_records
+from sapo.records import Question, RecordError, Trajectory, read_json, read_records, write_records
 from sapo.report.efficiency import read_efficiency
 from sapo.report.efficiency_figure import UNKNOWN, UNMEASURED, figure6
 from sapo.report.efficiency_tables import agreement_table
@@ -207,7 +206,7 @@ def test_the_stage_counts_what_labels_cost_and_repeats_itself(
     monkeypatch.setitem(EMBEDDED, "lines", FourLines())
     stage.run(settings, workspace, PLACE)
     folder = workspace.efficiency("tiny", "lines")
-    costs = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
+    costs = read_json(folder / "costs.json")
     assert (costs["shepherd/long"]["rollouts"], costs["shepherd/short"]["rollouts"]) == (30, 6)
     assert 0 < costs["saps/long"]["rollouts"] <= 12
     assert costs["detection/long"]["flops"] > 0 == costs["detection/long"]["rollouts"]
@@ -217,7 +216,7 @@ def test_the_stage_counts_what_labels_cost_and_repeats_itself(
     assert [row.rollouts for row in rows] == [10] * 3 + [2] * 3
     lazy, full = (read_records(folder / name / "labels.jsonl", LabelRow) for name in ("saps_lazy", "saps"))
     assert [row.labels for row in lazy] == [row.labels for row in full]
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = read_json(folder / "summary.json")
     assert summary["wrong"] == {"long": {"steps": 18, "trajectories": 3}, "short": {"steps": 6, "trajectories": 3}}
     assert (summary["right"], summary["held_out"], summary["seen_by_detector"]) == (3, 4, 1)
     assert summary["labellers"]["shepherd"]["shepherd"] == {"first_error": 1.0, "steps": 1.0}
@@ -232,7 +231,7 @@ def test_the_stage_counts_what_labels_cost_and_repeats_itself(
 def test_a_task_without_truth_has_costs_and_agreement_only(settings: Settings, workspace: Workspace) -> None:
     stage.run(settings, workspace, PLACE)
     folder = workspace.efficiency("tiny", "lines")
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["labellers"]
+    summary = read_json(folder / "summary.json")["labellers"]
     assert all(found["truth"] is found["verifier"] is None for found in summary.values())
     assert not list(folder.glob("*/scores.jsonl"))
     (entry,) = read_efficiency(settings, workspace)

@@ -8,7 +8,7 @@ from fakes import trajectory
 
 from sapo.configure import PARAMS
 from sapo.evaluate.efficiency import LABELLERS, LabelRow, TruthRow
-from sapo.records import RecordError, StepScores, Trajectory, write_json, write_records
+from sapo.records import RecordError, StepScores, Trajectory, write_json, write_plain_json, write_records
 from sapo.report.efficiency import SECONDS, Target, TaskEfficiency, read_efficiency, read_seconds, targets
 from sapo.report.efficiency_figure import UNKNOWN, UNMEASURED, figure6
 from sapo.report.efficiency_tables import cost_table, efficiency_metrics, targets_table
@@ -130,7 +130,7 @@ def test_tables_metrics_and_figure_say_the_same(entry: TaskEfficiency, tmp_path:
     path = tmp_path / SECONDS
     each = {"shepherd": 0.4, "omega": 0.2, "saps": 0.1, "ours": 0.05}
     machine = {"profile": "test", "machine": {"cpu": "Z80", "cores": 1}, "threads": 1, "date": "2026-01-02"}
-    write_json(path, {**machine, "seconds": {"tiny/lines": each}})
+    write_plain_json(path, {**machine, "seconds": {"tiny/lines": each}})
     seconds = read_seconds(path, "test")
     table = {row[2]: row[3:] for row in cost_table([entry], seconds).rows}
     assert table["saps"] == ("10.0", "4", "20", "1.00e+02", "1.00e+02", "0.0", "0.1000")
@@ -152,9 +152,9 @@ def test_seconds_of_another_profile_are_not_shown_and_another_file_is_refused(tm
     path = tmp_path / SECONDS
     assert read_seconds(path, "test") is None
     content = {"profile": "nano", "machine": {"cpu": "Z80"}, "threads": 1, "date": "2026-01-02", "seconds": {}}
-    write_json(path, content)
+    write_plain_json(path, content)
     assert read_seconds(path, "test") is None
-    write_json(path, {"profile": "nano"})
+    write_plain_json(path, {"profile": "nano"})
     with pytest.raises(RecordError, match=r"labelling_seconds\.json: KeyError\('machine'\).*--write"):
         read_seconds(path, "nano")
 

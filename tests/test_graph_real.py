@@ -18,7 +18,7 @@ from sapo.evaluate.efficiency import LabelRow, TruthRow
 from sapo.evaluate.process.items import ProcessItem, read_items
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
-from sapo.records import Outcome, StepLabels, StepScores, Trajectory, read_records
+from sapo.records import Outcome, StepLabels, StepScores, Trajectory, read_json, read_plain_json, read_records
 from sapo.settings import CellSettings, GroupSettings, Settings
 from sapo.workspace import StageArguments, Workspace
 
@@ -30,6 +30,8 @@ SMALLER = {"sft_questions": 16, "train_questions": 16, "test_questions": 6, "ood
 RECORDS: dict[str, type] = {
     kind.__name__: kind for kind in (LabelRow, Outcome, ProcessItem, StepLabels, StepScores, Trajectory, TruthRow)
 }
+# What transformers writes and reads, and statistics for readers.
+PLAIN = {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "statistics.json"}
 UNKNOWN = {"truth.jsonl", "held_out_truth.jsonl"}  # no real task has an oracle of steps
 
 
@@ -62,7 +64,8 @@ def run_all(settings: Settings, workspace: Workspace) -> None:
 def check_records(folder: Path) -> None:
     """Every file of records and of JSON below `folder` reads back; scores and labels are those of trajectories."""
     for path in folder.rglob("*.json"):
-        assert json.loads(path.read_text(encoding="utf-8")) or path.name == "self_verification.json", path
+        content = read_plain_json(path) if path.name in PLAIN else read_json(path, list if "log" in path.name else dict)
+        assert content or path.name == "self_verification.json", path
     for path in folder.rglob("*.jsonl"):
         with path.open(encoding="utf-8") as lines:
             kind = RECORDS[json.loads(lines.readline())["schema"].partition("/")[0]]
@@ -82,7 +85,7 @@ def check_task(workspace: Workspace, task: str) -> None:
     assert any(not t.right for t in drawn)
     headline = workspace.group(MODEL, task, "headline") / "1"
     assert not list(headline.rglob("stopped.json"))
-    pairs = json.loads((headline / "orpo_outcome" / "1" / "pairs.json").read_text(encoding="utf-8"))
+    pairs = read_json(headline / "orpo_outcome" / "1" / "pairs.json")
     assert (pairs["questions"], pairs["kept"]) == (16, 16)  # the gold rationale over a wrong sample
     for reasoner in REASONERS:
         for benchmark, count in ((task, 6), (TASKS[task], 5)):

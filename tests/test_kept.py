@@ -1,6 +1,5 @@
 """Work that is done once: by content, by one process at a time, whole or not at all."""
 
-import json
 import multiprocessing
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from sapo.methods import kept as module
 from sapo.methods.kept import kept
+from sapo.records import read_json
 from sapo.settings import FitSettings
 
 FIT = FitSettings(lr=0.1, epochs=1, batch_size=2, warmup=0.0)
@@ -31,7 +31,7 @@ def test_the_same_content_is_made_once_in_any_order_of_keys(tmp_path: Path) -> N
     other = kept(tmp_path, {"a": 2, "fit": FIT}, note)
     assert first == again != other
     assert times(tmp_path) == 2
-    made_from = json.loads((first / "made_from.json").read_text(encoding="utf-8"))
+    made_from = read_json(first / "made_from.json")
     assert made_from["fit"] == {"lr": 0.1, "epochs": 1, "batch_size": 2, "warmup": 0.0}
     assert {"code", "versions", "python", "platform"} < made_from.keys()
 
@@ -77,5 +77,5 @@ def test_what_no_key_can_hold_is_refused(tmp_path: Path) -> None:
 def test_the_code_that_methods_run_is_part_of_every_key() -> None:
     """Reports and stages are not: they change no method."""
     names = {path.relative_to(module.PACKAGE).parts[0] for path in module.relevant_code()}
-    assert {"methods", "train", "supervise", "models", "tasks", "records.py", "settings.py"} <= names
+    assert {"methods", "train", "supervise", "models", "tasks", "records", "settings"} <= names
     assert not names & {"report", "stages", "evaluate"}

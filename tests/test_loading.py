@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tiny_models import byte_level, tiny_model, tiny_reasoner
 from torch.testing import assert_close
 
 from sapo.models.encoding import Encoder
 from sapo.models.fast_linear import FastLinear, use_fast_linears
-from sapo.models.loading import LoadingError, load_reasoner, save_reasoner
+from sapo.models.loading import SEAL, LoadingError, load_reasoner, load_tensors, save_reasoner
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -40,6 +41,7 @@ def test_missing_tokenizer_and_weights_are_named(tmp_path: Path) -> None:
         partial = tmp_path / f"no-{missing}"
         shutil.copytree(tmp_path / "whole", partial)
         (partial / missing).unlink()
+        (partial / SEAL).unlink()
         with pytest.raises(LoadingError, match=f"no-{missing}: .*{message}"):
             load_reasoner(partial)
 
@@ -48,7 +50,30 @@ def test_truncated_weights_are_named(tmp_path: Path) -> None:
     save_reasoner(*tiny_reasoner(), tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(LoadingError, match="no model can be loaded"):
+    with pytest.raises(LoadingError, match=r"model.safetensors: damaged or replaced: its SHA-256 is not the one in"):
+        load_reasoner(tmp_path)
+    (tmp_path / SEAL).unlink()
+    with pytest.raises(LoadingError, match="no model can be loaded: SafetensorError"):
+        load_reasoner(tmp_path)
+
+
+def test_a_sealed_file_that_is_gone_is_named_and_one_that_came_later_is_not(tmp_path: Path) -> None:
+    save_reasoner(*tiny_reasoner(), tmp_path)
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    load_reasoner(tmp_path)
+    (tmp_path / "generation_config.json").unlink()
+    with pytest.raises(LoadingError, match=r"generation_config.json: no such file, but sha256.json beside it has it"):
+        load_reasoner(tmp_path)
+
+
+def test_weights_that_are_not_all_there_are_refused(tmp_path: Path) -> None:
+    """Transformers would draw what is missing at random and only warn."""
+    save_reasoner(*tiny_reasoner(), tmp_path)
+    (tmp_path / SEAL).unlink()
+    tensors = load_tensors(tmp_path / "model.safetensors")
+    tensors.pop("model.layers.1.mlp.up_proj.weight")
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(LoadingError, match=r"its files lack model.layers.1.mlp.up_proj.weight"):
         load_reasoner(tmp_path)
 
 
@@ -56,8 +81,9 @@ def test_pickled_weights_are_not_read(tmp_path: Path) -> None:
     model, encoder = tiny_reasoner()
     save_reasoner(model, encoder, tmp_path)
     (tmp_path / "model.safetensors").unlink()
+    (tmp_path / SEAL).unlink()
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(LoadingError):
+    with pytest.raises(LoadingError, match=r"only as pickle \(pytorch_model.bin\), which can run code"):
         load_reasoner(tmp_path)
 
 
@@ -73,6 +99,7 @@ def test_remote_code_is_not_run(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     config |= {"model_type": "foreign", "auto_map": {"AutoModelForCausalLM": "evil.Model"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / SEAL).unlink()
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     with pytest.raises(LoadingError):
         load_reasoner(tmp_path)

@@ -12,7 +12,6 @@ Two questions with five samples of the SFT model (a step a word), and one gold r
 | G | q0 | gold win | right (D_org) | 1 | .85 |
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -44,7 +43,7 @@ from sapo.methods.updates import dpo, grpo, orpo, sft, star
 from sapo.methods.updates.sft import FilterReport, passing
 from sapo.models.loading import save_reasoner
 from sapo.models.verifier import Verifier
-from sapo.records import Cost, Question, Trajectory, write_records
+from sapo.records import Cost, Question, Trajectory, read_json, write_records
 from sapo.settings import method_settings
 from sapo.tasks.catalog import TASKS
 from sapo.train.loop import StepLog
@@ -210,7 +209,7 @@ def test_pairs_by_process_take_the_largest_gaps(
 def test_a_chosen_one_that_must_be_right_costs_a_question(workspace: Workspace, trainings: Trainings) -> None:
     folders = run(workspace, "sapo_right")
     assert names(trainings.seen[0][2]) == [("A", "B")]
-    report = json.loads((folders[0] / "pairs.json").read_text(encoding="utf-8"))
+    report = read_json(folders[0] / "pairs.json")
     assert (report["questions"], report["kept"], report["none_right"]) == (2, 1, 1)
 
 
@@ -221,7 +220,7 @@ def test_star_rationalises_what_its_first_sample_missed(
     folders = run(workspace, "star")
     assert trainings.seen[0] == ("sft", "base", [*texts("G", "A"), ("Prompt 1.\n", "win\n")])
     assert [request.prompt for request in sampler.calls[0]] == ["answer win\nPrompt 1.\n"]
-    report = json.loads((folders[0] / "star.json").read_text(encoding="utf-8"))
+    report = read_json(folders[0] / "star.json")
     assert report == {"questions": 2, "unaided": 1, "rationalised": 1}
     assert read_costs(folders[0])["sampling"] == Cost(2, 20, 40, 200.0)  # a third of what stage start drew
     assert read_costs(folders[0])["update"].rollouts == 1

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from resealing import change as change_file
+from resealing import reseal
 
 from sapo.evaluate.efficiency import first_error
 from sapo.evaluate.process.items import ProcessItem, good, read_items, write_items
@@ -79,6 +81,7 @@ def test_a_broken_line_of_a_file_is_refused_by_file_and_line(tmp_path: Path) -> 
     header, first, second = path.read_text(encoding="utf-8").splitlines()
     broken = json.dumps({**json.loads(second), "first_error": 9})
     path.write_text(f"{header}\n{first}\n{broken}\n", encoding="utf-8")
+    reseal(path)
     with pytest.raises(RecordError) as caught:
         read_items(path)
     assert str(caught.value) == f"{path}: line 3: process item q/small/1: first_error is 9, the steps are 1 to 3"
@@ -90,6 +93,6 @@ def test_an_id_that_appears_twice_is_refused_on_the_way_out_and_in(tmp_path: Pat
         write_items(path, [ITEM, ITEM])
     assert not path.exists()
     write_items(path, [ITEM, replace(ITEM, id="other")])
-    path.write_text(path.read_text(encoding="utf-8").replace('"other"', '"q/small/0"'), encoding="utf-8")
+    change_file(path, '"other"', '"q/small/0"')
     with pytest.raises(RecordError, match="item 2: id 'q/small/0' appears twice"):
         read_items(path)

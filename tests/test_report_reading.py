@@ -1,13 +1,14 @@
 """Reading runs for a report: what is there, and files that are not as they should be, named."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import resealing
 from report_runs import MODEL, OOD, SEEDS, TASK, stop, tiny_settings, write_runs
+from resealing import reseal
 
 from sapo.methods.updates import sft
 from sapo.records import RecordError, write_json
@@ -131,8 +132,8 @@ def remove(path: Path) -> None:
 
 def drop_a_row(path: Path) -> None:
     header, _, *rest = path.read_text(encoding="utf-8").split("\n")
-    rows = json.loads(header)["rows"]
-    path.write_text("\n".join([header.replace(str(rows), str(rows - 1)), *rest]), encoding="utf-8")
+    path.write_text("\n".join([header, *rest]), encoding="utf-8")
+    reseal(path)
 
 
 def cut(path: Path) -> None:
@@ -140,6 +141,12 @@ def cut(path: Path) -> None:
 
 
 def change(old: str, new: str) -> Callable[[Path], None]:
+    return lambda path: resealing.change(path, old, new)
+
+
+def damage(old: str, new: str) -> Callable[[Path], None]:
+    """The header still says what was there before."""
+
     def apply(path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         assert old in text
@@ -183,17 +190,17 @@ HEADLINE = f"{MODEL}/{TASK}/headline/2"
         (f"{HEADLINE}/rft/1/rewards.json", change("1.0", "1.5"), "right holds 1.5, expected numbers from 0 to 1"),
         (f"{HEADLINE}/rft/1/rewards.json", change("wrong", "wronged"), "wrong is None, expected a list"),
         (f"{HEADLINE}/rft/1/log.json", write([]), "no training step"),
-        (f"{HEADLINE}/rft/1/log.json", write({}), "not a JSON list"),
+        (f"{HEADLINE}/rft/1/log.json", write({}), "line 1: content is not a JSON list"),
         (f"{HEADLINE}/rft/1/log.json", write([{"step": 1}]), "entry 1: expected epoch, gradient_norm"),
         (f"{HEADLINE}/sapo/1/costs.json", change("detection", "dejection"), "'detection' is missing"),
         (f"{HEADLINE}/sapo/1/costs.json", change("rollouts", "rollups"), "detection: expected the numbers flops"),
-        (f"{HEADLINE}/sapo/1/costs.json", change("{", "{{"), "not JSON"),
+        (f"{HEADLINE}/sapo/1/costs.json", damage("{", "{{"), "line 1: not JSON"),
         (f"{HEADLINE}/sapo/2/labels.jsonl", change('"t0"', '"z"'), "line 2: trajectory 'z', expected 't0'"),
         (f"{HEADLINE}/sapo/2/labels.jsonl", drop_a_row, "2 rows for 3 trajectories"),
-        (f"{HEADLINE}/sapo/2/labels.jsonl", cut, "header promises 3 rows, the file holds 2"),
+        (f"{HEADLINE}/sapo/2/labels.jsonl", cut, "line 1: header promises 3 rows, the file holds 2"),
         (f"{HEADLINE}/sapo/2/labels.jsonl", change('"case"', '"base"'), "line 2: field 'case' is missing"),
-        (f"{HEADLINE}/sapo/2/labels.jsonl", change("StepLabels/1", "StepLabels/2"), "line 1: schema is 'StepLabels/2'"),
-        (f"{HEADLINE}/sapo/2/labelled.jsonl", change('{"id"', '"id"'), "line 2: not JSON"),
+        (f"{HEADLINE}/sapo/2/labels.jsonl", damage("StepLabels/2", "StepLabels/1"), "line 1: schema is 'StepLabels/1'"),
+        (f"{HEADLINE}/sapo/2/labelled.jsonl", damage('{"id"', '"id"'), "line 2: not JSON"),
         (
             f"{HEADLINE}/rft/stopped.json",
             write({"round": 2, "reason": ""}),

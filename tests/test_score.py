@@ -12,6 +12,7 @@ from tiny_models import tiny_reasoner
 from sapo.evaluate.process.items import ProcessItem, write_items
 from sapo.models.verifier import Verifier
 from sapo.records import BadInput, RecordError, Trajectory, write_records
+from sapo.records.checked import write_lines
 from sapo.settings import SettingsError
 from sapo.stages import score
 from sapo.stages.score import Line, Row, main, said
@@ -192,10 +193,16 @@ def test_scores_that_are_no_numbers_are_not_blamed_on_a_line(verifier: Verifier,
 
 
 def test_a_truncated_file_of_records_is_refused(folder: Path, tmp_path: Path) -> None:
-    header = {"schema": "ProcessItem/1", "rows": 3}
-    lines_of(tmp_path / "t.jsonl", header, *LINES[:2])
+    path = tmp_path / "t.jsonl"
+    write_lines(path, "ProcessItem", [json.dumps(line) for line in LINES[:3]])
+    whole = path.read_text(encoding="utf-8")
+    path.write_text("\n".join(whole.split("\n")[:3]) + "\n", encoding="utf-8")
     with pytest.raises(RecordError, match="header promises 3 rows, the file holds 2: truncated or edited"):
-        run(tmp_path / "t.jsonl", folder)
+        run(path, folder)
+    path.write_text(whole.replace("Ben", "Bea", 1), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != whole
+    with pytest.raises(RecordError, match=r"line 1: SHA-256 of the content begins with .*: altered since it was"):
+        run(path, folder)
 
 
 def test_files_that_cannot_be_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The supervising half of a round: which trajectories are labelled, by whom, and the verifier that learns from them."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +13,7 @@ from sapo.methods.bench import Bench
 from sapo.methods.supervision import Simulation, choose_subset, fit_verifier, label_subset, score, supervise
 from sapo.models.loading import load_encoder, save_reasoner
 from sapo.models.verifier import Verifier
-from sapo.records import BadInput, Cost, Question, StepLabels, Trajectory, read_records
+from sapo.records import BadInput, Cost, Question, StepLabels, Trajectory, read_json, read_records
 from sapo.settings import ExpansionSettings, FitSettings, Settings, TaskSettings, VerifierSettings, load_settings
 from sapo.supervise.labellers import LabelItem, Labelled
 from sapo.supervise.rollouts import Evidence
@@ -165,7 +164,7 @@ def test_a_verifier_is_on_file_with_all_that_it_saw(
     labels = read_records(tmp_path / "made" / "labels.jsonl", StepLabels)
     assert [t.id for t in seen] == [c.trajectory_id for c in labels] == names
     assert [c.labels for c in labels][2:] == [(1, 0, 0, 0)] * (len(names) - 2)
-    assert len(json.loads((tmp_path / "made" / "verifier_log.json").read_text(encoding="utf-8"))) == steps
+    assert len(read_json(tmp_path / "made" / "verifier_log.json", list)) == steps
     asked = {q.id: q for q in bench.train_questions()}
     loaded = score(Verifier.load(tmp_path / "made" / "verifier"), asked, [WRONG, ONE])
     assert [(s.trajectory_id, len(s.scores)) for s in loaded] == [("w", 4), ("o", 1)]

@@ -3,12 +3,11 @@
 `python -m sapo pin-assets` accepts what `assets/` holds now: it rewrites code/sapo/pins.json and data.dvc.
 """
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-from sapo.records import write_json
+from sapo.records import read_plain_json, write_plain_json
 from sapo.workspace import WorkspaceError, digest
 
 PINS = Path(__file__).with_name("pins.json")
@@ -28,7 +27,7 @@ def verify(folder: Path, pins: Path = PINS) -> dict[str, str]:
     Raises:
         WorkspaceError: files are missing, added or changed; the message names each with both hashes.
     """
-    expected = json.loads(pins.read_text(encoding="utf-8"))
+    expected = read_plain_json(pins)
     found = digests(folder)
     wrong = [
         f"{folder / name}: SHA-256 is {found.get(name, '(no such file)')}, pinned {expected.get(name, '(not pinned)')}"
@@ -44,7 +43,7 @@ def verify(folder: Path, pins: Path = PINS) -> dict[str, str]:
 def pin_assets(root: Path) -> int:
     """Accept what `assets/` holds: rewrite the pins, and data.dvc by DVC. Returns the number of pinned files."""
     found = digests(root / "assets")
-    write_json(PINS, found)
+    write_plain_json(PINS, found)
     if (root / "data.dvc").is_file():
         _dvc(root, "repro", "data.dvc")
     else:

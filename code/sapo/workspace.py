@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from sapo.records import BadInput, write_json
+from sapo.records import BadInput, write_plain_json
 
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers", "trl")
 
@@ -163,4 +163,4 @@ def timed(workspace: Workspace, stage: str, arguments: StageArguments) -> Iterat
     yield
     seconds = round(time.perf_counter() - start, 3)
     machine = {"python": platform.python_version(), "platform": platform.platform(), "cpus": os.cpu_count()}
-    write_json(workspace.timing(stage, arguments), {"stage": stage, "seconds": seconds, **machine})
+    write_plain_json(workspace.timing(stage, arguments), {"stage": stage, "seconds": seconds, **machine})

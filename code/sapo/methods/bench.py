@@ -1,7 +1,6 @@
 """What a method works with: one model, task and seed under the method's settings, and the costs on file."""
 
 import dataclasses
-import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from sapo.methods.kept import SECONDS
 from sapo.models.loading import load_reasoner
 from sapo.models.local import LocalSampler
-from sapo.records import Cost, Question, RecordError, write_json
+from sapo.records import Cost, Question, RecordError, read_json, write_json
 from sapo.settings import Settings, SettingsError, TaskSettings
 from sapo.tasks.catalog import find_task, source_of
 from sapo.tasks.task import Split, Task
@@ -98,9 +97,9 @@ def write_costs(folder: Path, costs: Mapping[str, Cost]) -> None:
 
 def read_costs(folder: Path) -> dict[str, Cost]:
     """What `write_costs` wrote; 0 seconds where that file did not come along."""
-    parts = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
+    parts = read_json(folder / "costs.json")
     path = folder / SECONDS
-    seconds = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    seconds = read_json(path) if path.is_file() else {}
     return {name: Cost(**spent, seconds=seconds.get(name, 0.0)) for name, spent in parts.items()}
 
 

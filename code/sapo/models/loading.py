@@ -1,5 +1,7 @@
 """A reasoner's directory to a model and its encoder, and back: safetensors only, no remote code, the same bytes always.
 
+What is saved here gets a seal, the SHA-256 of every file, and is refused when a file is no longer what was saved.
+Directories of others have none; they are loaded as they are.
 Departure from the papers: weights are float32.
 """
 
@@ -10,28 +12,34 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from sapo.models.encoding import Encoder
 from sapo.models.fast_linear import use_fast_linears
-from sapo.records import BadInput
+from sapo.records import BadInput, RecordError, read_json, write_json
+from sapo.workspace import digest
 
 # None lets transformers choose: sdpa where the architecture has it, else eager (Gemma 2). Measured on one core with a
 # 0.46M Qwen2: sdpa trains 10-25 % faster than eager.
 ATTENTION: str | None = None
+SEAL = "sha256.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl")
+# What the libraries make of a damaged config.json, tokenizer.json or weights.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
 
 
 class LoadingError(BadInput):
-    """A model directory is missing, incomplete or inconsistent; the message names it."""
+    """A model directory is missing, incomplete, damaged or inconsistent; the message names it."""
 
 
 def load_reasoner(directory: Path, attention: str | None = ATTENTION) -> tuple[PreTrainedModel, Encoder]:
     """Load a causal language model and its tokenizer from `directory`, ready for inference.
 
     Raises:
-        LoadingError: files are missing or unreadable, or the tokenizer has ids that the model lacks.
+        LoadingError: files are missing, unreadable or altered, or the tokenizer has ids that the model lacks.
     """
     encoder = load_encoder(directory)
     return load_weights(AutoModelForCausalLM, directory, encoder, attention), encoder
@@ -39,37 +47,45 @@ def load_reasoner(directory: Path, attention: str | None = ATTENTION) -> tuple[P
 
 def load_weights(kind: type[Any], directory: Path, encoder: Encoder, attention: str | None) -> PreTrainedModel:
     """Load weights as the automatic class `kind`, and check them against the tokenizer. Raises LoadingError."""
+    _refuse_pickles(directory)
     try:
         with _no_progress_bars():
-            model = kind.from_pretrained(
+            model, found = kind.from_pretrained(
                 directory,
                 dtype=torch.float32,
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
                 attn_implementation=attention,
+                output_loading_info=True,
             )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise LoadingError(f"{directory}: no model can be loaded: {error}") from error
+    except (*UNREADABLE, SafetensorError) as error:
+        raise LoadingError(f"{directory}: no model can be loaded: {_said(error)}") from error
+    if missing := sorted(found["missing_keys"]):  # transformers would draw them at random
+        raise LoadingError(f"{directory}: no model can be loaded: its files lack {', '.join(missing[:3])}")
     _check_vocabulary(model, encoder.tokenizer, directory)
     use_fast_linears(model)
     return model.eval()
 
 
 def load_encoder(directory: Path) -> Encoder:
-    """Load only the tokenizer of `directory`. Raises LoadingError."""
+    """Check the seal of `directory` and load its tokenizer. Raises LoadingError."""
     if not (directory / "config.json").is_file():
         raise LoadingError(f"{directory}: no such model directory (config.json is missing)")
     if not (directory / "tokenizer.json").is_file():
         raise LoadingError(f"{directory}: the model has no fast tokenizer (tokenizer.json is missing)")
+    check_seal(directory)
     try:
         # Not AutoTokenizer: it goes by the model's type, and Qwen2's own class would replace parts of tokenizer.json.
         tokenizer = PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
         for trace in ("is_local", "local_files_only"):  # of how it was loaded; they would be saved with it
             tokenizer.init_kwargs.pop(trace, None)
         return Encoder(tokenizer)
-    except (OSError, ValueError) as error:
-        raise LoadingError(f"{directory}: no tokenizer can be loaded: {error}") from error
+    except Exception as error:
+        # The tokenizers library raises Exception itself for a tokenizer.json that it cannot read.
+        if type(error) is not Exception and not isinstance(error, UNREADABLE):
+            raise
+        raise LoadingError(f"{directory}: no tokenizer can be loaded: {_said(error)}") from error
 
 
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
@@ -81,11 +97,61 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 
 
 def save_reasoner(model: PreTrainedModel, encoder: Encoder, directory: Path) -> None:
-    """Save weights, config and tokenizer to `directory`: the same bytes for the same weights."""
+    """Save weights, config and tokenizer to `directory`, and seal it: the same bytes for the same weights."""
     directory.mkdir(parents=True, exist_ok=True)
     with _no_progress_bars():
         model.save_pretrained(directory, max_shard_size="5GB")
     encoder.tokenizer.save_pretrained(directory)
+    seal(directory)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises LoadingError naming it."""
+    try:
+        return load_file(path)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise LoadingError(f"{path}: not readable as safetensors: {_said(error)}") from error
+
+
+def seal(directory: Path) -> None:
+    """Write the SHA-256 of every file that is now in `directory` beside them."""
+    files = sorted(path for path in directory.iterdir() if path.is_file() and path.name != SEAL)
+    write_json(directory / SEAL, {path.name: digest(path) for path in files})
+
+
+def check_seal(directory: Path) -> None:
+    """Refuse sealed files that are gone or not what was saved; files that came later do not count.
+
+    Raises:
+        LoadingError: names the file. Nothing is checked where there is no seal.
+    """
+    if not (directory / SEAL).is_file():
+        return
+    try:
+        sealed = read_json(directory / SEAL)
+    except RecordError as error:
+        raise LoadingError(str(error)) from error
+    for name, expected in sealed.items():
+        path = directory / name
+        if not path.is_file():
+            raise LoadingError(f"{path}: no such file, but {SEAL} beside it has it")
+        if digest(path) != expected:
+            raise LoadingError(f"{path}: damaged or replaced: its SHA-256 is not the one in {SEAL}")
+
+
+def _refuse_pickles(directory: Path) -> None:
+    """Weights that can run code are not read, and transformers does not say so plainly. Raises LoadingError."""
+    pickles = sorted(path.name for pattern in PICKLES for path in directory.glob(pattern))
+    if pickles and not any(directory.glob("model*.safetensors")):
+        raise LoadingError(
+            f"{directory}: weights are there only as pickle ({', '.join(pickles)}), which can run code when it is "
+            "read; save them as safetensors"
+        )
+
+
+def _said(error: Exception) -> str:
+    """One line, whatever the library wrote."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
 from sapo.models.encoding import Encoder, budgeted_batches
 from sapo.models.flops import prefill_flops
-from sapo.models.loading import ATTENTION, LoadingError, load_encoder, load_weights, save_reasoner
+from sapo.models.loading import ATTENTION, LoadingError, load_encoder, load_tensors, load_weights, save_reasoner
 from sapo.models.trees import Tree, gathered, plant, tree_hidden
 from sapo.records import Cost
 
@@ -111,8 +111,8 @@ class Verifier(nn.Module):
     def save(self, directory: Path) -> None:
         """Save backbone, head and tokenizer to `directory`: the same bytes for the same weights."""
         directory.mkdir(parents=True, exist_ok=True)
-        save_reasoner(self.backbone, self.encoder, directory)
         save_file({name: value.detach().cpu() for name, value in self.head.state_dict().items()}, directory / HEAD)
+        save_reasoner(self.backbone, self.encoder, directory)  # seals the head, too
 
     @classmethod
     def load(cls, directory: Path, attention: str | None = ATTENTION) -> "Verifier":
@@ -121,5 +121,8 @@ class Verifier(nn.Module):
         if not (directory / HEAD).is_file():
             raise LoadingError(f"{directory}: no verifier ({HEAD} is missing)")
         verifier = cls(load_weights(AutoModel, directory, encoder, attention), encoder)
-        verifier.head.load_state_dict(load_file(directory / HEAD))
+        try:
+            verifier.head.load_state_dict(load_tensors(directory / HEAD))
+        except RuntimeError as error:
+            raise LoadingError(f"{directory / HEAD}: no head of this verifier: {error}") from error
         return verifier.eval()

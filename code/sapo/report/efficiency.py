@@ -4,12 +4,11 @@ Costs are those of the long trajectories, for which the targets are stated, wher
 saps includes the verifier's pass that detects. Agreements are shares, 0 to 1, with intervals that draw questions.
 """
 
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sapo.evaluate.efficiency import (
     LABELLERS,
@@ -22,7 +21,7 @@ from sapo.evaluate.efficiency import (
     same_first_error,
     same_steps,
 )
-from sapo.records import Cost, RecordError, StepScores, Trajectory, read_records
+from sapo.records import Cost, RecordError, StepScores, Trajectory, read_json, read_plain_json, read_records
 from sapo.report.intervals import Interval, accuracy_interval, difference_interval
 from sapo.settings import Settings
 from sapo.workspace import Workspace, derive_seed
@@ -160,7 +159,7 @@ def _read(folder: Path) -> _Files:
         held_truth,
         {name: _scores(folder / name / "scores.jsonl", held_out) for name in trained},
         _costs(folder / "costs.json"),
-        _json(folder / "summary.json")["costed_right"],
+        read_json(folder / "summary.json")["costed_right"],
     )
 
 
@@ -222,7 +221,7 @@ def _check(path: Path, found: Sequence[tuple[str, int]], trajectories: Sequence[
 
 
 def _costs(path: Path) -> dict[str, Cost]:
-    values = _json(path)
+    values = read_json(path)
     names = [f"{name}/{kind}" for name in ("detection", *LABELLERS) for kind in (*LENGTHS, RIGHT)]
     if values.keys() != set(names):
         raise RecordError(f"{path}: expected costs of {', '.join(names)}, found {', '.join(values) or 'none'}")
@@ -249,7 +248,7 @@ def read_seconds(path: Path, profile: str) -> Seconds | None:
     """Measured seconds of a profile's run; None where there are none. Raises RecordError for another kind of file."""
     if not path.is_file():
         return None
-    values = _json(path)
+    values = read_plain_json(path)
     try:
         machine = f"{values['machine']['cpu']}, {values['threads']} thread, {values['date']}"
         each = {place: {n: float(s) for n, s in found.items()} for place, found in values["seconds"].items()}
@@ -257,18 +256,6 @@ def read_seconds(path: Path, profile: str) -> Seconds | None:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"{path}: {error!r}; `python benchmarks/labelling.py --write` writes it anew") from error
     return None if other else Seconds(machine, each)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise RecordError(f"{path}: no such file; stage `efficiency` writes it")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecordError(f"{path}: not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise RecordError(f"{path}: not a JSON object")
-    return value
 
 
 def targets(entry: TaskEfficiency) -> list[Target]:

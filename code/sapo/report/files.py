@@ -3,31 +3,16 @@
 Every message begins with the file that is not as it should be.
 """
 
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sapo.records import Cost, RecordError
+from sapo.records import Cost, RecordError, parse_object, read_json, read_lines
 
 Numbers = TypeVar("Numbers")
 
 COUNTS = tuple(field.name for field in fields(Cost) if field.name != "seconds")  # seconds are not on file
-
-
-def read_json(path: Path, kind: type = dict) -> Any:
-    """The JSON object or list (`kind`) in a file. Raises RecordError: it is missing, not JSON, or of another kind."""
-    if not path.is_file():
-        raise RecordError(f"{path}: no such file")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RecordError(f"{path}: not JSON: {error}") from error
-    if not isinstance(value, kind):
-        raise RecordError(f"{path}: not a JSON {'object' if kind is dict else 'list'}")
-    return value
 
 
 def numbers(where: object, values: Any, names: tuple[str, ...]) -> dict[str, Any]:
@@ -65,34 +50,16 @@ def share_list(path: Path, values: Any, name: str) -> tuple[float, ...]:
     return tuple(values)
 
 
-def read_rows(path: Path, schema: str, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+def read_rows(path: Path, schema: type, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
     """Some fields of every record of a file, without building the records: these files are long.
 
     Raises:
-        RecordError: the file is missing, truncated or of another schema, or a record lacks a field.
+        RecordError: the file is missing, altered or of another schema, or a record lacks a field.
     """
-    if not path.is_file():
-        raise RecordError(f"{path}: no such file")
-    first, *lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    header = _object(path, 1, first)
-    if header.get("schema") != schema:
-        raise RecordError(f"{path}: line 1: schema is {header.get('schema')!r}, expected {schema!r}")
-    if header.get("rows") != len(lines):
-        raise RecordError(f"{path}: header promises {header.get('rows')} rows, the file holds {len(lines)}")
     found = []
-    for number, line in enumerate(lines, start=2):
-        record = _object(path, number, line)
+    for number, line in enumerate(read_lines(path, schema.__name__), start=2):
+        record = parse_object(path, number, line)
         if missing := [name for name in names if name not in record]:
             raise RecordError(f"{path}: line {number}: field {missing[0]!r} is missing")
         found.append(tuple(record[name] for name in names))
     return found
-
-
-def _object(path: Path, number: int, line: str) -> Mapping[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise RecordError(f"{path}: line {number}: not JSON: {line[:60]!r}") from error
-    if not isinstance(value, dict):
-        raise RecordError(f"{path}: line {number}: not a JSON object: {line[:60]!r}")
-    return value

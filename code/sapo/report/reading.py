@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from sapo.records import Outcome, RecordError, read_records
-from sapo.report.files import numbers, read_costs, read_json, read_numbers, read_rows, share_list
+from sapo.records import Outcome, RecordError, StepLabels, Trajectory, read_json, read_records
+from sapo.report.files import numbers, read_costs, read_numbers, read_rows, share_list
 from sapo.report.results import (
     COT,
     SFT,
@@ -160,9 +160,9 @@ def _read_start(folder: Path) -> StartResults:
 
 
 def _read_labelled(folder: Path) -> Labelled:
-    trajectories = read_rows(folder / "labelled.jsonl", "Trajectory/1", ("id", "verdict"))
+    trajectories = read_rows(folder / "labelled.jsonl", Trajectory, ("id", "verdict"))
     path = folder / "labels.jsonl"
-    labels = read_rows(path, "StepLabels/1", ("trajectory_id", "case"))
+    labels = read_rows(path, StepLabels, ("trajectory_id", "case"))
     if len(labels) != len(trajectories):
         raise RecordError(f"{path}: {len(labels)} rows for {len(trajectories)} trajectories")
     verdicts = []

@@ -4,11 +4,11 @@ They stay with the finished work below `runs/.scratch/`, never in outputs, which
 methods share is counted for both. Several processes at once slow each other, so compare within one run.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sapo.methods.kept import INSIDE, SECONDS, name_of
+from sapo.records import read_json
 from sapo.report.names import method_name
 from sapo.report.results import TaskResults
 from sapo.report.tables import Table
@@ -46,9 +46,9 @@ def _seconds(output: Path, store: Path) -> dict[str, float]:
     """Seconds by part of the work that became this output; empty where it is not kept any more."""
     if not (output / INSIDE).is_file():
         return {}
-    content = json.loads((output / INSIDE).read_text(encoding="utf-8"))
+    content = read_json(output / INSIDE)
     path = store / name_of(content) / SECONDS
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _cells(spent: Iterable[dict[str, float]], seeds: int) -> list[str]:

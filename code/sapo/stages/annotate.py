@@ -26,7 +26,7 @@ from sapo.evaluate.process.choose import gather
 from sapo.evaluate.process.endpoint import Endpoint, Key, Limits, Reply, key_from, shown
 from sapo.evaluate.process.items import ProcessItem, check_ids, read_items, write_items
 from sapo.evaluate.process.llm_prompt import FAULTS
-from sapo.records import BadInput, Question, RecordError, Trajectory, read_records, write_json
+from sapo.records import BadInput, Question, RecordError, Trajectory, read_records, write_plain_json
 from sapo.settings import load_settings
 from sapo.tasks.catalog import TASKS, find_task, source_of
 from sapo.tasks.task import Split
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
     found = llm.decide(items, asked, replies, refused, settings.agree)
     write_items(given.out, found.items)
     report = _report(items, found, prices) | _costs(open_, asked, replies, prices) | sent
-    write_json(_beside(given.out, "report.json"), report | {"settings": asdict(settings)})
+    write_plain_json(_beside(given.out, "report.json"), report | {"settings": asdict(settings)})
     _say(_after(report, found))
 
 

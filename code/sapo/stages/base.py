@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from sapo.methods.bench import Bench
 from sapo.models.encoding import Encoder
-from sapo.models.loading import LoadingError, load_reasoner, save_reasoner
+from sapo.models.loading import LoadingError, load_reasoner, save_reasoner, seal
 from sapo.settings import ModelSettings, Settings
 from sapo.train.scratch import train_scratch
 from sapo.workspace import StageArguments, Workspace, stage_directory
@@ -31,6 +31,7 @@ def _copy(shipped: Path, folder: Path) -> None:
     for file in sorted(shipped.iterdir()):
         shutil.copyfile(file, folder / file.name)
     load_reasoner(folder)
+    seal(folder)
 
 
 def _from_scratch(bench: Bench, model: ModelSettings, folder: Path) -> None:

@@ -6,7 +6,6 @@ three minutes a seed. Share of questions that keep a pair in every round: read f
 
 import argparse
 import dataclasses
-import json
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from sapo.methods.bench import Bench
 from sapo.models.encoding import Encoder
 from sapo.models.loading import load_reasoner
 from sapo.models.local import LocalSampler
-from sapo.records import Trajectory, write_json, write_text
+from sapo.records import Trajectory, read_json, read_plain_json, write_plain_json, write_text
 from sapo.report.laboratory import targets_table
 from sapo.report.rendering import markdown, show, with_section
 from sapo.settings import Settings, load_settings
@@ -63,14 +62,14 @@ def main(arguments: list[str]) -> None:
 
 def _merge(report: dict[str, dict[str, Any]], workspace: Workspace, settings: Settings) -> None:
     """Add the measured cells to what the file holds of others, and print every verdict."""
-    known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
+    known = read_plain_json(RESULT) if RESULT.is_file() else {}
     for name, cell in report.items():
         kept = _questions_with_pairs(workspace, settings, *name.split("/"))
         if kept:
             targets = cell["targets"]
             targets["questions_with_pairs"] = {"value": min(kept), "met": min(kept) >= 0.40}
     known |= report
-    write_json(RESULT, known)
+    write_plain_json(RESULT, known)
     table = targets_table(known)
     show([table])
     write_text(README, with_section(README, "lab", markdown([table])))
@@ -81,7 +80,7 @@ def _merge(report: dict[str, dict[str, Any]], workspace: Workspace, settings: Se
 def _questions_with_pairs(workspace: Workspace, settings: Settings, model: str, task: str) -> list[float]:
     """Share of the training questions that keep a pair, by seed and round of SAPO; empty where it did not run."""
     found = (workspace.runs / model / task).glob("*/*/sapo/*/pairs.json")
-    shares = [json.loads(path.read_text(encoding="utf-8"))["kept"] for path in sorted(found)]
+    shares = [read_json(path)["kept"] for path in sorted(found)]
     return [round(share / settings.tasks[task].train_questions, 4) for share in shares]
 
 

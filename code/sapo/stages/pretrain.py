@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from sapo.models.nano import build_model, build_tokenizer
-from sapo.records import write_json
+from sapo.records import write_plain_json
 from sapo.tasks.nano_math_world import NAMES
 from sapo.train.pretrain import PretrainSettings, documents, pretrain
 from sapo.workspace import stage_directory
@@ -48,4 +48,4 @@ def make(name: str, final: Path, settings: PretrainSettings) -> None:
     with stage_directory(final) as folder:
         model.to(torch.bfloat16).save_pretrained(folder)  # pyright: ignore[reportArgumentType]
         tokenizer.save_pretrained(folder)
-        write_json(folder / "pretraining.json", {"settings": asdict(settings), "seed": SEED, "curve": curve})
+        write_plain_json(folder / "pretraining.json", {"settings": asdict(settings), "seed": SEED, "curve": curve})

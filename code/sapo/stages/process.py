@@ -13,7 +13,7 @@ from sapo.evaluate.process.card import Facts, data_card, statistics
 from sapo.evaluate.process.choose import Candidate, choose, gather
 from sapo.evaluate.process.items import ProcessItem, write_items
 from sapo.methods.bench import Bench
-from sapo.records import Question, RecordError, Trajectory, write_json, write_text
+from sapo.records import Question, RecordError, Trajectory, write_plain_json, write_text
 from sapo.settings import ProcessBenchmarkSettings, Settings, seeds_of
 from sapo.supervise.rollouts import Rollouts
 from sapo.supervise.sampling import sample
@@ -60,7 +60,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     )
     with stage_directory(workspace.process(task)) as folder:
         write_items(folder / "items.jsonl", items)
-        write_json(folder / "statistics.json", counted)
+        write_plain_json(folder / "statistics.json", counted)
         write_text(folder / "card.md", data_card(facts, counted))
 
 

@@ -6,7 +6,7 @@ README (`report.readme`): only profile nano writes what is committed. Nothing is
 
 from collections.abc import Callable, Sequence
 
-from sapo.records import write_json, write_text
+from sapo.records import write_plain_json, write_text
 from sapo.report.accuracies import Column, measure
 from sapo.report.beside import beside_table
 from sapo.report.claims.evidence import Evidence
@@ -119,7 +119,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     data["paper"] = about(settings, sorted(drawn))
     written = [*(folder / f"{name}.json" for name in data), *texts]
     for path, values in zip(written, data.values(), strict=False):
-        write_json(path, values)
+        write_plain_json(path, values)
     for path, text in texts.items():
         write_text(path, text)
     for name, (figure, rows) in drawn.items():

@@ -5,7 +5,7 @@ A line is a JSON object with what the verifier reads and the steps; other fields
    have only that; real tasks are looked up where params.yaml says). `prompt` comes first, then `question`.
 2. Steps: `steps`, a list of texts that joined are the completion, line ends included; or `text`, which the steps of
    `--task` are cut from. A file of our records (trajectories, items of process benchmarks) begins with a header,
-   which says how many lines follow.
+   which says how many lines follow and has their checksum.
 
 A line of the output has `line` (its number in FILE), `id` (null if the line has none), `scores` (c^_1…c^_n, six
 decimals), `reward` (their mean, eq. 14, or what `--reward` says) and `first_suspected`: the first step, counted from 1,
@@ -31,7 +31,7 @@ from sapo.evaluate.process.foreign_json import Node
 from sapo.evaluate.rerank import AGGREGATES, aggregate
 from sapo.models.verifier import Verifier
 from sapo.progress import Progress
-from sapo.records import RecordError
+from sapo.records import RecordError, check_lines
 from sapo.settings import load_settings
 from sapo.tasks.catalog import TASKS, find_task, source_of
 from sapo.tasks.task import Split, Task
@@ -118,18 +118,16 @@ def rows(path: Path, task: Task | None, prompts: Prompts) -> Iterator[Row]:
     """The trajectories of a file, line by line.
 
     Raises:
-        RecordError: no such file, no trajectories, not as many as its header says, or a line without a prompt or
-            steps, or with an empty one; names file, line, field and value.
+        RecordError: no such file, no trajectories, not what its header says, or a line without a prompt or steps,
+            or with an empty one; names file, line, field and value.
     """
-    promised, count = None, 0
+    count = 0
     for number, node in _objects(path):
-        if number == 1 and node.of(dict).keys() == {"schema", "rows"}:
-            promised = node.at("rows").of(int)
+        if number == 1 and node.of(dict).keys() >= {"schema", "rows"}:
+            check_lines(path)
             continue
         count += 1
         yield Row(number, _identity(node), _prompt(node, prompts), _steps(node, task))
-    if promised not in (None, count):
-        raise RecordError(f"{path}: header promises {promised} rows, the file holds {count}: truncated or edited")
     if not count:
         raise RecordError(f"{path}: no trajectories in it")
 

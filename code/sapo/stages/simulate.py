@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from sapo.evaluate.simulation import World
-from sapo.records import write_json
+from sapo.records import write_plain_json
 from sapo.report.rendering import show
 from sapo.report.simulation import REASONERS, as_data, figure, tables
 from sapo.report.style import save
@@ -38,4 +38,4 @@ def main(arguments: list[str]) -> None:
     drawn, rows = figure(world)
     show(tables(world))
     save(drawn, out, NAME, rows)
-    write_json(out / f"{NAME}.json", as_data(world))
+    write_plain_json(out / f"{NAME}.json", as_data(world))

@@ -1,11 +1,11 @@
 """Stage `verify_data`: the embedded inputs are those that the results were made from, or nothing runs."""
 
 from sapo.pins import verify
-from sapo.records import write_json
+from sapo.records import write_plain_json
 from sapo.settings import Settings
 from sapo.workspace import StageArguments, Workspace
 
 
 def run(settings: Settings, workspace: Workspace, arguments: StageArguments) -> None:
     """Check `data/` against the pins in the code; the digests are what later stages depend on."""
-    write_json(workspace.verified_data, verify(workspace.data))
+    write_plain_json(workspace.verified_data, verify(workspace.data))

@@ -1,11 +1,13 @@
 """Answers that were paid for, one a line, on the disk before they are used: a killed run loses none, pays none twice.
 
 The file begins with a header line; a line holds the hash of the whole request (model, prompt, temperature, seed of the
-vote, limit) and the answer. A last line that a kill cut short is taken off; what else does not fit is refused, for
-who overwrites a file that is none of ours, or guesses at an answer, does more harm than who stops.
+vote, limit), the answer, and the start of the SHA-256 of both. A last line that a kill cut short is taken off; what
+else does not fit is refused, for who overwrites a file that is none of ours, or guesses at an answer, does more harm
+than who stops. A line that somebody took out is an answer that is asked for again.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import threading
@@ -15,7 +17,8 @@ from types import TracebackType
 from sapo.evaluate.process.endpoint import Reply
 from sapo.records import RecordError
 
-HEADER = b'{"schema": "PaidAnswers/1"}\n'
+HEADER = b'{"schema": "PaidAnswers/2"}\n'
+CHECK = "sha256"
 FIELDS: dict[str, tuple[type, ...]] = {
     "key": (str,),
     "model": (str,),
@@ -62,15 +65,21 @@ def _parse(path: Path, data: bytes) -> tuple[dict[str, Reply], int]:
 def _answer(where: str, line: bytes) -> tuple[str, Reply]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{where}: not JSON: {line[:60]!r}") from error
-    if not isinstance(value, dict) or value.keys() != FIELDS.keys():
+    if not isinstance(value, dict) or value.keys() != {*FIELDS, CHECK}:
         raise RecordError(f"{where}: is no paid answer with the fields {', '.join(FIELDS)}: {line[:60]!r}")
     for name, kinds in FIELDS.items():
         if type(value[name]) not in kinds:
             raise RecordError(f"{where}: {name} is {value[name]!r}, not {' or '.join(k.__name__ for k in kinds)}")
+    if value.pop(CHECK) != _checksum(value):
+        raise RecordError(f"{where}: the answer is not what its {CHECK} says: altered since it was written")
     reply = Reply(value["text"], value["complete"], value["prompt_tokens"], value["completion_tokens"])
     return value["key"], reply
+
+
+def _checksum(value: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("ascii")).hexdigest()[:16]
 
 
 class AnswerCache:
@@ -130,7 +139,8 @@ class AnswerCache:
     def add(self, key: str, reply: Reply, model: str, item: str, vote: int) -> None:
         """Bring an answer to the disk, then into `answers`. Raises RecordError: the disk does not take it."""
         row = (key, model, item, vote, reply.text, reply.complete, reply.prompt_tokens, reply.completion_tokens)
-        line = json.dumps(dict(zip(FIELDS, row, strict=True))).encode("ascii") + b"\n"
+        value = dict(zip(FIELDS, row, strict=True))
+        line = json.dumps(value | {CHECK: _checksum(value)}).encode("ascii") + b"\n"
         with self._lock:
             self._write(line)
             self.answers[key] = reply

@@ -12,8 +12,8 @@ from typing import Any
 from sapo.evaluate.process.items import ProcessItem, read_items
 from sapo.evaluate.process.judging import Estimate, across, as_scores, judge
 from sapo.evaluate.process.metrics import Bin
-from sapo.records import RecordError, StepLabels, StepScores, read_records
-from sapo.report.files import numbers, read_json
+from sapo.records import RecordError, StepLabels, StepScores, read_json, read_records
+from sapo.report.files import numbers
 from sapo.report.intervals import Interval, mean_interval
 from sapo.report.reading import planned
 from sapo.report.results import Checkpoint

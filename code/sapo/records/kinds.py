@@ -1,31 +1,16 @@
-"""Frozen records that stages exchange, and checked JSON Lines in and out.
+"""The frozen records that stages exchange.
 
-A file of records starts with one header line `{"schema": "Trajectory/1", "rows": 3}` and holds one
-record a line after it, so that a truncated, mixed-up or foreign file is refused by name.
-Records hold no behaviour beyond their own invariants; methods of the papers live in the folders below.
+They hold no behaviour beyond their own invariants; methods of the papers live in the folders below.
 """
 
 import dataclasses
-import json
-import os
-import types
-import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-SCHEMA_VERSION = 1
+from sapo.records.checked import RecordError
 
 Verdict = Literal["right", "wrong", "unparsable", "grader_error"]
-
-
-class BadInput(ValueError):
-    """What a user gave cannot be used; the command line shows the message as one line, without a trace."""
-
-
-class RecordError(BadInput):
-    """A record or a file of records breaks its contract; the message names file, record and value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,101 +177,3 @@ class Cost:
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
-
-
-Record = TypeVar("Record")
-
-
-def write_records(path: Path, records: Iterable[object], schema: type) -> None:
-    """Write records of one class to `path`, whole or not at all (a temporary file replaces it at the end).
-
-    Raises:
-        RecordError: a record is not of class `schema`; nothing is written.
-    """
-    lines = []
-    for record in records:
-        if type(record) is not schema:
-            raise RecordError(f"{path}: {record!r} is no {schema.__name__}")
-        lines.append(json.dumps(dataclasses.asdict(record), ensure_ascii=False))  # pyright: ignore[reportArgumentType]
-    header = json.dumps({"schema": f"{schema.__name__}/{SCHEMA_VERSION}", "rows": len(lines)})
-    write_text(path, "\n".join([header, *lines, ""]))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` atomically: readers see the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write `value` as indented JSON with sorted keys, atomically."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-
-
-def read_records(path: Path, schema: type[Record]) -> list[Record]:
-    """Read the records of one class from `path`.
-
-    Raises:
-        RecordError: the file is missing, truncated, of another schema, or a line is no such record;
-            the message names the file, the line and the reason.
-    """
-    if not path.is_file():
-        raise RecordError(f"{path}: no such file")
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise RecordError(f"{path}: not UTF-8 at byte {error.start}") from error
-    header = _parse(path, 1, lines[0])
-    expected = f"{schema.__name__}/{SCHEMA_VERSION}"
-    if header.get("schema") != expected:
-        raise RecordError(f"{path}: line 1: schema is {header.get('schema')!r}, expected {expected!r}")
-    rows = header.get("rows")
-    if rows != len(lines) - 2 or lines[-1]:
-        raise RecordError(f"{path}: header promises {rows} rows, the file holds {len(lines) - 2}: truncated or edited")
-    return [_build(path, number, line, schema) for number, line in enumerate(lines[1:-1], start=2)]
-
-
-def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise RecordError(f"{path}: line {number}: not JSON ({error.msg}): {line[:60]!r}") from error
-    if not isinstance(value, dict):
-        raise RecordError(f"{path}: line {number}: not a JSON object: {line[:60]!r}")
-    return value
-
-
-def _build(path: Path, number: int, line: str, schema: type[Record]) -> Record:
-    value = _parse(path, number, line)
-    hints = typing.get_type_hints(schema)
-    for key in hints.keys() - value.keys():
-        raise RecordError(f"{path}: line {number}: field {key!r} of {schema.__name__} is missing")
-    for key in value.keys() - hints.keys():
-        raise RecordError(f"{path}: line {number}: {schema.__name__} has no field {key!r}")
-    fields = {key: _convert(value[key], hint, f"{path}: line {number}: {key}") for key, hint in hints.items()}
-    try:
-        return schema(**fields)
-    except RecordError as error:
-        raise RecordError(f"{path}: line {number}: {error}") from error
-
-
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    """Check one JSON value against a field's type; lists become tuples. Raises RecordError."""
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        if value not in typing.get_args(hint):
-            raise RecordError(f"{where} is {value!r}, not one of {typing.get_args(hint)}")
-        return value
-    if origin is types.UnionType:
-        return None if value is None else _convert(value, typing.get_args(hint)[0], where)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise RecordError(f"{where} is {value!r}, not a list")
-        return tuple(_convert(item, typing.get_args(hint)[0], where) for item in value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        raise RecordError(f"{where} is {value!r}, not {hint.__name__}")
-    return value
