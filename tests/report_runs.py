@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 MODEL, TASK, OOD = "qwen2_nano", "nano_math", "nano_math_ood"
 SEEDS = (1, 2)
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+ANSWER = ("<!-- answer:begin -->", "<!-- answer:end -->")
+README = "\n".join(["# Title", "", *ANSWER, "", BEGIN, "old", END, "", "The end.", ""])
 
 # R right, W wrong, E grader error; the same answers on both benchmarks, for seed 1 and seed 2.
 VERDICTS = {"R": "right", "W": "wrong", "E": "grader_error"}
@@ -97,7 +99,7 @@ def write_runs(
                     write_round(own, folder / str(number), number)
                     write_answers(workspace, seed, method, number, answers[method, number][seed - 1])
     write_efficiency(workspace.efficiency(MODEL, TASK))
-    (root / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n", encoding="utf-8")
+    (root / "README.md").write_text(README, encoding="utf-8")
     return workspace
 
 

@@ -143,7 +143,7 @@ def test_steps_that_differ_widen_the_change() -> None:
 def test_a_measure_that_falls_is_turned_round(evidence: Evidence) -> None:
     """The tiny run logs one epoch; with its two steps in two epochs the chosen log-probability goes from -1 to -0.5."""
     test = ChangeTest("chosen_logp", "orpo_outcome 1", "falls")
-    assert only(test, evidence).comparisons[0].missing == "it trained for one epoch"
+    assert only(test, evidence).comparisons[0].missing == "ORPO on outcomes trained for one epoch"
     (entry,) = evidence.results
     by_seed = entry.rounds[Checkpoint("orpo_outcome", 1)]
     longer = {
@@ -160,7 +160,7 @@ def test_a_measure_that_falls_is_turned_round(evidence: Evidence) -> None:
 
 def test_a_method_without_the_measure_is_not_run(evidence: Evidence) -> None:
     cell = only(ChangeTest("chosen_logp", "srf 1", "falls"), evidence)
-    assert (cell.verdict, cell.comparisons[0].missing) == ("not run", "it was not run")
+    assert (cell.verdict, cell.comparisons[0].missing) == ("not run", "SRF (iterated DPO) was not run")
 
 
 def judged() -> ProcessResults:
@@ -205,11 +205,11 @@ def test_verifiers_are_compared_by_their_intervals(
 
 def test_each_of_more_is_compared_with_each_of_less(evidence: Evidence) -> None:
     cell = only(ProcessTest("step_accuracy", ("sapo 3", "mce 3"), ("sapo 1", "sapo 2"), 0.0), evidence)
-    assert [one.what.replace("step accuracy of ", "") for one in cell.comparisons] == [
-        "sapo 3 minus that of sapo 1",
-        "sapo 3 minus that of sapo 2",
-        "mce 3 minus that of sapo 1",
-        "mce 3 minus that of sapo 2",
+    assert [one.what.replace("accuracy on steps of ", "") for one in cell.comparisons] == [
+        "SAPRM, round 3 minus that of SAPRM, round 1",
+        "SAPRM, round 3 minus that of SAPRM, round 2",
+        "MCE of SAPO, round 3 minus that of SAPRM, round 1",
+        "MCE of SAPO, round 3 minus that of SAPRM, round 2",
     ]
 
 
@@ -224,4 +224,5 @@ def test_the_gap_is_that_between_the_reasoners_estimate_and_its_verifier() -> No
 
 def test_without_a_process_benchmark_its_claims_are_not_run(evidence: Evidence) -> None:
     cell = only(ProcessTest("step_accuracy", ("sapo 3",), ("sapo 1",), 0.0), evidence)
-    assert (cell.verdict, cell.comparisons[0].missing) == ("not run", "step accuracy of sapo 3 was not measured")
+    missing = "accuracy on steps of SAPRM, round 3 was not measured"
+    assert (cell.verdict, cell.comparisons[0].missing) == ("not run", missing)

@@ -142,14 +142,20 @@ def test_rewards_and_pairs_are_those_of_saps_rounds_and_the_baselines() -> None:
 def test_sweeps_are_drawn_with_the_value_of_the_settings_where_there_are_any() -> None:
     """Eta 0 and 0.2 beside SAPO's 0.1; rounds 0 (SFT) to 3, of which the second is SAPO itself."""
     figure, rows = drawn(sweeps(findings(FEW | SWEPT)))
-    assert len(figure.axes) == 2 * 2  # two benchmarks; no method sweeps beta
-    assert words(figure) == ["SAPO"] * 4
+    assert len(figure.axes) == 2 * 3  # two benchmarks
+    not_run = "other values were not run\nin profile tiny"
+    assert words(figure) == ["SAPO", "SAPO", not_run, "SAPO"] * 2  # no method sweeps beta
     of_eta = chosen(rows, setting="eta", benchmark=TASK)
     assert [(row["value"], row["method"]) for row in of_eta] == [(0, "sapo_eta_0"), (0.1, "sapo"), (0.2, "sapo_eta_02")]
     of_rounds = chosen(rows, setting="rounds", benchmark=TASK)
     assert [row["value"] for row in of_rounds] == [0, 1, 2, 3]
     assert [row["method"] for row in of_rounds] == ["sft", "sapo_six_rounds", "sapo", "sapo_six_rounds"]
-    assert sweeps(findings(FEW)) is None
+    figure, rows = drawn(sweeps(findings(FEW)))
+    assert words(figure) == ["SAPO", not_run] * 3  # one row says it for all
+    assert [(row["setting"], row["value"], row["method"]) for row in rows] == [
+        ("eta", 0.1, "sapo"), ("beta", 0.1, "sapo"), ("rounds", 2, "sapo")
+    ]  # fmt: skip
+    assert sweeps(findings({"rft": 1})) is None
 
 
 def test_ablations_are_paired_differences_to_the_whole_method() -> None:

@@ -3,18 +3,21 @@
 import contextlib
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 import pytest
-from report_runs import ANSWERS, BEGIN, END, MODEL, OOD, TASK, step, stop, tiny_settings, write_runs
+from report_runs import ANSWER, ANSWERS, BEGIN, END, MODEL, OOD, TASK, step, stop, tiny_settings, write_runs
 
 from sapo.records import write_json
 from sapo.report.accuracies import Column, measure
+from sapo.report.claims.catalog import read_claims
 from sapo.report.costs import cost_rows
 from sapo.report.names import KNOWN, checkpoint_name, in_order, method_name
 from sapo.report.reading import read_results
+from sapo.report.readme import HEADLINE
 from sapo.report.rendering import ReadmeError, markdown, with_section
 from sapo.report.results import Checkpoint
 from sapo.report.tables import ablation_tables, accuracy_tables
@@ -22,7 +25,7 @@ from sapo.settings import Settings
 from sapo.stages import report
 from sapo.workspace import StageArguments, Workspace
 
-DRAWN = [*(name for name in report.FIGURES if name != "sweeps"), report.LABELLING]  # no sweeps in the tiny run
+DRAWN = [*report.FIGURES, report.LABELLING]
 RESULTS = [*(f"{n}.json" for n in ("claims", "metrics", "paper", "tables")), "claims.md", "table.md"]
 
 
@@ -107,7 +110,7 @@ def test_differences_are_in_the_table(table: str) -> None:
 
 def test_right_answers_on_wrong_steps_are_in_the_table_where_they_are_known(table: str) -> None:
     """One right answer of each seed rests on a wrong step, if there is one: SFT 2 of 3, MC 1 of 1, sapo@2 2 of 8."""
-    part = table.split(f"**Right answers of {MODEL} that rest on a wrong step, in %**")[1].split("**")[0]
+    part = table.split(f"## Right answers of {MODEL} that rest on a wrong step, in %")[1].split("## ")[0]
     assert "| Method | Learns from | nano_math (4) |\n" in part
     assert "| CoT (pretrained) | nothing | – |\n" in part
     assert "| SFT | gold rationales | 66.7 [" in part
@@ -239,26 +242,30 @@ def test_methods_have_names_and_an_order() -> None:
 def test_the_terminal_gets_the_table_and_every_file(done: tuple[Path, str]) -> None:
     root, printed = done
     assert "100.0 [100.0, 100.0] †‡" in printed
-    files = [path for folder in (root / "results", root / "figures") if folder.is_dir() for path in folder.iterdir()]
-    assert len(files) == 8 + 4 * len(DRAWN)
+    files = [path for folder in ("results", "figures") for path in (root / folder).rglob("*") if path.is_file()]
+    assert len(files) == 8 + 2 + 4 * len(DRAWN)  # two summaries: the claims, and the model and task
     assert sorted(printed.splitlines()[-len(files) - 1 :]) == sorted(map(str, [*files, root / "README.md"]))
 
 
 def test_the_readme_keeps_what_is_outside_the_markers(done: tuple[Path, str]) -> None:
     text = (done[0] / "README.md").read_text(encoding="utf-8")
-    assert text.startswith(f"# Title\n\n{BEGIN}\n\n**Accuracy of {MODEL} in %")
+    said = f"**{len(read_claims())} claims of the two papers, profile tiny: holds "
+    assert text.startswith(f"# Title\n\n{ANSWER[0]}\n\n{said}")
+    needs = "(needs SAPO with three rounds)"  # the tiny one has two
+    assert f"\n- *not run*: SAPO is better than SFT on the benchmark it was trained for. {needs}\n" in text
+    assert f"{ANSWER[1]}\n\n{BEGIN}\n\n**Accuracy of {MODEL} in %" in text
     assert text.endswith(f"\n\n{END}\n\nThe end.\n")
     assert "\nold\n" not in text
-    assert "| SAPO w/o EP (2 rounds) |" in text and "Programs run" not in text
-    assert [name for name in DRAWN if f"](figures/{name}.png)" in text] == [n for n in DRAWN if n in report.README]
-    assert "| Verdict |" in text
+    assert "| Verdict | Claim | Source | Deciding number | Seeds |" in text and "Programs run" not in text
+    shown = re.findall(r"\]\(figures/(\w+)\.png\)", text)
+    assert shown == [HEADLINE, *(name for name in report.README if name in DRAWN)]
 
 
 def test_a_second_run_gives_the_same_bytes_whatever_the_users_style(done: tuple[Path, str], fresh: Workspace) -> None:
     with matplotlib.rc_context({"lines.linewidth": 9, "svg.hashsalt": None, "savefig.dpi": 30}):
         run_report(tiny_settings(), fresh)
         assert matplotlib.rcParams["lines.linewidth"] == 9
-    for path in [path for folder in ("results", "figures") for path in sorted((done[0] / folder).glob("*"))]:
+    for path in [path for folder in ("results", "figures") for path in sorted((done[0] / folder).rglob("*.*"))]:
         content = path.read_bytes()
         assert content == (fresh.root / path.relative_to(done[0])).read_bytes(), path
         assert not [word for word in (b"CreationDate", b"dc:date", b"Software", b"/Type3") if word in content], path
@@ -273,7 +280,7 @@ def test_a_profile_without_the_readme_leaves_it(fresh: Workspace, monkeypatch: p
     assert (fresh.root / "README.md").read_bytes() == before
     assert sorted(path.name for path in fresh.root.iterdir()) == ["README.md", "runs"]
     written = (fresh.root / "runs" / "tiny_report" / "results").iterdir()
-    assert sorted(path.name for path in written) == sorted([*RESULTS, "tables.html", "tables.tex"])
+    assert sorted(path.name for path in written) == sorted([*RESULTS, "summary", "tables.html", "tables.tex"])
 
 
 @pytest.mark.parametrize(

@@ -1,60 +1,161 @@
-"""Our accuracies beside the papers': what each method gains over SFT, there and here.
+"""Our numbers beside the papers', cell by cell, wherever a paper prints one: SAPO's tables 1, 2 and 3, SIPF's 1 and 2,
+and what figure 6 is said to show.
 
-The benchmarks are not the same (`STANDS_FOR`), so levels cannot be compared; gains over SFT can be laid side by side.
+Two differences each. That of the levels says how far our number is from the printed one; with another model and
+another benchmark than the paper's it says nothing about the paper. That of the effects (gain over SFT, loss without a
+part, error beyond that of the last round) is what a replication can be held to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from sapo.report.accuracies import Column
+from sapo.report.accuracies import Accuracy, Column
+from sapo.report.claims.judged import mover
 from sapo.report.claims.published import Row, read_published
+from sapo.report.efficiency import Seconds, TaskEfficiency
+from sapo.report.intervals import Interval
 from sapo.report.names import checkpoint_name
+from sapo.report.process.results import ProcessResults
 from sapo.report.results import COT, SFT, Checkpoint
 from sapo.report.tables import NONE, Table
 
 STANDS_FOR = {"nano_math": "GSM8K", "nano_math_ood": "MATH", "nano_code": "MBPP", "nano_code_ood": "HumanEval"}
 STANDS_FOR |= {"gsm8k": "GSM8K", "math": "MATH", "mbpp": "MBPP", "humaneval": "HumanEval"}
+IN_SIPF = STANDS_FOR | {"nano_math_ood": "MMLU_Math", "math": "MMLU_Math"}
 MODELS = {"qwen2": "Qwen-2.5-0.5B", "qwen25": "Qwen-2.5-0.5B", "llama": "Llama-3.2-1B", "llama32": "Llama-3.2-1B"}
 MODELS |= {"gemma2": "Gemma-2-2B"}
-METHODS = {
-    COT: "CoT",
-    Checkpoint("rft", 1): "RFT",
-    Checkpoint("rft_dpo", 2): "RFT+DPO",
-    Checkpoint("online_rft", 3): "Online-RFT",
-    Checkpoint("rpo", 3): "RPO",
-    Checkpoint("grpo", 1): "SFT+GRPO",
-    Checkpoint("sapo", 1): "SAPO-iter1",
-    Checkpoint("sapo", 2): "SAPO-iter2",
-    Checkpoint("sapo", 3): "SAPO-iter3",
-}
+SIPFS_MODEL = "Gemma-2B"  # the one model whose numbers we have from SIPF
+LAST = "V3-R3"  # verifier and reasoner of the last round
+LABELS_SAID = (2.0, 3.0)  # SAPO, abstract and figure 6: times fewer FLOPs and seconds than shepherd's labels
+LEVELS = (
+    "Ours are of another model, and of benchmarks that stand for the paper's, where names differ: then only the last "
+    "column, the difference of the two effects, says how ours compares; that of the levels is there to be seen."
+)
+HEADER = ("Model", "Benchmark", "Printed for", "Method", "Ours", "Printed", "Ours − printed")
 
 
-def beside_table(columns: Sequence[Column]) -> Table:
-    """A row for each of our columns and each method of table 1 that both have."""
-    printed = {(row.model, row.method, row.benchmark): row for row in read_published() if row.location == "table1"}
-    rows = [row for column in columns for row in _rows(column, printed)]
-    header = ("Model", "Benchmark", "Method", "Ours", "Printed", "Ours − SFT", "Printed − SFT", "Difference")
-    pairs = ", ".join(f"{ours} for {theirs}" for ours, theirs in STANDS_FOR.items() if ours.startswith("nano"))
-    note = (
-        "Accuracies in %, gains over SFT and their difference in points. Printed: SAPO, table 1, for the model and "
-        f"the benchmark that ours stands for: {pairs}."
-    )
-    return Table("Beside the paper's table 1", header, tuple(rows), note)
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """One table of a paper: its methods in our checkpoints, and the method that effects are measured from.
+
+    Args:
+        by_model: whether each of our architectures has a counterpart; else all have the paper's one model.
+    """
+
+    title: str
+    source: str
+    location: str
+    methods: dict[Checkpoint, str]
+    reference: Checkpoint
+    effect: str
+    benchmarks: dict[str, str]
+    by_model: bool = True
 
 
-def _rows(column: Column, printed: dict[tuple[str, str, str], Row]) -> list[tuple[str, ...]]:
-    model = MODELS.get(column.model.split("_")[0], "")
-    benchmark = STANDS_FOR.get(column.benchmark, "")
-    sft = printed.get((model, "SFT", benchmark))
-    own_sft = column.accuracies.get(SFT)
-    if sft is None or own_sft is None:
-        return []
-    found = []
-    for one, name in METHODS.items():
-        theirs, ours = printed.get((model, name, benchmark)), column.accuracies.get(one)
-        if theirs is None or ours is None:
+TABLE1 = {COT: "CoT", SFT: "SFT", Checkpoint("rft", 1): "RFT", Checkpoint("rft_dpo", 2): "RFT+DPO"}
+TABLE1 |= {Checkpoint("online_rft", 3): "Online-RFT", Checkpoint("rpo", 3): "RPO", Checkpoint("grpo", 1): "SFT+GRPO"}
+TABLE1 |= {Checkpoint("sapo", n): f"SAPO-iter{n}" for n in (1, 2, 3)}
+PARTS = ("pf", "dv", "rm", "ep")
+TABLE3 = {Checkpoint("sapo", 3): "SAPO"} | {Checkpoint(f"sapo_without_{p}", 3): f"w/o {p.upper()}" for p in PARTS}
+ACCURACIES = (
+    Printed("Beside SAPO's table 1", "SAPO", "table1", TABLE1, SFT, "SFT", STANDS_FOR),
+    Printed("Beside SAPO's table 3", "SAPO", "table3", TABLE3, Checkpoint("sapo", 3), "SAPO", STANDS_FOR),
+    Printed(
+        "Beside SIPF's tables 1 and 2", "SIPF", "tables1-2", {SFT: "SFT", Checkpoint("sipf", 3): "SIPF"}, SFT, "SFT",
+        IN_SIPF, False,
+    ),
+)  # fmt: skip
+
+
+def beside_tables(
+    columns: Sequence[Column],
+    process: Sequence[ProcessResults],
+    labelling: Sequence[TaskEfficiency],
+    seconds: Seconds | None,
+) -> list[Table]:
+    """A table for each table of the papers that this run has a cell of, in the order of the papers."""
+    printed = read_published()
+    first, *rest = [_accuracy_table(which, columns, printed) for which in ACCURACIES]
+    tables = [first, _error_table(process, printed), *rest, _times_table(labelling, seconds)]
+    return [table for table in tables if table.rows]
+
+
+def _accuracy_table(which: Printed, columns: Sequence[Column], printed: Sequence[Row]) -> Table:
+    own = [row for row in printed if (row.source, row.location) == (which.source, which.location)]
+    rows = tuple(row for column in columns for row in _accuracy_rows(which, column, own))
+    effects = (f"Ours − {which.effect}", f"Printed − {which.effect}", "Difference")
+    note = f"Accuracies in %, differences in points; ours − {which.effect} with its 95 % interval, paired. {LEVELS}"
+    return Table(which.title, (*HEADER, *effects), rows, note)
+
+
+def _accuracy_rows(which: Printed, column: Column, printed: Sequence[Row]) -> Iterator[tuple[str, ...]]:
+    model = _counterpart(column.model) if which.by_model else SIPFS_MODEL
+    benchmark = which.benchmarks.get(column.benchmark, "")
+    cells = {row.method: row.percent for row in printed if (row.model, row.benchmark) == (model, benchmark)}
+    base = cells.get(which.methods[which.reference])
+    for one, method in which.methods.items():
+        ours, theirs = column.accuracies.get(one), cells.get(method)
+        if ours is None or theirs is None or base is None:
             continue
-        gain, their_gain = 100 * (ours.value.value - own_sft.value.value), theirs.percent - sft.percent
-        numbers = (f"{100 * ours.value.value:.1f}", f"{theirs.percent:.2f}", f"{gain:+.1f}", f"{their_gain:+.2f}")
-        label = checkpoint_name(one, one.round) or NONE
-        found.append((column.model, f"{column.benchmark} / {benchmark}", label, *numbers, f"{gain - their_gain:+.1f}"))
-    return found
+        place = (column.model, column.benchmark, f"{model}, {benchmark}", checkpoint_name(one, one.round))
+        yield _row(place, ours.value, theirs, _effect(which, one, ours), theirs - base)
+
+
+def _effect(which: Printed, one: Checkpoint, ours: Accuracy) -> Interval | None:
+    return None if one == which.reference else ours.differences.get(which.reference.method)
+
+
+def _error_table(process: Sequence[ProcessResults], printed: Sequence[Row]) -> Table:
+    """Table 2: errors of self-verification, as the reasoner says; effects are distances from the last round's."""
+    rows = []
+    for entry in process:
+        model, benchmark = _counterpart(entry.model), STANDS_FOR.get(entry.task, "")
+        table2 = [row for row in printed if (row.location, row.model, row.benchmark) == ("table2", model, benchmark)]
+        cells = {row.method: row.percent for row in table2}
+        errors = {name: by_reasoner for name, (by_reasoner, _) in entry.self_verification.items()}
+        for name, error in errors.items():
+            if name in cells:
+                place = (entry.model, entry.task, f"{model}, {benchmark}", name)
+                effect = mover(error, errors[LAST]) if name != LAST and LAST in errors else None
+                rows.append(_row(place, error, cells[name], effect, cells[name] - cells[LAST]))
+    header = (*HEADER[:3], "Rounds", *HEADER[4:], f"Ours − {LAST}", f"Printed − {LAST}", "Difference")
+    note = (
+        "Error of self-verification in %, as the reasoner says, differences in points. V_a-R_b: detected by round a's "
+        f"verifier, checked by round b's reasoner. Intervals of differences as if the two were independent. {LEVELS}"
+    )
+    return Table("Beside SAPO's table 2", header, tuple(rows), note)
+
+
+def _times_table(labelling: Sequence[TaskEfficiency], seconds: Seconds | None) -> Table:
+    """Figure 6 has no printed numbers; the text says how many times cheaper labels are."""
+    rows = []
+    low, high = LABELS_SAID
+    for entry in labelling:
+        flops = {name: found.cost.flops for name, found in entry.labellers.items()}
+        for unit, each in (("FLOPs", flops), ("seconds", seconds.each.get(entry.place, {}) if seconds else {})):
+            if each.get("saps") and each.get("shepherd"):
+                times = each["shepherd"] / each["saps"]
+                beyond = max(times - high, 0) + min(times - low, 0)
+                words = f"{beyond:+.2f}" if beyond else "within"
+                rows.append((entry.model, entry.task, unit, f"{times:.2f}", f"{low:g} to {high:g}", words))
+    header = ("Model", "Task", "Measure", "Ours", "Printed", "Ours − printed")
+    note = "How many times as much labels by shepherd cost as labels by SAPO, per labelled trajectory."
+    return Table("Beside SAPO's figure 6", header, tuple(rows), note)
+
+
+def _counterpart(model: str) -> str:
+    """The paper's model of the same architecture; nothing where there is none."""
+    return MODELS.get(model.split("_")[0], "")
+
+
+def _row(
+    place: tuple[str, ...], ours: Interval, theirs: float, effect: Interval | None, printed_effect: float
+) -> tuple[str, ...]:
+    """`ours` and `effect` are shares, the printed numbers are in %; no effect for the reference itself."""
+    level = 100 * ours.value
+    numbers = (f"{level:.1f}", f"{theirs:.2f}", f"{level - theirs:+.1f}")
+    if effect is None:
+        return (*place, *numbers, NONE, NONE, NONE)
+    value, low, high = (round(100 * v, 1) + 0.0 for v in (effect.value, effect.low, effect.high))
+    difference = round(100 * effect.value - printed_effect, 1) + 0.0
+    return (*place, *numbers, f"{value:+.1f} [{low:+.1f}, {high:+.1f}]", f"{printed_effect:+.2f}", f"{difference:+.1f}")

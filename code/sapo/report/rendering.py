@@ -1,6 +1,6 @@
 """Tables of text to Markdown, to the terminal, and into a section of the README between two markers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -50,11 +50,20 @@ def show(tables: Sequence[Table], console: Console | None = None) -> None:
         console.print(view)
 
 
-def section(first: Sequence[Table], images: Sequence[str], more: Sequence[Table], rest: str) -> str:
-    """The README's results: accuracies, figures by their paths, further tables if any, and where the rest is."""
-    shown = [f"![{Path(image).stem.replace('_', ' ')}]({image})\n" for image in images]
-    pointer = f"Differences with intervals, costs, samples, pairs and labels of every round: [{rest}]({rest}).\n"
-    return "\n".join([markdown(first), *shown, *([markdown(more)] if more else []), pointer])
+def document(title: str, tables: Sequence[Table]) -> str:
+    """A file of tables, each below a heading, so that it can be linked to."""
+    body = [f"## {table.title}\n\n" + _markdown(table).split("\n\n", 1)[1] for table in tables]
+    return "\n\n".join([f"# {title}", *body]) + "\n"
+
+
+def with_sections(path: Path, bodies: Mapping[str, str]) -> str:
+    """The text of a README with each body between the markers of its section. Raises ReadmeError, as below."""
+    if not path.is_file():
+        raise ReadmeError(f"{path}: no such file")
+    text = path.read_text(encoding="utf-8")
+    for name, body in bodies.items():
+        text = _with_section(path, text, name, body)
+    return text
 
 
 def with_section(path: Path, name: str, body: str) -> str:
@@ -63,9 +72,11 @@ def with_section(path: Path, name: str, body: str) -> str:
     Raises:
         ReadmeError: the file or a marker is missing, or a marker is there twice or in the wrong order.
     """
-    if not path.is_file():
-        raise ReadmeError(f"{path}: no such file")
-    lines = path.read_text(encoding="utf-8").split("\n")
+    return with_sections(path, {name: body})
+
+
+def _with_section(path: Path, text: str, name: str, body: str) -> str:
+    lines = text.split("\n")
     first, last = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     for marker in (first, last):
         if lines.count(marker) != 1:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from sapo.records import write_plain_json, write_text
 from sapo.report.accuracies import Column, measure
-from sapo.report.beside import beside_table
+from sapo.report.beside import beside_tables
 from sapo.report.claims.evidence import Evidence
 from sapo.report.claims.report import claims_report
 from sapo.report.costs import cost_table
@@ -47,10 +47,13 @@ from sapo.report.process.tables import (
     verifier_table,
 )
 from sapo.report.reading import read_results
-from sapo.report.rendering import markdown, section, show, with_section
+from sapo.report.readme import answer
+from sapo.report.readme import results as readme_results
+from sapo.report.rendering import document, show, with_sections
 from sapo.report.results import TaskResults
 from sapo.report.seconds import seconds_table
 from sapo.report.style import save
+from sapo.report.summary import summaries, write_summaries
 from sapo.report.tables import Table, ablation_tables, accuracy_tables, difference_tables, process_tables
 from sapo.settings import Settings
 from sapo.workspace import StageArguments, Workspace
@@ -67,8 +70,8 @@ FIGURES: dict[str, Callable[[Findings], Drawn | None]] = {
     "length_and_diversity": length_and_diversity,
 }
 LABELLING = "labelling_cost"  # figure 6 of the paper
-# Of all figures, those that the README shows.
-README = ("accuracy_by_round", "accuracy_by_flops", "ablations", "verifiers_by_round", "best_of_n", LABELLING)
+# Of all figures, those that the README shows below its tables; the headline is at its top.
+README = ("accuracy_by_flops", "ablations", LABELLING, "verifiers_by_round", "best_of_n")
 PROCESS: dict[str, Callable[[Sequence[ProcessResults]], Drawn | None]] = {
     "gap_by_round": gap_by_round,
     "sapo_and_outcome_verifier": sapo_and_outcome_verifier,
@@ -86,7 +89,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     labelling = read_efficiency(settings, workspace)
     seconds = read_seconds(workspace.root / SECONDS, settings.profile)
     process = read_process(settings, workspace)
-    claims, verdicts = claims_report(Evidence(settings, results, labelling, seconds, process))
+    claims, verdicts, one_by_one = claims_report(Evidence(settings, results, labelling, seconds, process))
 
     findings = Findings(settings, results, columns)
     drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(findings))}
@@ -100,21 +103,20 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     numbers |= {"labelling": {entry.place: efficiency_metrics(entry) for entry in labelling}}
     numbers |= {"process": {f"{entry.model}/{entry.task}": process_metrics(entry) for entry in process}}
 
-    beside = [table] if (table := beside_table(columns)).rows else []
-
+    beside = beside_tables(columns, process, labelling, seconds)
     folder = workspace.root / settings.report.results
     every = [*accuracies, *beside, *ablations_, *labels, *steps, *details]
     texts = {
-        folder / "table.md": markdown(every),
-        folder / "claims.md": markdown(claims),
+        folder / "table.md": document(f"Results of profile {settings.profile}", every),
+        folder / "claims.md": claims_document(claims, one_by_one),
         folder / "tables.tex": latex([*every, *claims]),
         folder / "tables.html": page(f"SAPO replicated: profile {settings.profile}", [*every, *claims]),
     }
     if settings.report.readme:
         shown = [f"{settings.report.figures}/{name}.png" for name in README if name in drawn]
-        more = [claims[0], *beside, *ablations_, targets_table(labelling), *steps]
-        readme = workspace.root / "README.md"
-        texts[readme] = with_section(readme, "results", section(accuracies, shown, more, f"{settings.report.results}"))
+        sections = {"answer": answer(claims[0], verdicts, settings.report.figures, sorted(drawn))}
+        sections["results"] = readme_results(accuracies, shown, claims[0], settings.report.results)
+        texts[workspace.root / "README.md"] = with_sections(workspace.root / "README.md", sections)
     data = {"metrics": numbers, "claims": verdicts, "tables": as_data([*every, *claims])}
     data["paper"] = about(settings, sorted(drawn))
     written = [*(folder / f"{name}.json" for name in data), *texts]
@@ -122,12 +124,20 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         write_plain_json(path, values)
     for path, text in texts.items():
         write_text(path, text)
+    written += write_summaries(folder / "summary", summaries(columns, labelling, process, verdicts["counts"]))
     for name, (figure, rows) in drawn.items():
         written += save(figure, workspace.root / settings.report.figures, name, rows)
     timed = seconds_table(results, workspace)
     show([*accuracies, *ablations_, *labels, *steps, claims[0], *([timed] if timed.rows else [])])
     for path in written:
         print(path)
+
+
+def claims_document(tables: Sequence[Table], one_by_one: str) -> str:
+    """All verdicts, each claim by itself, and the audit of the printed numbers; the cells are in the paragraphs."""
+    verdicts, _, *published = tables
+    first = document("The papers' claims, and their own numbers", [verdicts])
+    return "\n".join([first, "## Claim by claim", "", one_by_one, document("The printed numbers", published)])
 
 
 def about(settings: Settings, drawn: Sequence[str]) -> dict[str, object]:

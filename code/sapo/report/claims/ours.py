@@ -16,6 +16,7 @@ from sapo.report.claims.catalog import AccuracyTest, ChangeTest, Claim, CostTest
 from sapo.report.claims.evidence import Evidence, absence, benchmarks_of, checkpoint, name, speaks_of
 from sapo.report.claims.judged import hundred, measured, mover
 from sapo.report.claims.verdicts import Cell, Comparison, Quorum, cell_verdict
+from sapo.report.claims.words import LABELS, MEASURES, METRICS, UNITS, judge
 from sapo.report.intervals import LEVEL, Interval
 from sapo.report.names import method_name
 from sapo.report.process.results import ProcessResults
@@ -106,8 +107,8 @@ def _cost(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
             each = evidence.seconds.each.get(entry.place, {}) if evidence.seconds else {}
         else:
             each = {labeller: getattr(found.cost, test.measure) for labeller, found in entry.labellers.items()}
-        unit = "FLOPs" if test.measure == "flops" else test.measure
-        what = f"{unit} of {test.more} over those of {test.less}"
+        unit = UNITS[test.measure]
+        what = f"{unit} of {LABELS[test.more]} over those of {LABELS[test.less]}"
         if each.get(test.more) and each.get(test.less):
             times = each[test.more] / each[test.less]
             found = Comparison(what, "times", Interval(times, times, times), least=test.times)
@@ -125,10 +126,12 @@ def _change(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
         logs = {s: _measures(found.log, test.measure) for s, found in sorted(entry.rounds.get(one, {}).items())}
         logs = {s: log for s, log in logs.items() if log}
         change = epoch_change(list(logs.values()), evidence.settings.report.resamples, seed) if logs else None
-        what = f"{test.measure} of {method_name(one.method)} in round {one.round}, last epoch minus first"
+        ends = "last epoch minus first" if test.direction == "rises" else "first epoch minus last"
+        what = f"{MEASURES[test.measure]}, round {one.round} of {method_name(one.method)}, {ends}"
         if change and test.direction == "falls":
-            change, what = Interval(-change.value, -change.high, -change.low), f"minus ({what})"
-        missing = "" if change else "it trained for one epoch" if logs else "it was not run"
+            change = Interval(-change.value, -change.high, -change.low)
+        why = "trained for one epoch" if logs else "was not run"
+        missing = "" if change else f"{method_name(one.method)} {why}"
         found = Comparison(what, "nats", change, seeds=len(logs), missing=missing)
         yield Cell(entry.model, entry.task, benchmark.name, cell_verdict([found]), (found,))
 
@@ -150,11 +153,11 @@ def _process(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
 def _process_comparison(
     process: Sequence[ProcessResults], place: tuple[str, str], test: ProcessTest, pair: tuple[str, str]
 ) -> Comparison:
-    words = test.metric.replace("_", " ")
-    what = f"{words} of {pair[0]} minus that of {pair[1]}"
+    words = METRICS[test.metric]
+    what = f"{words} {judge(pair[0])} minus that of {judge(pair[1])}"
     one, other = (measured(process, place, said, test.metric) for said in pair)
     if not one or not other:
-        missing = f"{words} of {pair[1] if one else pair[0]} was not measured"
+        missing = f"{words} {judge(pair[1] if one else pair[0])} was not measured"
         return Comparison(what, "points", None, least=-test.allow, missing=missing)
     return Comparison(what, "points", mover(one[0], other[0]), least=-test.allow, seeds=min(one[1], other[1]))
 

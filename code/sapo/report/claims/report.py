@@ -12,6 +12,7 @@ from sapo.report.claims.audit import Ordering, claimed, orderings
 from sapo.report.claims.catalog import Claim, check_printed, read_claims
 from sapo.report.claims.evidence import Evidence
 from sapo.report.claims.ours import cells
+from sapo.report.claims.pages import claim_pages
 from sapo.report.claims.published import read_published
 from sapo.report.claims.tables import cells_table, orderings_table, published_table, verdict_table
 from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison, overall
@@ -19,8 +20,9 @@ from sapo.report.intervals import Interval
 from sapo.report.tables import Table
 
 
-def claims_report(evidence: Evidence) -> tuple[list[Table], dict[str, Any]]:
-    """Verdicts, cells, the audit of the printed numbers by claim, and every printed ordering; and `claims.json`.
+def claims_report(evidence: Evidence) -> tuple[list[Table], dict[str, Any], str]:
+    """Verdicts, cells, the audit of the printed numbers by claim, and every printed ordering; `claims.json`; and each
+    claim as a paragraph of `claims.md`.
 
     Raises:
         ClaimsError, PublishedError: `code/conf/claims.yaml` or `published.csv` is not as it should be.
@@ -35,7 +37,8 @@ def claims_report(evidence: Evidence) -> tuple[list[Table], dict[str, Any]]:
         published_table(claims, printed),
         orderings_table(claimed(claims, printed)),
     ]
-    return tables, numbers(claims, own, printed, evidence.settings.profile)
+    profile = evidence.settings.profile
+    return tables, numbers(claims, own, printed, profile), claim_pages(claims, own, printed, profile)
 
 
 def numbers(

@@ -47,36 +47,42 @@ Points = dict[Checkpoint, float]
 def sweeps(found: Findings) -> Drawn | None:
     """Accuracy (%) with 95 % intervals by value of a setting; a row a model, task and benchmark, a column a setting.
 
-    The large point is SAPO with its own value. None where a run has no method of any sweep.
+    The large point is SAPO with its own value. A panel whose other values were not run says so; where none was, one
+    row is enough. None where a run has no SAPO.
     """
     rows = [(column, [_points(found.settings, column, sweep) for sweep in SWEEPS]) for column in found.columns]
-    rows = [(column, values) for column, values in rows if any(values)]
-    shown = [place for place in range(len(SWEEPS)) if any(values[place] for _, values in rows)]
+    rows = [(column, values) for column, values in rows if values[0]]
+    rows = [(column, values) for column, values in rows if max(map(len, values)) > 1] or rows[:1]
     if not rows:
         return None
     with styled():
-        gaps = [0.7, *[0.75] * (len(shown) - 1), 0.3]
-        figure, grid = panels([2.3] * len(rows), [3.0] * len(shown), gaps)
+        gaps = [0.7, *[0.75] * (len(SWEEPS) - 1), 0.3]
+        figure, grid = panels([2.3] * len(rows), [3.0] * len(SWEEPS), gaps)
         for panel, (column, values) in zip(grid, rows, strict=True):
-            for axes, place in zip(panel, shown, strict=True):
-                _draw(axes, column, SWEEPS[place], values[place])
+            for axes, sweep, own in zip(panel, SWEEPS, values, strict=True):
+                _draw(axes, column, sweep, own)
+                if len(own) == 1:
+                    words = f"other values were not run\nin profile {found.settings.profile}"
+                    axes.text(0.5, 0.07, words, ha="center", transform=axes.transAxes, color=GREY, fontsize=8)
         note(figure, "Large point: SAPO with its own value. The values stand side by side at equal distances.")
-    drawn = [(column, SWEEPS[place], values[place]) for column, values in rows for place in shown]
-    return figure, [row for one in drawn for row in _rows(*one)]
+    return figure, [
+        row for column, values in rows for sweep, own in zip(SWEEPS, values, strict=True)
+        for row in _rows(column, sweep, own)
+    ]  # fmt: skip
 
 
 def _points(settings: Settings, column: Column, sweep: Sweep) -> Points:
-    """Value of the setting by checkpoint, SAPO's among them, in rising order; empty where the sweep has no method.
+    """Value of the setting by checkpoint, SAPO's among them, in rising order; empty where there is no SAPO.
 
     Every round of a method with more rounds is a point. A variant with SAPO's own value is SAPO.
     """
     own = final(column, "sapo")
-    there = [method for method in sweep.methods if final(column, method) in column.accuracies]
-    if not there or own not in column.accuracies:
+    if own not in column.accuracies:
         return {}
+    there = [method for method in sweep.methods if final(column, method) in column.accuracies]
     value = {method: sweep.value(method_settings(settings, method, settings.seed)) for method in ("sapo", *there)}
     found = {own: value["sapo"]} | {final(column, m): value[m] for m in there if value[m] != value["sapo"]}
-    if sweep.name == ROUNDS:
+    if sweep.name == ROUNDS and there:
         found |= {SFT: 0.0} | {Checkpoint(m, n): float(n) for m in there for n in path(column, m) if n}
         found = {one: number for one, number in found.items() if one == own or number != value["sapo"]}
     return dict(sorted(found.items(), key=lambda item: item[1]))
@@ -85,10 +91,6 @@ def _points(settings: Settings, column: Column, sweep: Sweep) -> Points:
 def _draw(axes: Axes, column: Column, sweep: Sweep, found: Points) -> None:
     axes.set_title(title(column), loc="left")
     axes.set(xlabel=sweep.name, ylabel="Accuracy (%)")
-    if not found:
-        axes.text(0.5, 0.5, "not in this run", ha="center", va="center", transform=axes.transAxes, color=GREY)
-        axes.set(xticks=[], yticks=[])
-        return
     intervals = {one: column.accuracies[one].value for one in found}
     x = list(range(len(found)))
     axes.plot(x, [100 * interval.value for interval in intervals.values()], "-", color=BLUE, linewidth=1)
@@ -99,7 +101,9 @@ def _draw(axes: Axes, column: Column, sweep: Sweep, found: Points) -> None:
             words = ("SAPO", (place, 100 * interval.high), (0, 3), "data", "offset points")
             axes.annotate(*words, ha="center", va="bottom", fontsize=8, color=ink(BLUE))
     low, high = percent_range(list(intervals.values()))
-    axes.set(xlim=(-0.4, len(found) - 0.6), ylim=(low, high + 0.08 * (high - low)))  # room for a name on top
+    air = high - low
+    axes.set(xlim=(-0.4, len(found) - 0.6))
+    axes.set(ylim=(low - (0.5 * air if len(found) == 1 else 0), high + 0.08 * air))  # room for words
     axes.set_xticks(x, [f"{value:g}" for value in found.values()])
 
 

@@ -1,5 +1,7 @@
 """Log-probabilities of chosen and rejected completions while a method trains: ORPO against DPO (SIPF, section 5)."""
 
+import math
+import statistics
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -18,7 +20,8 @@ LOSSES = {"ORPO": ("orpo_outcome", "sapo", "sipf", "orpo_mc"), "DPO": ("srf", "r
 def log_probabilities(found: Findings) -> Drawn | None:
     """Mean log-probability a token by step of training, with ORPO and with DPO; first round, first seed.
 
-    A row a model and task; a panel says so where no method has its loss. None where no row has anything.
+    Steps see different pairs, epochs see the same: so each epoch has its mean with the 95 % interval of its steps (two
+    standard errors). A row a model and task; a panel says so where no method has its loss. None where no row has any.
     """
     shown = [(entry, {loss: _method(entry, methods) for loss, methods in LOSSES.items()}) for entry in found.results]
     shown = [(entry, methods) for entry, methods in shown if any(methods.values())]
@@ -38,10 +41,10 @@ def log_probabilities(found: Findings) -> Drawn | None:
                     axes.set(xticks=[])
                 words = f"{loss} loss ({short_name(method)})" if method else f"{loss} loss"
                 axes.set_title(f"{words}\n{entry.model} on {entry.task}", loc="left")
-            pair[0].set_ylabel("Log-probability a token")
+            pair[0].set_ylabel("Log-probability a token (nats)")
         begin = "the pretrained model" if found.settings.loop.start == "base" else "SFT"
         words = f"Round 1, first seed; ORPO starts from {begin}, DPO from SFT."
-        note(figure, f"{words} Grey: the margin between chosen and rejected completions.")
+        note(figure, f"{words} Thin: steps. Thick: means of epochs, with 95 % intervals over steps.")
     return figure, [
         row for entry, methods in shown for method in methods.values() if method for row in _rows(entry, method)
     ]
@@ -65,20 +68,35 @@ def _limits(logs: Sequence[Sequence[TrainingStep]]) -> tuple[float, float]:
 
 
 def _draw(axes: Axes, log: Sequence[TrainingStep], color: str) -> None:
-    x = [step.step for step in log]
-    lines = {name: [step.measures[name] for step in log] for name in MEASURES}
-    axes.fill_between(x, lines["chosen_logp"], lines["rejected_logp"], color=GREY, alpha=0.15, linewidth=0)
     labels = []
-    for y, (word, line) in zip(lines.values(), MEASURES.values(), strict=True):
-        axes.plot(x, y, line, color=color, linewidth=1.5, marker="o" if len(x) == 1 else "", markersize=4)
-        labels.append(Label(x[-1], y[-1], word, color))
-    axes.set_xlim(x[0] - 0.02 * (x[-1] - x[0]) - 0.1, x[-1] + 0.02 * (x[-1] - x[0]) + 0.1)
+    x = [step.step for step in log]
+    mean = 0.0
+    for place, (name, (word, line)) in enumerate(MEASURES.items()):
+        axes.plot(x, [step.measures[name] for step in log], line, color=color, linewidth=0.8, alpha=0.45)
+        for first, last, mean, reach in _epochs(log, name):
+            middle = (first + last) / 2 + (0.5 - place) * 0.04 * len(x)  # whiskers side by side
+            axes.plot([first, last], [mean, mean], line, color=color, linewidth=2.2)
+            axes.errorbar([middle], [mean], [reach], fmt="none", ecolor=color, elinewidth=1.2, capsize=3)
+        labels.append(Label(x[-1] + 0.4, mean, word, color))
+    axes.set_xlim(x[0] - 0.02 * (x[-1] - x[0]) - 0.5, x[-1] + 0.02 * (x[-1] - x[0]) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     label_edge(axes, labels)
+
+
+def _epochs(log: Sequence[TrainingStep], name: str) -> list[tuple[float, float, float, float]]:
+    """Of each epoch: where its steps begin and end, the mean of a measure, and two standard errors of it."""
+    found = []
+    for epoch in sorted({step.epoch for step in log}):
+        own = [step for step in log if step.epoch == epoch]
+        values = [step.measures[name] for step in own]
+        error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+        found.append((own[0].step - 0.4, own[-1].step + 0.4, statistics.fmean(values), 2 * error))
+    return found
 
 
 def _rows(entry: TaskResults, method: str) -> Rows:
     place = {"model": entry.model, "task": entry.task, "method": method, "round": 1}
     return [
-        {**place, "step": step.step, **{name: step.measures[name] for name in MEASURES}} for step in _log(entry, method)
+        {**place, "epoch": step.epoch, "step": step.step, **{name: step.measures[name] for name in MEASURES}}
+        for step in _log(entry, method)
     ]
