@@ -27,6 +27,7 @@ from sapo.report.efficiency_figure import SHOWN
 from sapo.report.rendering import show
 from sapo.report.tables import Table
 from sapo.settings import load_settings
+from sapo.stages.benches import first_bench
 from sapo.stages.efficiency import Comparison, answer_of, prepare
 from sapo.supervise.labellers import LabelItem
 from sapo.workspace import Workspace

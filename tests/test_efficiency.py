@@ -34,7 +34,7 @@ from sapo.settings import (
 )
 from sapo.stages import efficiency as stage
 from sapo.supervise.labellers import LabelItem, Rules, label
-from sapo.supervise.rollouts import Rollouts
+from sapo.supervise.rollouts import CACHED_TOKENS, Rollouts
 from sapo.tasks.catalog import EMBEDDED, TASKS
 from sapo.tasks.task import DataSource, Split
 from sapo.workspace import StageArguments, Workspace, digest
@@ -159,7 +159,7 @@ def test_the_compared_labellers_differ_only_in_what_their_names_say() -> None:
     assert LABELLERS["saps_until_located"] == until
     all_of_it = {"search": "until_located", "draws": "ours"} | dict.fromkeys(efficiency.SAVINGS, True)
     assert LABELLERS["ours"] == dataclasses.replace(base, **all_of_it)
-    assert LABELLERS["ours"].rollouts(settings).cached_tokens == efficiency.CACHED_TOKENS
+    assert LABELLERS["ours"].rollouts(settings).cached_tokens == CACHED_TOKENS
     for paper in ("shepherd", "omega", "saps"):
         assert LABELLERS[paper].rollouts(settings) == RolloutSettings(16, 0.7, False, False, False, 0)
     assert len({LABELLERS[name].draws for name in ("shepherd", "shepherd_again", "omega", "saps", "ours")}) == 5

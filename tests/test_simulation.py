@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sapo.evaluate import simulation
-from sapo.evaluate.simulation import LABELLERS, LabellerName, Labelling, SimulationError, World, simulate, waves
+from sapo.evaluate.simulation import LABELLERS, LabellerName, Labelling, SimulationError, World, simulate
 from sapo.report import simulation as report
 from sapo.settings import RolloutSettings
 from sapo.stages.simulate import main
 from sapo.supervise.detection import detect
 from sapo.supervise.rollouts import Prefix, Rollouts
-from sapo.supervise.strategies import Strategy, omega, saps, saps_until_located, shepherd
+from sapo.supervise.strategies import Strategy, omega, saps, saps_until_located, shepherd, waves
 
 
 def values(world: World, field: str) -> list[float]:

@@ -20,6 +20,7 @@ from typing import Literal
 from sapo.records import RecordError, Trajectory
 from sapo.settings import RolloutSettings
 from sapo.supervise.labellers import Labelled, LabellerName
+from sapo.supervise.rollouts import CACHED_TOKENS
 from sapo.supervise.strategies import good_until
 
 LONG = 6
@@ -29,7 +30,6 @@ THRESHOLD = 0.5  # a step that a verifier scores below it is called wrong
 Length = Literal["long", "short"]
 LENGTHS: tuple[Length, ...] = ("long", "short")
 RIGHT = "right"  # the third kind of trajectories whose costs are taken
-CACHED_TOKENS = 2**17
 
 
 @dataclass(frozen=True, slots=True)

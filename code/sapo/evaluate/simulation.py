@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from sapo.records import BadInput
 from sapo.supervise.detection import detect
-from sapo.supervise.strategies import Finding, Strategy, omega, saps, saps_until_located
+from sapo.supervise.strategies import Finding, Strategy, omega, saps, saps_until_located, waves
 
 LabellerName = Literal["shepherd", "omega", "saps once", "saps until_located"]
 LABELLERS: tuple[LabellerName, ...] = get_args(LabellerName)
@@ -137,20 +137,6 @@ def _labelling(world: World, name: LabellerName, lazy: bool) -> Labelling:
         learning = TRAINING * world.epochs * world.parameters * world.trajectory_tokens
         fixed = world.bootstrap * (_labelling(world, "omega", lazy).flops + learning)
     return Labelling(name, lazy, positions, rollouts, generated, read, found, flops, fixed)
-
-
-def waves(total: int, lazy: bool) -> list[int]:
-    """Sizes of the waves in which `total` rollouts are drawn: all at once, or 1, 1, 2, 4 … up to `total` together.
-
-    >>> waves(16, lazy=True), waves(5, lazy=True), waves(5, lazy=False)
-    ([1, 1, 2, 4, 8], [1, 1, 2, 1], [5])
-    """
-    if not lazy:
-        return [total]
-    sizes = [1]
-    while sum(sizes) < total:
-        sizes.append(min(sum(sizes), total - sum(sizes)))
-    return sizes
 
 
 def _chances(world: World) -> Array:

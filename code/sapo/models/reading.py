@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache
 
 from sapo.models.flops import head_dim, key_heads
-from sapo.models.slots import masks
+from sapo.models.slots import Layer, masks
 from sapo.models.trees import common
 
 Prompt = tuple[int, ...]
@@ -114,7 +114,8 @@ class Reading(Cache):
         self.ids, self.positions = ids.to(device), positions.to(device)
         rows = torch.arange(len(prompts) * heads).view(len(prompts), heads, 1) * width
         at = (rows + written.unsqueeze(1)).view(-1).to(device)
-        super().__init__(layers=[_Layer(self.states[2 * i], self.states[2 * i + 1], at) for i in range(layers)])
+        caches = [Layer(self.states[2 * i], self.states[2 * i + 1], at) for i in range(layers)]
+        super().__init__(layers=[*caches])
 
     def logits(self) -> Tensor:
         """Read; the logits behind the last token of each prompt, (prompts, vocabulary)."""
@@ -127,34 +128,3 @@ class Reading(Cache):
             logits_to_keep=1,
         )
         return output.logits[:, -1]
-
-
-class _Layer(CacheLayerMixin):
-    """Keys and values (prompts, heads, width, size) of one layer; new ones are written `at` the indices they have."""
-
-    is_sliding = False
-
-    def __init__(self, keys: Tensor, values: Tensor, at: Tensor) -> None:
-        super().__init__()
-        self.keys, self.values, self.at = keys, values, at
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        raise NotImplementedError("a reading knows its size beforehand")
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
-    ) -> tuple[Tensor, Tensor]:
-        """The tokens of one pass, (prompts, heads, tokens, size), written in place; all keys and values."""
-        assert self.keys is not None and self.values is not None
-        for tensor, new in ((self.keys, key_states), (self.values, value_states)):
-            tensor.view(-1, tensor.shape[-1]).index_copy_(0, self.at, new.reshape(-1, tensor.shape[-1]))
-        return self.keys, self.values
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        return self.get_seq_length(), 0
-
-    def get_seq_length(self) -> int:
-        return 0 if self.keys is None else self.keys.shape[2]
-
-    def get_max_length(self) -> int:
-        return -1

@@ -24,22 +24,26 @@ ATTENTION = "one_query"  # the name under which `transformers` finds the functio
 PASSED_ALONG = {"position_ids", "use_cache", "sliding_window", "is_causal", "dropout"}
 
 
-class _Layer(CacheLayerMixin):
-    """Keys and values (rows, heads, width, size of a head) of one layer; what no row has written is 0 or outdated."""
+class Layer(CacheLayerMixin):
+    """Keys and values (rows, heads, width, size of a head) of one layer; what no row has written is 0 or outdated.
+
+    New ones are written `at` the indices that they have in the first three axes together.
+    """
 
     is_sliding = False
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Tensor | None = None, values: Tensor | None = None, at: Tensor | None = None) -> None:
         super().__init__()
-        self.at = torch.empty(0)
+        self.keys, self.values, self.at = keys, values, at
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        raise NotImplementedError("a slot's prompt is put there by `Slots.join`, not by the model")
+        raise NotImplementedError("whoever makes the cache gives it its size, not the model")
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """One token of each row, (rows, heads, 1, size), written at the row's position; all keys and values."""
+        """The tokens of one pass, (rows, heads, tokens, size), written in place; all keys and values of the rows."""
+        assert self.at is not None
         for tensor, new in zip(self.tensors(), (key_states, value_states), strict=True):
             tensor.view(-1, tensor.shape[-1]).index_copy_(0, self.at, new.reshape(-1, tensor.shape[-1]))
         keys, values = self.tensors()
@@ -64,7 +68,7 @@ class Slots(Cache):
 
     def __init__(self) -> None:
         super().__init__(layers=[])
-        self.parts: list[_Layer] = self.layers  # pyright: ignore[reportAttributeAccessIssue]
+        self.parts: list[Layer] = self.layers  # pyright: ignore[reportAttributeAccessIssue]
         self.count = 0
         self.width = 0
 
@@ -72,7 +76,7 @@ class Slots(Cache):
         """Add a row for each of `sources`: a prompt of `states` (2 layers, prompts, heads, longest, size)."""
         longest = states.shape[3]
         width = max(self.width if self.count else 0, _in_blocks(longest + 1))
-        self.parts.extend(_Layer() for _ in range(len(states) // 2 - len(self.parts)))
+        self.parts.extend(Layer() for _ in range(len(states) // 2 - len(self.parts)))
         for number, layer in enumerate(self.parts):
             for name, new in (("keys", states[2 * number]), ("values", states[2 * number + 1])):
                 old = getattr(layer, name)

@@ -6,7 +6,6 @@ costs by length, and `summary.json` with the means. The verifier that detects is
 model and task. Seconds differ from run to run: `benchmarks/labelling.py` measures them.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,8 @@ from sapo.methods.supervision import score
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, StepScores, Trajectory, read_records, write_json, write_records
-from sapo.settings import Settings, seeds_of
+from sapo.settings import Settings
+from sapo.stages.benches import first_bench
 from sapo.stages.workers import Work, share
 from sapo.supervise.expansion import expand
 from sapo.supervise.labellers import LabelItem, Labelled, Rules, label
@@ -56,12 +56,6 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         title = f"efficiency {place.model} {place.task}"
         share([Work(f"{title}: {name}", measure, (bench, name, folder / name)) for name in LABELLERS], settings.workers)
         summarise(prepare(bench), folder)
-
-
-def first_bench(settings: Settings, workspace: Workspace, model: str, task: str) -> Bench:
-    """Of the first seed that methods of the model and task run with."""
-    seed = seeds_of(settings, model, task)[0]
-    return Bench(dataclasses.replace(settings, seed=seed), workspace, model, task)
 
 
 def measure(bench: Bench, name: str, folder: Path) -> None:

@@ -14,8 +14,9 @@ from sapo.evaluate.process.choose import Candidate, choose, gather
 from sapo.evaluate.process.items import ProcessItem, write_items
 from sapo.methods.bench import Bench
 from sapo.records import Question, RecordError, Trajectory, write_plain_json, write_text
-from sapo.settings import ProcessBenchmarkSettings, Settings, seeds_of
-from sapo.supervise.rollouts import Rollouts
+from sapo.settings import ProcessBenchmarkSettings, Settings
+from sapo.stages.benches import first_bench
+from sapo.supervise.rollouts import CACHED_TOKENS, Rollouts
 from sapo.supervise.sampling import sample
 from sapo.tasks.catalog import EMBEDDED
 from sapo.workspace import StageArguments, Workspace, stage_directory
@@ -64,12 +65,6 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         write_text(folder / "card.md", data_card(facts, counted))
 
 
-def first_bench(settings: Settings, workspace: Workspace, model: str, task: str) -> Bench:
-    """Of the first seed that methods of the model and task run with."""
-    seed = seeds_of(settings, model, task)[0]
-    return Bench(dataclasses.replace(settings, seed=seed), workspace, model, task)
-
-
 def sft_model(bench: Bench) -> Path:
     return bench.start / "sft"
 
@@ -95,7 +90,8 @@ def annotated(
         return annotate.oracle(known, chosen), 0
     process = bench.settings.process
     # Equal prefixes once and lazily: both keep a vote's distribution, and `reuse` does not.
-    drawing = dataclasses.replace(bench.settings.rollouts, lazy=True, merge=True, reuse=False, cached_tokens=2**17)
+    saving = {"lazy": True, "merge": True, "reuse": False, "cached_tokens": CACHED_TOKENS}
+    drawing = dataclasses.replace(bench.settings.rollouts, **saving)
     sampler = bench.sampler(sft_model(bench), "rollouts of the annotator", drawing.cached_tokens)
     streams = [
         Rollouts(bench.task, sampler, drawing, bench.limits.max_new_tokens, bench.seed("annotator", number))

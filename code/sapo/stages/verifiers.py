@@ -24,7 +24,7 @@ from sapo.records import Question, StepLabels, StepScores, Trajectory, read_reco
 from sapo.settings import Settings, method_settings, seeds_of
 from sapo.stages.workers import Work, share
 from sapo.supervise.labellers import LabelItem, Rules, label
-from sapo.supervise.rollouts import Rollouts
+from sapo.supervise.rollouts import CACHED_TOKENS, Rollouts
 from sapo.supervise.sampling import distinct, sample
 from sapo.tasks.catalog import EMBEDDED
 from sapo.workspace import StageArguments, Workspace, digest, stage_directory
@@ -36,7 +36,7 @@ RERANKERS = ("start", "sapo_without_pf", "sapo_omega", "sapo_shepherd", "sapo", 
 REWARDED = 400  # samples a round whose rewards are compared with the truth
 BEAM = Beam(width=4, expand=4, steps=24, temperature=1.0, limit=40)
 ROUNDS = {"V1-R1": (1, 1), "V1-R3": (1, 3), "V3-R3": (3, 3)}  # table 2: verifier and reasoner of these rounds
-SAVING = {"lazy": True, "merge": True, "reuse": True, "cached_tokens": 2**17}  # labels stay what they are
+SAVING = {"lazy": True, "merge": True, "reuse": True, "cached_tokens": CACHED_TOKENS}  # labels stay what they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def rounds(settings: Settings, bench: Bench) -> Iterator[Made]:
 
 
 def by_reasoner(found: Iterable[Made]) -> dict[Path, list[Made]]:
-    """Rounds that were made from equal reasoners, under the path of one of them: the first rounds of all methods are."""
+    """Rounds made from equal reasoners, as first rounds are, under the path of one of these."""
     own: dict[str, list[Made]] = {}
     for made in found:
         own.setdefault(digest(made.reasoner), []).append(made)

@@ -27,9 +27,11 @@ from typing import NamedTuple
 from sapo.models.sampling import Completion, Request, Sampler
 from sapo.records import BadInput, Cost, Question, RecordError, Trajectory, Verdict
 from sapo.settings import RolloutSettings
+from sapo.supervise.strategies import waves
 from sapo.tasks.task import Task
 
 REQUESTS_AT_ONCE = 2**16  # given to the sampler in one call: bounds memory, changes no completion
+CACHED_TOKENS = 2**17  # whose keys and values are kept where every saving is on: 200 MB in the laboratory
 
 
 @contextmanager
@@ -166,22 +168,12 @@ class Rollouts:
     def _settle(self, group: Sequence[_Open]) -> None:
         """Draw until every prefix has a success, is proven, or has had all its completions."""
         drawn = 0
-        for wave in self._waves():
+        for wave in waves(self.settings.per_position, self.settings.lazy):
             pending = [o for o in group if not (self.settings.lazy and o.won) and not self._proves(o.key)]
             at_once = max(1, REQUESTS_AT_ONCE // wave)
             for start in range(0, len(pending), at_once):
                 self._draw(pending[start : start + at_once], range(drawn, drawn + wave))
             drawn += wave
-
-    def _waves(self) -> list[int]:
-        """Sizes of the waves: all T at once, or 1, 1, 2, 4 … up to T together."""
-        total = self.settings.per_position
-        if not self.settings.lazy:
-            return [total]
-        waves = [1]
-        while sum(waves) < total:
-            waves.append(min(sum(waves), total - sum(waves)))
-        return waves
 
     def _draw(self, pending: Sequence[_Open], numbers: range) -> None:
         """Add the completions with these numbers to every pending prefix."""

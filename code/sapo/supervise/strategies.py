@@ -132,3 +132,17 @@ def _guess(low: int, high: int, scores: Sequence[float]) -> int:
     padded = [1.0, *scores]
     drop = max(range(low, high), key=lambda j: (padded[j] - padded[j + 1], -j))
     return drop if drop > low else low + 1
+
+
+def waves(total: int, lazy: bool) -> list[int]:
+    """Sizes of the waves in which `total` rollouts are drawn: all at once, or 1, 1, 2, 4 … up to `total` together.
+
+    >>> waves(16, lazy=True), waves(5, lazy=True), waves(5, lazy=False)
+    ([1, 1, 2, 4, 8], [1, 1, 2, 1], [5])
+    """
+    if not lazy:
+        return [total]
+    sizes = [1]
+    while sum(sizes) < total:
+        sizes.append(min(sum(sizes), total - sum(sizes)))
+    return sizes
