@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny_models import byte_level, tiny_model, tiny_reasoner
 from torch.testing import assert_close
 
 from sapo.models.encoding import Encoder
 from sapo.models.fast_linear import FastLinear, use_fast_linears
-from sapo.models.loading import SEAL, LoadingError, load_reasoner, load_tensors, save_reasoner
+from sapo.models.loading import SEAL, LoadingError, load_reasoner, save_reasoner
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -70,7 +70,7 @@ def test_weights_that_are_not_all_there_are_refused(tmp_path: Path) -> None:
     """Transformers would draw what is missing at random and only warn."""
     save_reasoner(*tiny_reasoner(), tmp_path)
     (tmp_path / SEAL).unlink()
-    tensors = load_tensors(tmp_path / "model.safetensors")
+    tensors = load_file(tmp_path / "model.safetensors")
     tensors.pop("model.layers.1.mlp.up_proj.weight")
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(LoadingError, match=r"its files lack model.layers.1.mlp.up_proj.weight"):

@@ -35,7 +35,9 @@ def verify(folder: Path, pins: Path = PINS) -> dict[str, str]:
         if expected.get(name) != found.get(name)
     ]
     if wrong:
-        wrong.append("restore assets/ and data.dvc from git, or accept the change with `python -m sapo pin-assets`")
+        wrong.append(
+            f"restore assets/, data.dvc and {pins} from git, or accept the change with `python -m sapo pin-assets`"
+        )
         raise WorkspaceError("\n  ".join(wrong))
     return found
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging
 
@@ -29,6 +30,7 @@ SEAL = "sha256.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl")
 # What the libraries make of a damaged config.json, tokenizer.json or weights.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
+UNREADABLE += (SafetensorError, StrictDataclassError)
 
 
 class LoadingError(BadInput):
@@ -59,7 +61,7 @@ def load_weights(kind: type[Any], directory: Path, encoder: Encoder, attention: 
                 attn_implementation=attention,
                 output_loading_info=True,
             )
-    except (*UNREADABLE, SafetensorError) as error:
+    except UNREADABLE as error:
         raise LoadingError(f"{directory}: no model can be loaded: {_said(error)}") from error
     if missing := sorted(found["missing_keys"]):  # transformers would draw them at random
         raise LoadingError(f"{directory}: no model can be loaded: its files lack {', '.join(missing[:3])}")
@@ -105,12 +107,12 @@ def save_reasoner(model: PreTrainedModel, encoder: Encoder, directory: Path) -> 
     seal(directory)
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises LoadingError naming it."""
+def load_into(module: nn.Module, path: Path) -> None:
+    """Give `module` the tensors of a safetensors file. Raises LoadingError naming the file."""
     try:
-        return load_file(path)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise LoadingError(f"{path}: not readable as safetensors: {_said(error)}") from error
+        module.load_state_dict(load_file(path))
+    except UNREADABLE as error:
+        raise LoadingError(f"{path}: no tensors of this {type(module).__name__}: {_said(error)}") from error
 
 
 def seal(directory: Path) -> None:

@@ -18,7 +18,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from sapo.models.encoding import Encoder, budgeted_batches
 from sapo.models.flops import prefill_flops
-from sapo.models.loading import ATTENTION, LoadingError, load_encoder, load_tensors, load_weights, save_reasoner
+from sapo.models.loading import ATTENTION, LoadingError, load_encoder, load_into, load_weights, save_reasoner
 from sapo.models.trees import Tree, gathered, plant, tree_hidden
 from sapo.records import Cost
 
@@ -121,8 +121,5 @@ class Verifier(nn.Module):
         if not (directory / HEAD).is_file():
             raise LoadingError(f"{directory}: no verifier ({HEAD} is missing)")
         verifier = cls(load_weights(AutoModel, directory, encoder, attention), encoder)
-        try:
-            verifier.head.load_state_dict(load_tensors(directory / HEAD))
-        except RuntimeError as error:
-            raise LoadingError(f"{directory / HEAD}: no head of this verifier: {error}") from error
+        load_into(verifier.head, directory / HEAD)
         return verifier.eval()

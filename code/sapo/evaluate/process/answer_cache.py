@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -78,7 +79,7 @@ def _answer(where: str, line: bytes) -> tuple[str, Reply]:
     return value["key"], reply
 
 
-def _checksum(value: dict[str, object]) -> str:
+def _checksum(value: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode("ascii")).hexdigest()[:16]
 
 
