@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from resealing import change
 
 from sapo.configure import compose
 from sapo.evaluate.process.items import read_items
@@ -130,7 +131,7 @@ def test_scores_of_another_benchmark_are_refused(run: tuple[Settings, Workspace]
     path = workspace.verifiers("qwen2_nano", "nano_math") / "1/sapo/1/scores.jsonl"
     content = path.read_bytes()
     assert read_records(path, StepScores)
-    path.write_bytes(content.replace(b"nano_math", b"nano_moth", 1))
+    change(path, '"nano_math', '"nano_moth')
     with pytest.raises(RecordError, match=r"are not those of the \d+ process items"):
         read_process(settings, workspace)
     path.write_bytes(content)
