@@ -27,7 +27,7 @@ ORIGINS = (gsm8k.TRAIN, gsm8k.TEST, hendrycks_math.ORIGIN, mbpp.ORIGIN, humaneva
         (gsm8k, "dev", 500, 500),
         (gsm8k, "test", 1319, 1319),
         (hendrycks_math, "test", 3342, 5000),
-        (mbpp, "train", 374, 374),
+        (mbpp, "train", 371, 371),
         (mbpp, "dev", 90, 90),
         (mbpp, "test", 2994, 500),
         (humaneval, "test", 164, 164),

@@ -8,6 +8,8 @@ Subsets name asserts by position, 0 to 2.
 - MBPP, paper: each test task under six prompts, one for every non-empty proper subset of its three asserts;
   task 367 brings set-up code and is left out: 499 * 6 = 2,994. Training and dev tasks get one prompt each, with
   the subset `task id modulo 6`, so that training prompts look like test prompts (our choice; the paper is silent).
+- MBPP, both: training tasks 602, 704 and 872 ask what test tasks 217, 248 and 216 ask, word for word, and are left
+  out. No other training question of GSM8K or MBPP is a test question (stage `leaks`).
 """
 
 import re
@@ -34,6 +36,7 @@ class TaskRange:
 
 
 MBPP_SPLITS = {"train": TaskRange(601, 974), "dev": TaskRange(511, 600), "test": TaskRange(11, 510)}
+MBPP_TWINS = (602, 704, 872)
 GSM8K_DEV_ROWS = 500
 
 
@@ -43,7 +46,7 @@ class Protocol:
 
     Args:
         math_numbers_only: keep only MATH items whose gold is a plain number.
-        mbpp_left_out: MBPP task ids that are not asked.
+        mbpp_left_out: MBPP task ids that are neither asked nor trained on.
         mbpp_shown: subsets of the asserts that test prompts show, one prompt for each.
         mbpp_train_rotates: a training prompt shows one of `mbpp_shown`, by task id; otherwise all asserts.
     """
@@ -55,8 +58,12 @@ class Protocol:
 
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
-    "paper": Protocol(math_numbers_only=True, mbpp_left_out=(367,), mbpp_shown=PROPER_SUBSETS, mbpp_train_rotates=True),
-    "standard": Protocol(math_numbers_only=False, mbpp_left_out=(), mbpp_shown=ALL_ASSERTS, mbpp_train_rotates=False),
+    "paper": Protocol(
+        math_numbers_only=True, mbpp_left_out=(367, *MBPP_TWINS), mbpp_shown=PROPER_SUBSETS, mbpp_train_rotates=True
+    ),
+    "standard": Protocol(
+        math_numbers_only=False, mbpp_left_out=MBPP_TWINS, mbpp_shown=ALL_ASSERTS, mbpp_train_rotates=False
+    ),
 }
 
 
