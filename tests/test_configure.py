@@ -32,8 +32,8 @@ def test_a_key_on_the_command_line_beats_profile_and_config(project: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "params.yaml: profile is missing; say profile=X with one of: nano, "),
-        (["profile=none"], "code/conf/profile/none.yaml: no such file; profile 'none' is not one of: nano, "),
+        ([], "params.yaml: profile is missing; say profile=X with one of: gemma2_2b, "),
+        (["profile=none"], "code/conf/profile/none.yaml: no such file; profile 'none' is not one of: gemma2_2b, "),
         (["profile=nano", "profile=smoke"], "profile is given 2 times"),
         (["profile=nano", "sft.rate=1"], "code/conf/profile/nano.yaml with sft.rate=1: unknown setting 'sft.rate'"),
         (["profile=nano", "seed=x"], "code/conf/profile/nano.yaml with seed=x: seed: 'x' is str, expected int"),
@@ -42,7 +42,7 @@ def test_a_key_on_the_command_line_beats_profile_and_config(project: Path) -> No
         (["profile=nano", "seed=${none}"], "Interpolation key 'none' not found"),
         (["profile=nano", "+new=1"], "'+new=1' is not of the form key=value"),
         (["profile=nano", "hydra.verbose=1"], "'hydra.verbose=1' is not of the form key=value with a key of"),
-        (["profile=../config"], "profile '../config' is not one of: nano, "),
+        (["profile=../config"], "profile '../config' is not one of: gemma2_2b, "),
     ],
 )
 def test_bad_arguments_are_one_clear_line_and_change_nothing(project: Path, arguments: list[str], message: str) -> None:

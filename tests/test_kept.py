@@ -32,7 +32,7 @@ def test_the_same_content_is_made_once_in_any_order_of_keys(tmp_path: Path) -> N
     assert first == again != other
     assert times(tmp_path) == 2
     made_from = read_json(first / "made_from.json")
-    assert made_from["fit"] == {"lr": 0.1, "epochs": 1, "batch_size": 2, "warmup": 0.0}
+    assert made_from["fit"] == {"lr": 0.1, "epochs": 1, "batch_size": 2, "warmup": 0.0, "micro_batch": 0}
     assert {"code", "versions", "python", "platform"} < made_from.keys()
 
 

@@ -42,7 +42,7 @@ def test_a_python_keyword_is_read_into_the_field_with_an_underscore() -> None:
 
 
 def test_an_integer_is_a_fine_float_but_not_the_reverse() -> None:
-    values = {"lr": 1, "epochs": 0.5, "batch_size": 4, "warmup": 0}
+    values = {"lr": 1, "epochs": 0.5, "batch_size": 4, "warmup": 0, "micro_batch": 0}
     assert build(FitSettings, values, "p") == FitSettings(lr=1.0, epochs=0.5, batch_size=4, warmup=0.0)
     with pytest.raises(SettingsError, match=r"p: batch_size: 4\.0 is float, expected int"):
         build(FitSettings, values | {"batch_size": 4.0}, "p")
@@ -56,7 +56,10 @@ def test_an_integer_is_a_fine_float_but_not_the_reverse() -> None:
         ({"seed": True}, "seed: True is bool, expected int"),
         ({"seed": -1}, "seed: -1 is no non-negative number"),
         ({"sft": 3}, "sft: expected keys, found 3"),
-        ({"sft": {"lr": float("nan"), "epochs": 1, "batch_size": 1, "warmup": 0}}, "lr: nan is no positive number"),
+        (
+            {"sft": {"lr": float("nan"), "epochs": 1, "batch_size": 1, "warmup": 0, "micro_batch": 0}},
+            "lr: nan is no positive number",
+        ),
         (
             {"detect": {"by": "scores", "sign": "up", "virtual_start": True}},
             "detect: sign: 'up' is not one of 'drop', 'rise'",

@@ -22,6 +22,7 @@ from sapo.settings.methods import (
     VerifierSettings,
 )
 from sapo.settings.run import (
+    AdapterSettings,
     CellSettings,
     DataSettings,
     EfficiencySettings,
@@ -32,10 +33,12 @@ from sapo.settings.run import (
     ReportSettings,
     ScratchSettings,
     TaskSettings,
+    TuningSettings,
 )
 from sapo.settings.typed_values import SettingsError, build
 
 __all__ = [
+    "AdapterSettings",
     "BudgetSettings",
     "CellSettings",
     "DataSettings",
@@ -62,6 +65,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "TaskSettings",
+    "TuningSettings",
     "VerifierSettings",
     "build",
     "load_settings",

@@ -38,6 +38,7 @@ from sapo.settings.run import (
     ReportSettings,
     ScratchSettings,
     TaskSettings,
+    TuningSettings,
 )
 from sapo.settings.typed_values import SettingsError, build, changed
 
@@ -56,6 +57,7 @@ class Settings:
     groups: dict[str, GroupSettings]
     cells: dict[str, CellSettings]
     methods: dict[str, dict[str, Any]]
+    tuning: TuningSettings
     scratch: ScratchSettings
     loop: LoopSettings
     sampling: SamplingSettings

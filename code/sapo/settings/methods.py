@@ -26,13 +26,20 @@ class LoopSettings:
 class FitSettings:
     """One training run: AdamW with linear warm-up and decay, shuffled each epoch by the run's seed.
 
-    A part of an epoch trains on the first of its batches.
+    A part of an epoch trains on the first of its batches. `micro_batch` examples of a batch go through the model at a
+    time (memory grows with it, gradients are added up); 0: all of them.
     """
 
     lr: float
     epochs: float
     batch_size: int
     warmup: float
+    micro_batch: int = 0
+
+    @property
+    def at_once(self) -> int:
+        """Examples that go through the model together."""
+        return min(self.micro_batch or self.batch_size, self.batch_size)
 
 
 @dataclass(frozen=True, slots=True)

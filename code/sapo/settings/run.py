@@ -15,12 +15,45 @@ class DataSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """A pretrained reasoner: `nano` ships in `data/models`, `scratch` is made from training text, `hub` is fetched."""
+    """A pretrained reasoner: `nano` ships in `data/models`, `scratch` is made from training text, `hub` is fetched.
+
+    Models of kind `scratch` are of qwen2, gemma2 or llama.
+    """
 
     kind: Literal["nano", "scratch", "hub"]
-    architecture: Literal["qwen2", "gemma2", "llama"]
+    architecture: Literal["qwen2", "gemma2", "gemma", "llama", "phi"]
     hub_id: str
     revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSettings:
+    """Low-rank adapters on every linear layer of the backbone: W + alpha / rank * B A. Only A and B are trained."""
+
+    rank: int
+    alpha: float
+    dropout: float
+
+
+@dataclass(frozen=True, slots=True)
+class TuningSettings:
+    """Where models compute, in which precision, and which of their weights are trained.
+
+    Args:
+        kind: full: all weights. lora: adapters on frozen weights. qlora: adapters on weights frozen in 4 bits (NF4).
+            Adapters are merged into the weights after each training run, so that a reasoner is always a whole model.
+        device: that every model is on.
+        dtype: of the arithmetic, and of frozen weights; weights that are trained are kept in float32.
+        gradient_checkpointing: activations are computed again for the backward pass, layer by layer.
+        reasoner, verifier: sizes of their adapters; nothing to `full`.
+    """
+
+    kind: Literal["full", "lora", "qlora"]
+    device: Literal["cpu", "cuda"]
+    dtype: Literal["float32", "bfloat16"]
+    gradient_checkpointing: bool
+    reasoner: AdapterSettings
+    verifier: AdapterSettings
 
 
 @dataclass(frozen=True, slots=True)
