@@ -15,6 +15,7 @@ from sapo.report.results import Checkpoint
 from sapo.report.style import Look, ink, panels, spread, styled
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
+LONGER = "_six_rounds"  # what a variant with more rounds is called
 Series = Mapping[int, Interval]
 
 
@@ -35,7 +36,7 @@ def _by_round(results: Sequence[ProcessResults], methods: Sequence[str], with_mc
         for axes, entry in places:
             drawn: list[tuple[str, Look, Series]] = []
             drawn += [(verifier_name(m), LOOKS[m], own) for m in methods if (own := _series(entry, m))]
-            if with_mce and (own := {one.round: i for one, i in entry.mce.items() if one.method == "sapo"}):
+            if with_mce and (own := _mce(entry, "sapo")):
                 drawn.append(("MCE", MCE, own))
             _lines(axes, drawn, f"{entry.task}, {entry.model}", "Step accuracy (%)")
             rows += [_row(entry, name, n, "step_accuracy", i) for name, _, own in drawn for n, i in own.items()]
@@ -54,7 +55,7 @@ def gap_by_round(results: Sequence[ProcessResults]) -> Drawn | None:
     with styled():
         figure, places = _grid([entry for entry, _ in shown])
         for (axes, entry), (_, method) in zip(places, shown, strict=True):
-            verifier, mce = _series(entry, method), {c.round: i for c, i in entry.mce.items() if c.method == method}
+            verifier, mce = _series(entry, method), _mce(entry, method)
             drawn = [("verifier", LOOKS[method], verifier), ("MCE", MCE, mce)]
             _lines(axes, drawn, f"{entry.task}, {entry.model}\n{kinds[method]}", "Step accuracy (%)")
             for number in sorted(verifier.keys() & mce.keys()):
@@ -211,7 +212,19 @@ def _choices(entry: ProcessResults) -> list[tuple[str, Look, Series]]:
 
 def _series(entry: ProcessResults, method: str) -> Series:
     """Step accuracy by round."""
-    return {one.round: v.steps for one, v in entry.verifiers.items() if one.method == method}
+    return _with_later({one: v.steps for one, v in entry.verifiers.items()}, method)
+
+
+def _mce(entry: ProcessResults, method: str) -> Series:
+    """Step accuracy of the reasoner's own estimates by round."""
+    return _with_later(entry.mce, method)
+
+
+def _with_later(found: Mapping[Checkpoint, Interval], method: str) -> Series:
+    """A method's rounds, and those that only its variant with six rounds has: the rounds before are the same."""
+    own = {one.round: value for one, value in found.items() if one.method == method}
+    longer = {one.round: value for one, value in found.items() if one.method == f"{method}{LONGER}"}
+    return own | {number: longer[number] for number in sorted(longer) if own and number > max(own)}
 
 
 def _known(entry: ProcessResults, method: str) -> dict[Checkpoint, object]:
