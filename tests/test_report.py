@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib
 import pytest
 from report_runs import ANSWER, ANSWERS, BEGIN, END, MODEL, OOD, TASK, step, stop, tiny_settings, write_runs
 
@@ -259,16 +258,6 @@ def test_the_readme_keeps_what_is_outside_the_markers(done: tuple[Path, str]) ->
     assert "| Verdict | Claim | Source | Deciding number | Seeds |" in text and "Programs run" not in text
     shown = re.findall(r"\]\(figures/(\w+)\.png\)", text)
     assert shown == [HEADLINE, *(name for name in report.README if name in DRAWN)]
-
-
-def test_a_second_run_gives_the_same_bytes_whatever_the_users_style(done: tuple[Path, str], fresh: Workspace) -> None:
-    with matplotlib.rc_context({"lines.linewidth": 9, "svg.hashsalt": None, "savefig.dpi": 30}):
-        run_report(tiny_settings(), fresh)
-        assert matplotlib.rcParams["lines.linewidth"] == 9
-    for path in [path for folder in ("results", "figures") for path in sorted((done[0] / folder).rglob("*.*"))]:
-        content = path.read_bytes()
-        assert content == (fresh.root / path.relative_to(done[0])).read_bytes(), path
-        assert not [word for word in (b"CreationDate", b"dc:date", b"Software", b"/Type3") if word in content], path
 
 
 def test_a_profile_without_the_readme_leaves_it(fresh: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
