@@ -3,12 +3,14 @@
 Methods share rounds (RFT is the first round of online RFT; a sweep of eta shares its labels), runs get killed, and one
 method's setting changes. What has been made from the same settings, seeds, inputs and code is found again below
 `runs/.scratch/`, whatever the profile. That folder may be deleted at any time. What is in it is there whole or not at
-all; two processes that want the same one make it once.
+all; two processes that want the same one make it once. Long work leaves finished parts beside it (`parts`), which are
+found again after a kill and are gone when the whole is there.
 """
 
 import fcntl
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -44,7 +46,17 @@ def kept(store: Path, made_from: Mapping[str, object], make: Callable[[Path], No
             with stage_directory(final) as folder:
                 make(folder)
                 write_json(folder / INSIDE, content)
+        shutil.rmtree(_parts(store, key), ignore_errors=True)
     return final
+
+
+def parts(folder: Path) -> Path:
+    """Where finished parts of the work that makes `folder` (what `make` was given) survive a kill."""
+    return _parts(folder.parent, folder.name.split(".")[1])
+
+
+def _parts(store: Path, key: str) -> Path:
+    return store / f".{key}.parts"
 
 
 def name_of(content: Mapping[str, object]) -> str:

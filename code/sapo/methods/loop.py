@@ -19,7 +19,7 @@ from pathlib import Path
 from sapo.methods.bench import Bench, clocked, read_costs, write_costs
 from sapo.methods.kept import kept
 from sapo.methods.rounds import Round
-from sapo.methods.supervision import Simulation, choose_subset, score, supervise
+from sapo.methods.supervision import Simulation, choose_subset, journal, score, supervise
 from sapo.methods.updates import dpo, grpo, orpo, sft, star
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Trajectory, read_records, write_json, write_records
@@ -164,7 +164,7 @@ def draw(bench: Bench, number: int, reasoner: Path) -> tuple[tuple[Trajectory, .
 
 
 def _sample(bench: Bench, number: int, reasoner: Path, folder: Path) -> None:
-    sampler = bench.sampler(reasoner, f"sampling of round {number}")
+    sampler = journal(bench, reasoner, f"sampling of round {number}", folder)
     questions, limit = bench.train_questions(), bench.limits.max_new_tokens
     seed = bench.seed("sample", number)
     costs: dict[str, Cost] = {}

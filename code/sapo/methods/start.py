@@ -1,10 +1,11 @@
 """What all methods of a model, task and seed begin with: M_0, D_0 and V_0 (method.md §7, first line)."""
 
+import shutil
 from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, read_costs, write_costs
 from sapo.methods.kept import kept
-from sapo.methods.supervision import Simulation, choose_subset, supervise, write_log
+from sapo.methods.supervision import Simulation, choose_subset, journal, supervise, write_log
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Trajectory, write_records
@@ -29,10 +30,10 @@ def begin(bench: Bench) -> Path:
 
 
 def _make(bench: Bench, folder: Path) -> None:
-    costs: dict[str, Cost] = {}
-    with clocked(costs, "sft"):
-        costs["sft"] = _fine_tune(bench, folder / "sft")
-    sampler = bench.sampler(folder / "sft", "sampling")
+    tuned = fine_tuned(bench)
+    shutil.copytree(tuned / "sft", folder / "sft")
+    costs = read_costs(tuned)
+    sampler = journal(bench, folder / "sft", "sampling", folder)
     questions, limit = bench.train_questions(), bench.limits.max_new_tokens
     with clocked(costs, "sampling"):
         drawn, costs["sampling"] = sample(
@@ -47,6 +48,26 @@ def _make(bench: Bench, folder: Path) -> None:
         (folder / name).write_bytes((made / name).read_bytes())
     Verifier.load(made / "verifier").save(folder / "verifier")
     write_costs(folder, costs | read_costs(made))
+
+
+def fine_tuned(bench: Bench) -> Path:
+    """The folder with M_0 (`sft/`) and its cost: done once, also where sampling or labelling starts again."""
+    made_from = {
+        "phase": "sft",
+        "place": [bench.model, bench.task_name, bench.settings.seed],
+        "base": digest(bench.base),
+        "limits": bench.training,
+        "sft": bench.settings.sft,
+        "data": bench.settings.data,
+    }
+
+    def make(folder: Path) -> None:
+        costs: dict[str, Cost] = {}
+        with clocked(costs, "sft"):
+            costs["sft"] = _fine_tune(bench, folder / "sft")
+        write_costs(folder, costs)
+
+    return kept(bench.store, made_from, make)
 
 
 def _fine_tune(bench: Bench, folder: Path) -> Cost:

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, write_costs
-from sapo.methods.kept import kept
+from sapo.methods.kept import kept, parts
+from sapo.models.journal import Journal
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
 from sapo.progress import Progress
@@ -24,6 +25,7 @@ from sapo.train.loop import StepLog
 from sapo.train.verifier import VerifierExample, plant_examples, train_verifier
 from sapo.workspace import digest
 
+BATCHES = 32  # of `sampling.rows` requests are kept together: the last of them, half empty, costs a hundredth
 SECTIONS = ("rollouts", "labels", "detect", "saps", "expansion", "verifier")
 
 
@@ -73,7 +75,7 @@ def supervise(bench: Bench, who: Simulation, initial: Path, subset: Sequence[Tra
     }
 
     def make(folder: Path) -> None:
-        labelled, costs = label_subset(bench, who, subset)
+        labelled, costs = label_subset(bench, who, subset, folder)
         with clocked(costs, "verifier"):
             costs["verifier"] = fit_verifier(bench, who.number, initial, labelled, folder)
         write_costs(folder, costs)
@@ -81,12 +83,24 @@ def supervise(bench: Bench, who: Simulation, initial: Path, subset: Sequence[Tra
     return kept(bench.store, made_from, make)
 
 
+def journal(bench: Bench, reasoner: Path, what: str, folder: Path, cached_tokens: int = 0) -> Journal:
+    """`bench.sampler` for the one work that makes `folder`, which `kept` gave it; what it draws survives a kill."""
+    at_once = BATCHES * bench.settings.sampling.rows
+    return Journal(parts(folder), at_once, lambda: bench.sampler(reasoner, what, cached_tokens))
+
+
 def _digest(trajectories: Sequence[Trajectory]) -> str:
     return hashlib.sha256("\0".join(f"{t.id}\0{t.text}" for t in trajectories).encode()).hexdigest()
 
 
-def label_subset(bench: Bench, who: Simulation, subset: Sequence[Trajectory]) -> tuple[list[Labelled], dict[str, Cost]]:
-    """Labels of a subset of trajectories, and the costs of rollouts (`labelling`) and of finding suspects."""
+def label_subset(
+    bench: Bench, who: Simulation, subset: Sequence[Trajectory], folder: Path | None = None
+) -> tuple[list[Labelled], dict[str, Cost]]:
+    """Labels of a subset of trajectories, and the costs of rollouts (`labelling`) and of finding suspects.
+
+    Args:
+        folder: that this work makes, where its rollouts are to survive a kill.
+    """
     questions = {question.id: question for question in bench.train_questions()}
     scores: list[StepScores | None] = [None] * len(subset)
     costs: dict[str, Cost] = {}
@@ -96,7 +110,9 @@ def label_subset(bench: Bench, who: Simulation, subset: Sequence[Trajectory]) ->
         costs["detection"] = scorer.cost
     items = [LabelItem(questions[t.question_id], t, s) for t, s in zip(subset, scores, strict=True)]
     settings, seed = bench.settings, bench.seed("rollouts", who.number)
-    sampler = bench.sampler(who.reasoner, f"rollouts of round {who.number}", settings.rollouts.cached_tokens)
+    what = who.reasoner, f"rollouts of round {who.number}"
+    cached = settings.rollouts.cached_tokens
+    sampler = journal(bench, *what, folder, cached) if folder else bench.sampler(*what, cached)
     rollouts = Rollouts(bench.task, sampler, settings.rollouts, bench.limits.max_new_tokens, seed)
     rollouts.witness(who.known)
     rules = Rules(settings.labels, settings.detect, settings.saps, bench.seed("random step", who.number))
