@@ -29,7 +29,7 @@ def test_latex_by_hand() -> None:
 
 def test_a_page_holds_every_cell_and_no_markup_of_theirs() -> None:
     text = page("All <of> it", [TABLE])
-    assert "<td>&lt;b&gt;</td>" in text and "<b>" not in text and "A &amp; B" in text
+    assert '<td class="w">&lt;b&gt;</td><td>1.0' in text and "<b>" not in text and "A &amp; B" in text
     assert "<h1>All &lt;of&gt; it</h1>" in text and "http" not in text
 
 

@@ -58,7 +58,7 @@ def test_files_that_prose_names_are_there(path: Path) -> None:
 def test_the_paper_cites_what_its_bibliography_has() -> None:
     source = (ROOT / "paper" / "main.typ").read_text(encoding="utf-8")
     entries = re.findall(r"^@\w+\{(\w+),", (ROOT / "paper" / "references.bib").read_text(encoding="utf-8"), flags=re.M)
-    drawn = set(re.findall(r'#drawing\("(\w+)"', source))
+    drawn = {*re.findall(r'#drawing\("(\w+)"', source), *re.findall(r"<(\w+)>$", source, flags=re.M)}
     cited = set(re.findall(r"(?<![\w\\])@([a-z]\w*)", source))
     assert len(entries) == len(set(entries)) and cited - drawn == set(entries)
 

@@ -4,7 +4,7 @@ import html
 import re
 from collections.abc import Sequence
 
-from sapo.report.tables import Table
+from sapo.report.tables import Table, text_columns
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -21,7 +21,7 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 90re
 figure { margin: 0 0 2.5rem; overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #8884 }
-th:first-child, td:first-child, .w { text-align: left; white-space: normal }
+.w { text-align: left; white-space: normal; max-width: 30rem }
 caption { text-align: left; font-weight: 600; padding-bottom: .4rem }
 figcaption { color: GrayText; max-width: 60rem; padding-top: .4rem }
 """.strip()
@@ -50,10 +50,11 @@ def latex(tables: Sequence[Table]) -> str:
 
 
 def _latex(table: Table) -> str:
+    columns = "".join("l" if text else "r" for text in text_columns(table))
     lines = [
         r"\begin{table}",
         rf"\caption{{{tex(table.title)}}}\label{{tab:{slug(table.title)}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         " & ".join(map(tex, table.header)) + r" \\",
         r"\midrule",
@@ -85,11 +86,17 @@ def page(title: str, tables: Sequence[Table]) -> str:
 
 
 def _html(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.header)
-    rows = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    kinds = [' class="w"' if text else "" for text in text_columns(table)]
+    head, *body = [_cells(kinds, cells, tag) for cells, tag in ((table.header, "th"), *((r, "td") for r in table.rows))]
+    rows = "\n".join(f"<tr>{cells}</tr>" for cells in body)
     note = f"<figcaption>{html.escape(table.note)}</figcaption>" if table.note else ""
     caption = f"<caption>{html.escape(table.title)}</caption>"
     return (
         f'<figure id="{slug(table.title)}"><table>{caption}\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{rows}\n</tbody></table>{note}</figure>"
     )
+
+
+def _cells(kinds: Sequence[str], cells: Sequence[str], tag: str) -> str:
+    """Cells of a row; words lean left and may take several lines (`kinds`)."""
+    return "".join(f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))

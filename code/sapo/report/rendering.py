@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sapo.records import BadInput
-from sapo.report.tables import Table
+from sapo.report.tables import Table, text_columns
 
 PLAIN_WIDTH = 160  # of output that is no terminal
 
@@ -23,16 +23,9 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def _markdown(table: Table) -> str:
-    rule = ["---" if text else "---:" for text in _text_columns(table)]
+    rule = ["---" if text else "---:" for text in text_columns(table)]
     lines = [f"| {' | '.join(cells)} |" for cells in (table.header, rule, *table.rows)]
     return "\n".join([f"**{table.title}**", "", *lines, *(["", table.note] if table.note else [])])
-
-
-def _text_columns(table: Table) -> list[bool]:
-    """Which columns hold words: those whose first cell, dashes for nothing left aside, does not begin like a number."""
-    columns = zip(*table.rows, strict=True)
-    first = [next((cell for cell in column if not cell.startswith("–")), "–") for column in columns]
-    return [not (cell[:1].isdigit() or cell[:1] in "+-–") for cell in first]
 
 
 def show(tables: Sequence[Table], console: Console | None = None) -> None:
@@ -43,7 +36,7 @@ def show(tables: Sequence[Table], console: Console | None = None) -> None:
     for table in tables:
         view = RichTable(title=Text(table.title), caption=Text(table.note), title_justify="left")
         view.caption_justify = "left"
-        for name, text in zip(table.header, _text_columns(table), strict=True):
+        for name, text in zip(table.header, text_columns(table), strict=True):
             view.add_column(Text(name), justify="left" if text else "right")
         for row in table.rows:
             view.add_row(*map(Text, row))

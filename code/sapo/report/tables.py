@@ -34,6 +34,13 @@ class Table:
     note: str = ""
 
 
+def text_columns(table: Table) -> list[bool]:
+    """Which columns hold words: those whose first cell, dashes for nothing left aside, does not begin like a number."""
+    columns = zip(*table.rows, strict=True)
+    first = [next((cell for cell in column if not cell.startswith("–")), "–") for column in columns]
+    return [not (cell[:1].isdigit() or cell[:1] in "+-–") for cell in first]
+
+
 def by_model(columns: Sequence[Column]) -> dict[str, list[Column]]:
     models = dict.fromkeys(column.model for column in columns)
     return {model: [column for column in columns if column.model == model] for model in models}

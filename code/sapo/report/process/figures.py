@@ -57,12 +57,15 @@ def gap_by_round(results: Sequence[ProcessResults]) -> Drawn | None:
         for (axes, entry), (_, method) in zip(places, shown, strict=True):
             verifier, mce = _series(entry, method), _mce(entry, method)
             drawn = [("verifier", LOOKS[method], verifier), ("MCE", MCE, mce)]
+            every = [i for m in kinds for own in (_series(entry, m), _mce(entry, m)) for i in own.values()]
+            axes.set(ylim=percent_range(every))  # of both panels
             _lines(axes, drawn, f"{entry.task}, {entry.model}\n{kinds[method]}", "Step accuracy (%)")
             for number in sorted(verifier.keys() & mce.keys()):
                 low, high = sorted((100 * verifier[number].value, 100 * mce[number].value))
                 axes.fill_between([number - 0.12, number + 0.12], low, high, color="#dddddd", zorder=0)
                 gap = 100 * (mce[number].value - verifier[number].value)
-                axes.annotate(f"{gap:+.1f}", (number, (low + high) / 2), ha="center", va="center", fontsize=8)
+                box = {"facecolor": "#dddddd", "edgecolor": "none", "pad": 0.5}
+                axes.annotate(f"{gap:+.1f}", (number, (low + high) / 2), ha="center", va="center", fontsize=8, bbox=box)
             for name, _, own in drawn:
                 rows += [_row(entry, f"{method} {name}", n, "step_accuracy", i) for n, i in own.items()]
         if figure:
@@ -255,7 +258,8 @@ def _lines(axes: Axes, drawn: Sequence[tuple[str, Look, Series]], title: str, la
         axes.errorbar(x, y, np.maximum(reach, 0), fmt="none", ecolor=look.color, elinewidth=0.8, capsize=2, alpha=0.6)
         axes.plot(x, y, look.marker, linestyle=look.line, color=look.color, markerfacecolor=look.face, markersize=5)
         ends.append((float(x[-1]), float(y[-1]), name, look.color))
-    axes.set(ylim=percent_range([i for _, _, own in drawn for i in own.values()]))
+    if axes.get_autoscaley_on():
+        axes.set(ylim=percent_range([i for _, _, own in drawn for i in own.values()]))
     axes.set_xticks(sorted({n for _, _, own in drawn for n in own}))
     _end_labels(axes, ends)
     axes.set(xlabel="Round", ylabel=label)
