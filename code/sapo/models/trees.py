@@ -109,6 +109,8 @@ def tree_hidden(decoder: PreTrainedModel, trees: Sequence[Tree], pad_id: int) ->
     """Last hidden states (B, T, H) of the tokens of trees, padded on the right."""
     device = decoder.device
     ids = pad_rows([tree.ids for tree in trees], pad_id).to(device)
+    if all(len(tree.paths) == 1 for tree in trees):  # nothing branches: the architecture's own mask will do
+        return decoder(input_ids=ids, use_cache=False).last_hidden_state
     positions = pad_rows([tree.positions for tree in trees], 0).to(device)
     ends = pad_rows([tree.ends for tree in trees], ids.shape[1]).to(device)  # padding sees padding
     index = torch.arange(ids.shape[1], device=device)
