@@ -37,6 +37,8 @@ DESCRIPTIONS = {
     "LENGTH": "keep numbers below 6, then reverse, then return the length",
 }
 HAND_LABELLED = read_labelled("nano_code_steps.txt")
+# Labelled when the list assigned last counted alone: `xs` is still there, so the wrong list harms nothing until used.
+CLARIFIED = {"filter turned into a step back": [True, True, False]}
 
 
 def ask(description: str) -> Question:
@@ -50,7 +52,7 @@ QUESTIONS = {name: ask(description) for name, description in DESCRIPTIONS.items(
 @pytest.mark.parametrize("case", HAND_LABELLED, ids=lambda case: case.name)
 def test_hand_labelled_lines(case: LabelledCase) -> None:
     truth = nano_code.step_truth(QUESTIONS[case.problem], case.steps)
-    assert truth == [not fault for fault in case.faults]
+    assert truth == CLARIFIED.get(case.name, [not fault for fault in case.faults])
 
 
 def test_many_lines_are_labelled_by_hand() -> None:
@@ -119,6 +121,42 @@ def test_reading_a_pipeline_is_the_inverse_of_writing_it(seed: int, lengths: dic
     assert parse_pipeline(f"Write f(xs): {pipeline.description()}.\n") == pipeline
     assert parse_pipeline(nano_code_ood.docstring_prompt(pipeline)) == pipeline
     assert len(pipeline.stages) in lengths
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seeds, st.sampled_from(["\n", "      \n", "# why\n", "        # why\n", "    k = -99\n"]))
+def test_a_line_that_changes_nothing_is_as_right_as_the_line_before_it(seed: int, idle: str) -> None:
+    """Put anywhere between head and return, it changes no other label (no result is -99)."""
+    rng = random.Random(seed)
+    pipeline = draw_pipeline(rng, PIPELINE_WEIGHTS)
+    question = ask(pipeline.description())
+    steps = nano_code.split(program(write_body(pipeline, rng, 0.65)))
+    truth = nano_code.step_truth(question, steps)
+    place = rng.randrange(1, len(steps))
+    longer = nano_code.step_truth(question, [*steps[:place], idle, *steps[place:]])
+    assert longer == [*truth[:place], truth[place - 1], *truth[place:]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "truth"),
+    [
+        (["ys = xs", "xs = []", "return 0"], [True, True, False]),  # ys still holds the list
+        (["xs = []", "ys = xs", "return 0"], [False, False, False]),  # too late to keep it
+        (["xs = sum([x + 3 for x in xs if x % 2 == 0])", "return 0"], [True, False]),  # the result had to be returned
+        (["xs = sum(xs)", "return xs"], [False, False]),  # a number that is not the result can do nothing
+        (["xs.reverse()", "return xs.sort()"], [True, False]),  # in place is a statement, not a value
+        (["n = n", "xs = xs"], [False, False]),  # fails, and with it all that follows
+    ],
+)
+def test_every_name_that_is_known_can_lead_on(lines: list[str], truth: list[bool]) -> None:
+    steps = nano_code.split(program(lines))
+    assert nano_code.step_truth(QUESTIONS["EVENS"], steps) == [True, *truth]
+
+
+def test_a_comment_that_python_would_not_read_is_no_comment() -> None:
+    r"""A `\r` begins a new line for Python, and neither `\0` nor half a surrogate pair can stand in a program."""
+    for comment in ("# a\rxs = []\n", "# \0\n", "# \udcff\n"):
+        assert nano_code.step_truth(QUESTIONS["EVENS"], [nano_code.SIGNATURE, comment]) == [True, False]
 
 
 def run_program(lines: list[str], xs: list[int]) -> object:
@@ -193,9 +231,31 @@ def test_lines_are_run(line: str, name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "value"),
+    [("xs.sort()", [3, 4, 8]), ("    xs.sort(reverse=True)\n", [8, 4, 3]), ("xs.reverse()", [4, 8, 3])],
+)
+def test_a_list_changed_in_place_is_changed_under_all_its_names(line: str, value: list[int]) -> None:
+    xs = list(XS)
+    scope: Scope = {"xs": xs, "ys": xs, "copy": list(XS)}
+    assert run_line(line, scope) == ("xs", value)
+    assert scope == {"xs": value, "ys": value, "copy": XS} and scope["xs"] is xs
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "xs = xs.copy()",
+        "xs = xs.sort()",
+        "xs.sort(key=abs)",
+        "xs.sort(1)",
+        "xs.reverse(reverse=True)",
+        "xs.append(1)",
+        "zs.sort()",
+        "n.sort()",
+        "sum.sort()",
+        "xs.sort().reverse()",
+        "xs.sort",
+        "sorted(xs)",
         "xs = ().__class__.__bases__",
         "return __import__('os')",
         "return open('x')",
@@ -245,7 +305,7 @@ def test_lines_are_run(line: str, name: str, value: object) -> None:
 )
 def test_lines_outside_the_language_are_refused(line: str) -> None:
     with pytest.raises(LineError):
-        run_line(line, {"xs": list(XS)})
+        run_line(line, {"xs": list(XS), "n": 2})
 
 
 @pytest.mark.parametrize("depth", [2, 5, 9])
@@ -268,7 +328,7 @@ def test_lists_stay_bounded_from_line_to_line() -> None:
 
 WORDS = (
     "xs = [ ] ( ) x for in if else sorted sum reversed max , reverse=True default=0 : - * % // + == < 0 3 "
-    "return . ' ** lambda not and is \t \n \r # \\ é ² 9999999999 def f(xs): yield async await"
+    ".sort() .reverse() return . ' ** lambda not and is \t \n \r # \\ é ² 9999999999 def f(xs): yield async await"
 )
 PIECES = st.sampled_from(WORDS.split(" "))
 

@@ -73,6 +73,19 @@ def test_every_fault_is_labelled_by_hand() -> None:
     assert set(faults) == {"", "reference", "operation", "arithmetic", "answer", "format"}
 
 
+def test_no_computation_is_right_under_a_wrong_plan() -> None:
+    """Cy has 18: neither what the wrong plan says nor the true sum is right, until the plan is spent."""
+    for computation in ("Cy = 15 - 3 = 12\n", "Cy = 15 + 3 = 18\n"):
+        assert nano_math.step_truth(CHAIN, ["Cy : Ben - 3\n", computation]) == [False, False]
+    assert nano_math.step_truth(CHAIN, ["Cy : Ben - 3\n", "15 - 3 = 12\n", "15 + 3 = 18\n"]) == [False, False, True]
+
+
+def test_all_names_what_is_asked_of_two_alone() -> None:
+    """36 is the answer of one question, 35 of the other: only where two were asked about can `all` be the name."""
+    assert nano_math.step_faults(CHAIN, ["all = 18 * 2 = 36\n", "18 * 2 = 36\n"]) == ["reference", ""]
+    assert nano_math.step_faults(TOTAL, ["all = 25 + 10 = 35\n", "Cy = 25 + 10 = 35\n"]) == ["", "reference"]
+
+
 @pytest.mark.parametrize(
     "step", ["", "\n", "Cy : Ben + ²", "answer ٣٦", "answer " + "9" * 5000, f"{'9' * 5000} + 1 = 2"]
 )

@@ -1,11 +1,23 @@
 """nano-code stands for MBPP: describe a pipeline of list operations, get a real function, run it on three asserts.
 
-Truth of a step (`step_truth`): the first line must be the signature; a line is right when the state after it can
-still reach the right result, that is when the stages of the description that are not yet done, in some order, lead
-from the values it leaves to the right result on every probe list (a sum that the description adds may be split);
-`return` is right when it returns the right result on every probe. What follows is a witness too: the lines before
-a right one are right, so that orders and decompositions that the description does not name count. Probes are many
-more than the three asserts, so a program can pass its tests by luck and still contain a wrong step.
+Truth of a step (`step_truth`): a line is right when the lines so far can still be continued to a right program.
+
+- The first line must be the signature.
+- An assignment is right when the right result can be reached on every probe list from the values of one of the
+  names that are then known: they are the result, or the return of the description gives it after some of its stages,
+  in some order, each used once at most (of a sum that it adds or subtracts also a part). What was done is read off
+  the values, not off the lines: a stage that a line has done may be done once more by what is to come, and a value
+  that is wrong under a name of its own harms nothing until it is used.
+- `return` is right when it returns the right result on every probe. Any statement after it is wrong.
+- What follows is a witness too: the lines before a right one are right, so that orders and decompositions that the
+  description does not name count.
+- A blank line or a comment is as right as the line before it.
+- A line holds one statement, an assignment, a sorting or reversing in place or a `return`, in the language of
+  `nano_code_lines`. Anything else is wrong, and so are all lines after it, even where Python would take it (a loop,
+  `pass`, `print`, an expression broken over two lines).
+
+Probes have three to ten numbers and are many more than the three asserts, so a program can pass its tests by luck and
+still contain a wrong step.
 """
 
 import functools
@@ -36,6 +48,7 @@ __all__ = ["NAME", "answered", "generate", "grade", "load", "normalise", "split"
 NAME = "nano_code"
 SIGNATURE = "def f(xs):\n"
 PROBES = 12
+_IDLE_LINE = re.compile(r"[ \t]*(#[^\r\n\0\ud800-\udfff]*)?\r?\n?")
 _RETURN_LINE = re.compile(r"^    return\b[^\n]*\n", re.MULTILINE)
 
 State = tuple[Any, ...]
@@ -105,11 +118,13 @@ def normalise(text: str) -> str:
 
 
 def step_truth(question: Question, steps: Sequence[str]) -> list[bool]:
-    """Whether each line leaves a state from which the right result can still be reached."""
+    """Whether the program can still become a right one after each line (see the module's definition)."""
     lines = [*question.context.splitlines(keepends=True)[:1], *steps] if question.context else list(steps)
     truth = [lines[0] == SIGNATURE] if lines else []
-    for number in range(1, len(lines)):
-        truth.append(truth[0] and _prefix_truth(question.prompt, tuple(lines[1 : number + 1])))
+    body: tuple[str, ...] = ()
+    for line in lines[1:]:
+        body += () if _IDLE_LINE.fullmatch(line) else (line,)
+        truth.append(truth[0] and _prefix_truth(question.prompt, body))
     for number in range(len(truth) - 2, 0, -1):
         truth[number] = truth[number] or truth[number + 1]
     return truth[len(lines) - len(steps) :]
@@ -117,32 +132,30 @@ def step_truth(question: Question, steps: Sequence[str]) -> list[bool]:
 
 @functools.lru_cache(maxsize=200_000)
 def _prefix_truth(prompt: str, body: tuple[str, ...]) -> bool:
-    """Truth of the last line of `body`; rollouts and trajectories share most of their prefixes."""
-    pipeline, probes = _known(prompt)
+    """Truth of the last line of `body`, of statements alone; rollouts and trajectories share most of their prefixes."""
+    pipeline, probes, goal = _known(prompt)
     scopes: list[dict[str, Any]] = [{"xs": list(xs)} for xs in probes]
-    name = "xs"
     for line in body:
-        if name == "return" or not line.startswith("    ") or line[4:5].isspace():
+        if "return" in scopes[0] or not line.startswith("    ") or line[4:5].isspace():
             return False
         try:
-            values = [run_line(line, scope) for scope in scopes]
+            for scope in scopes:
+                name, scope[name] = run_line(line, scope)
         except LineError:
             return False
-        name = values[0][0]
-        scopes = [{**scope, name: value} for scope, (_, value) in zip(scopes, values, strict=True)]
-    state = tuple(_freeze(scope[name]) for scope in scopes)
-    goal = tuple(_freeze(_reference(pipeline, list(xs))) for xs in probes)
-    if name == "return":
-        return state == goal
-    return _reaches(state, goal, pipeline.stages, pipeline.returned.code)
+    states = {name: tuple(_freeze(scope[name]) for scope in scopes) for name in scopes[0]}
+    if "return" in states:
+        return states["return"] == goal
+    return any(_reaches(state, goal, pipeline.stages, pipeline.returned.code) for state in set(states.values()))
 
 
 @functools.lru_cache(maxsize=20_000)
-def _known(prompt: str) -> tuple[Pipeline, tuple[tuple[int, ...], ...]]:
+def _known(prompt: str) -> tuple[Pipeline, tuple[tuple[int, ...], ...], State]:
+    """The pipeline of a prompt, its probe lists and the right result of each."""
     rng = random.Random(f"probes/{prompt}")
     pipeline = parse_pipeline(prompt)
     probes = [*_asserted(prompt, pipeline), *(_draw_list(rng, rng.randint(3, 10)) for _ in range(PROBES))]
-    return pipeline, tuple(map(tuple, probes))
+    return pipeline, tuple(map(tuple, probes)), tuple(_freeze(_reference(pipeline, xs)) for xs in probes)
 
 
 def _freeze(value: Any) -> Any:
@@ -150,7 +163,7 @@ def _freeze(value: Any) -> Any:
 
 
 def _reaches(state: State, goal: State, remaining: tuple[Stage, ...], returned: str) -> bool:
-    """Whether some of the remaining stages, in some order, and the return lead from `state` to `goal`."""
+    """Whether `state` is the goal, or some of the remaining stages, in some order, and the return lead there."""
     seen: set[tuple[State, tuple[Stage, ...]]] = set()
     stack = [(state, remaining)]
     while stack:
@@ -158,7 +171,7 @@ def _reaches(state: State, goal: State, remaining: tuple[Stage, ...], returned: 
         if (state, remaining) in seen:
             continue
         seen.add((state, remaining))
-        if _apply(returned, state) == goal:
+        if goal in (state, _apply(returned, state)):
             return True
         for i, stage in enumerate(remaining):
             rest = remaining[:i] + remaining[i + 1 :]

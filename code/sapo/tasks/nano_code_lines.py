@@ -1,8 +1,9 @@
 """Runs one line of a nano-code function on known values, without executing any of a reasoner's code.
 
-Only the small language that such functions need is understood: integers, flat lists of them, comprehensions over
-one list, slices, comparisons, arithmetic and a few built-ins. Anything else raises `LineError`, as does a value out
-of bounds or a line that takes too many steps, so that no text can hang or harm the process that asks.
+Only the small language that such functions need is understood: assignments to one name, `return`, sorting and
+reversing in place; integers, flat lists of them, comprehensions over one list, slices, comparisons, arithmetic and a
+few built-ins. Anything else raises `LineError`, as does a value out of bounds or a line that takes too many steps, so
+that no text can hang or harm the process that asks.
 """
 
 import ast
@@ -10,6 +11,7 @@ import functools
 import operator
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 Scope = dict[str, Any]
@@ -42,6 +44,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "reversed": reversed,  # an iterator, as in Python: nothing to assign or return before `list` has read it
 }
+_IN_PLACE = {"sort": "sorted", "reverse": "reversed"}
 
 
 class LineError(ValueError):
@@ -49,21 +52,35 @@ class LineError(ValueError):
 
 
 def run_line(line: str, scope: Scope) -> tuple[str, Any]:
-    """Name and value of an assignment `name = value`, or `("return", value)`. Raises LineError."""
+    """Name and value of an assignment `name = value`, or `("return", value)`.
+
+    `name.sort()` and `name.reverse()` change the list in `scope` itself, as other names for it must see, and give it
+    as the name's value. Raises LineError.
+    """
     parsed = _parse(line.strip()) if len(line) <= _LONGEST_LINE else None
-    if parsed is None or parsed[0] in _FUNCTIONS:
-        raise LineError(f"{line[:80]!r} is neither an assignment nor a return")
+    if parsed is None or parsed.name in _FUNCTIONS:
+        raise LineError(f"{line[:80]!r} is no assignment, no sorting or reversing in place and no return")
     try:
-        value = _Reader().value(parsed[1], scope)
+        value = _Reader().value(parsed.value, scope)
     except (TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
         raise LineError(f"{line[:80]!r} fails: {error}") from error
     if not isinstance(value, int | list):
         raise LineError(f"{line[:80]!r} gives a {type(value).__name__}, no number and no list")
-    return parsed[0], value
+    if parsed.in_place:
+        scope[parsed.name][:] = value
+        value = scope[parsed.name]
+    return parsed.name, value
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    name: str
+    value: ast.expr
+    in_place: bool = False
 
 
 @functools.lru_cache(maxsize=10_000)
-def _parse(line: str) -> tuple[str, ast.expr] | None:
+def _parse(line: str) -> _Line | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -72,9 +89,13 @@ def _parse(line: str) -> tuple[str, ast.expr] | None:
         return None
     match parsed:
         case [ast.FunctionDef(body=[ast.Assign(targets=[ast.Name(id=name)], value=value)])]:
-            return name, value
+            return _Line(name, value)
         case [ast.FunctionDef(body=[ast.Return(value=ast.expr() as value)])]:
-            return "return", value
+            return _Line("return", value)
+        case [ast.FunctionDef(body=[ast.Expr(ast.Call(ast.Attribute(ast.Name(id=name), method), [], keywords))])]:
+            if method in _IN_PLACE:
+                changed = ast.Call(ast.Name(_IN_PLACE[method]), [ast.Name(name)], keywords)
+                return _Line(name, ast.Call(ast.Name("list"), [changed], []), in_place=True)
     return None
 
 

@@ -5,10 +5,15 @@
 - a plan `Cy : Ben + 3` is right when it equals the quantity Cy *as a function of the given quantity*, so that
   other routes are right (`Cy + Cy` for twice Cy) and coincidences are not (2 + 2 for 2 * 2), and when neither
   operand rests on Cy itself; the given number may be written for its owner's name;
-- a computation `Cy = 15 + 3 = 18` is right when it carries out the plan before it on the true values (either order
-  of + and *), names what it plans and its arithmetic is right; without a plan, when it gives the true value of a
-  quantity (of the one it names) from numbers that are known. The name may be left out;
-- `answer 36` is right when it is the true answer.
+- a computation `Cy = 15 + 3 = 18` carries out the last plan before it that no computation has followed yet. It is
+  right when that plan is, and it works on the plan's true values (either order of + and *) with the plan's operation,
+  names what the plan names and its arithmetic is right. So under a wrong plan, or by the name of another quantity, no
+  computation is right, whatever its value: it rests on the error or leaves the plan undone;
+- a computation without a plan is right when it gives the true value of a quantity (of the one it names) from numbers
+  of the text or true values, computed before or not. `all` names what is asked of two quantities, and nothing where
+  one is asked for. Every computation may leave its name out;
+- `answer 36` is right when it is the true answer, wherever it stands;
+- any other line, an empty one too, is wrong, and takes no plan away.
 
 A step that follows an error and uses its value is wrong, since its numbers are.
 """
@@ -185,7 +190,7 @@ def _computation_fault(problem: Problem, plan: re.Match[str] | None, computation
             return "reference"
         if not sums:
             return "arithmetic"
-        called = {**values, "all": problem.answer()}
+        called = values if problem.question == "one" else {**values, "all": problem.answer()}
         reached = called.values() if name is None else [called[name]] if name in called else []
         return "" if result in reached else "reference"
     planned = [values.get(o, int(o) if o.isdigit() else -1) for o in (plan[2], plan[4])]
