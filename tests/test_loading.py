@@ -58,7 +58,9 @@ def test_truncated_weights_are_named(tmp_path: Path) -> None:
 
 
 def test_a_sealed_file_that_is_gone_is_named_and_one_that_came_later_is_not(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
     save_reasoner(*tiny_reasoner(), tmp_path)
+    (tmp_path / ".lock").unlink()
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     load_reasoner(tmp_path)
     (tmp_path / "generation_config.json").unlink()

@@ -116,9 +116,9 @@ def load_into(module: nn.Module, path: Path) -> None:
 
 
 def seal(directory: Path) -> None:
-    """Write the SHA-256 of every file that is now in `directory` beside them."""
-    files = sorted(path for path in directory.iterdir() if path.is_file() and path.name != SEAL)
-    write_json(directory / SEAL, {path.name: digest(path) for path in files})
+    """Write the SHA-256 of every file that is now in `directory` beside them; hidden ones are not the model's."""
+    files = sorted(path for path in directory.iterdir() if path.is_file() and not path.name.startswith("."))
+    write_json(directory / SEAL, {path.name: digest(path) for path in files if path.name != SEAL})
 
 
 def check_seal(directory: Path) -> None:
