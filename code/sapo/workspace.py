@@ -4,6 +4,7 @@ Everything below `runs/{profile}/` is the output of one DVC stage. Timings and m
 they go to `runs/.timings/`, which git and DVC ignore: outputs hold nothing that a second run would change.
 """
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -11,13 +12,15 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from sapo.records import BadInput, write_plain_json
 
+LOCK = ".lock"  # in a folder that is being made
+PATIENCE = 10.0  # seconds that a killed run's last processes are given to notice
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers", "trl")
 
 
@@ -124,18 +127,42 @@ def digest(path: Path) -> str:
 def stage_directory(final: Path) -> Iterator[Path]:
     """Give an empty folder beside `final` that replaces `final` when the block ends well; on an error `final` stays.
 
-    What killed runs left behind is removed first, so one process at a time may make `final`.
+    What killed runs left behind is removed first.
+
+    Raises:
+        WorkspaceError: another process is making `final`.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     for leftover in final.parent.glob(f".{final.name}.*.tmp"):
-        shutil.rmtree(leftover)
+        with suppress(FileNotFoundError), _locked(leftover, final):  # whoever made it may be done meanwhile
+            shutil.rmtree(leftover)
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     temporary.mkdir()
     try:
-        yield temporary
-        _replace_directory(temporary, final)
+        with _locked(temporary, final):
+            yield temporary
+            (temporary / LOCK).unlink()
+            _replace_directory(temporary, final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, final: Path) -> Iterator[None]:
+    """Hold `folder`, in which `final` is or was being made. The lock of a process goes with it and its children."""
+    until = time.monotonic() + PATIENCE
+    with (folder / LOCK).open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > until:
+                    raise WorkspaceError(
+                        f"{final}: another process is making it now, in {folder.name}; wait for it or end it"
+                    ) from error
+                time.sleep(0.1)
+        yield
 
 
 def _replace_directory(new: Path, final: Path) -> None:
