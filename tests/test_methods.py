@@ -96,6 +96,7 @@ def supervised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Supervised:
 
     monkeypatch.setattr(loop, "supervise", supervise)
     monkeypatch.setattr(Verifier, "load", load)
+    monkeypatch.setattr(Bench, "verifier", lambda _, folder: load(folder))
     return found
 
 

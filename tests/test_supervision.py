@@ -124,13 +124,13 @@ def test_saps_asks_where_the_scorer_sees_the_drop(bench: Bench, monkeypatch: pyt
     """Scores .9 .8 .1 .1 drop most behind step 2: c_2 and c_3 are asked, both are 0, so step 2 is wrong too (c)."""
     loaded: list[Path] = []
 
-    def load(folder: Path) -> Verifier:
+    def load(_: Bench, folder: Path) -> Verifier:
         loaded.append(folder)
         verifier = TableVerifier(SCORES)
         vars(verifier)["cost"] = Cost(prompt_tokens=9)
         return cast(Verifier, verifier)
 
-    monkeypatch.setattr(Verifier, "load", load)
+    monkeypatch.setattr(Bench, "verifier", load)
     labelled, costs = label_subset(bench, Simulation(1, "saps", Path("m"), Path("v")), [WRONG])
     assert (labelled[0].labels.labels, labelled[0].labels.asked) == ((1, 0, 0, 0), (2, 3))
     assert labelled[0].labels.case == "c"

@@ -8,9 +8,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from transformers import PreTrainedModel
+
 from sapo.methods.kept import SECONDS
+from sapo.models.adapters import begin_training, end_training
+from sapo.models.hardware import arithmetic, for_inference, verifier_for_inference
 from sapo.models.loading import load_reasoner
 from sapo.models.local import LocalSampler
+from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, RecordError, read_json, write_json
 from sapo.settings import Settings, SettingsError, TaskSettings
 from sapo.tasks.catalog import find_task, source_of
@@ -83,8 +88,25 @@ class Bench:
             raise RecordError(f"{self.task_name}: no training question has a gold rationale to learn from")
         return gold
 
+    def verifier(self, folder: Path) -> Verifier:
+        """A saved verifier on the device and in the precision of the settings, for scoring."""
+        return verifier_for_inference(Verifier.load(folder), self.settings.tuning)
+
+    @contextmanager
+    def tuned(self, model: PreTrainedModel, *names: str | int) -> Iterator[None]:
+        """The block trains a loaded reasoner as `tuning` says; afterwards it is an ordinary model again.
+
+        `names` decide the adapters' first weights. Raises what `adapters.begin_training` does.
+        """
+        tuning = self.settings.tuning
+        begin_training(model, tuning, tuning.reasoner, self.seed("adapters", *names))
+        with arithmetic(tuning):
+            yield
+        end_training(model, tuning)
+
     def sampler(self, reasoner: Path, what: str, cached_tokens: int = 0) -> LocalSampler:
         model, encoder = load_reasoner(reasoner)
+        for_inference(model, self.settings.tuning)
         return LocalSampler(model, encoder, self.settings.sampling.rows, self.shown(what), cached_tokens)
 
 

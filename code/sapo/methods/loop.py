@@ -37,7 +37,7 @@ UPDATES: dict[str, Callable[[Bench, Round, int, Path], Cost]] = {
 }
 # Everything that a round of any method reads; `loop` counts by what it means for the round.
 SECTIONS = ("sampling", "rollouts", "labels", "detect", "saps", "expansion", "verifier", "pairs", "filter")
-SECTIONS += ("sft", "orpo", "dpo", "grpo", "budget", "data")
+SECTIONS += ("tuning", "sft", "orpo", "dpo", "grpo", "budget", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,8 @@ def _verified(
     made = supervise(bench, who, state.reasoner, subset)
     for name in ("labelled.jsonl", "labels.jsonl", "verifier_log.json"):
         (folder / name).write_bytes((made / name).read_bytes())
-    verifier = Verifier.load(made / "verifier")
-    verifier.save(folder / "verifier")
+    Verifier.load(made / "verifier").save(folder / "verifier")
+    verifier = bench.verifier(made / "verifier")
     scores = score(verifier, {q.id: q for q in bench.train_questions()}, pool)
     costs = read_costs(made) | {"scoring": verifier.cost}
     return tuple(s.reward for s in scores), costs
@@ -155,6 +155,7 @@ def draw(bench: Bench, number: int, reasoner: Path) -> tuple[tuple[Trajectory, .
             "place": [bench.model, bench.task_name, bench.settings.seed, number],
             "reasoner": digest(reasoner),
             "sampling": bench.settings.sampling,
+            "tuning": bench.settings.tuning,
             "limits": bench.training,
             "data": bench.settings.data,
         },

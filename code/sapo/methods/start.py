@@ -14,7 +14,7 @@ from sapo.train.cost import training_cost
 from sapo.train.sft import sft_rows, train_sft
 from sapo.workspace import digest
 
-SECTIONS = ("sft", "sampling", "rollouts", "labels", "expansion", "verifier", "data")
+SECTIONS = ("tuning", "sft", "sampling", "rollouts", "labels", "expansion", "verifier", "data")
 
 
 def begin(bench: Bench) -> Path:
@@ -58,6 +58,7 @@ def fine_tuned(bench: Bench) -> Path:
         "base": digest(bench.base),
         "limits": bench.training,
         "sft": bench.settings.sft,
+        "tuning": bench.settings.tuning,
         "data": bench.settings.data,
     }
 
@@ -74,7 +75,8 @@ def _fine_tune(bench: Bench, folder: Path) -> Cost:
     """M_0 = SFT(M, D_org)."""
     model, encoder = load_reasoner(bench.base)
     texts = [(question.prompt, question.solution) for question in bench.gold_questions()]
-    log = train_sft(model, encoder, texts, bench.settings.sft, bench.seed("sft", 0), folder.parent)
+    with bench.tuned(model, "sft", 0):
+        log = train_sft(model, encoder, texts, bench.settings.sft, bench.seed("sft", 0), folder.parent)
     save_reasoner(model, encoder, folder)
     write_log(folder / "log.json", log)
     lengths = [len(row["input_ids"]) for row in sft_rows(encoder, texts)]

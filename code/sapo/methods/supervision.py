@@ -12,6 +12,8 @@ from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, write_costs
 from sapo.methods.kept import kept, parts
+from sapo.models.adapters import begin_training, end_training
+from sapo.models.hardware import arithmetic
 from sapo.models.journal import Journal
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
@@ -26,7 +28,7 @@ from sapo.train.verifier import VerifierExample, plant_examples, train_verifier
 from sapo.workspace import digest
 
 BATCHES = 32  # of `sampling.rows` requests are kept together: the last of them, half empty, costs a hundredth
-SECTIONS = ("rollouts", "labels", "detect", "saps", "expansion", "verifier")
+SECTIONS = ("tuning", "rollouts", "labels", "detect", "saps", "expansion", "verifier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def label_subset(
     scores: list[StepScores | None] = [None] * len(subset)
     costs: dict[str, Cost] = {}
     if who.scorer:
-        scorer = Verifier.load(who.scorer)
+        scorer = bench.verifier(who.scorer)
         scores = list(score(scorer, questions, subset))
         costs["detection"] = scorer.cost
     items = [LabelItem(questions[t.question_id], t, s) for t, s in zip(subset, scores, strict=True)]
@@ -137,12 +139,16 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     model, encoder = load_reasoner(initial)
     settings = bench.settings.verifier
     shown = Shown(bench.shown(f"verifier of round {number}"))
-    verifier, log = train_verifier(model, encoder, examples, settings, bench.seed("verifier", number), shown)
+    tuning = bench.settings.tuning
+    begin_training(model, tuning, tuning.verifier, bench.seed("adapters", "verifier", number))
+    with arithmetic(tuning):
+        verifier, log = train_verifier(model, encoder, examples, settings, bench.seed("verifier", number), shown)
+    end_training(verifier.backbone, tuning)
     verifier.save(folder / "verifier")
     write_records(folder / "labelled.jsonl", [trajectory for trajectory, _ in seen], Trajectory)
     write_records(folder / "labels.jsonl", [labels for _, labels in seen], StepLabels)
     write_log(folder / "verifier_log.json", log)
-    lengths = [len(entry.tree.ids) for entry in plant_examples(encoder, examples, settings)]
+    lengths = [len(entry.tree.ids) for entry in plant_examples(encoder, examples)]
     return training_cost(model.config, lengths, settings.fit.epochs, with_head=False)
 
 

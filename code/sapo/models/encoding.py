@@ -154,13 +154,13 @@ def bucketed_batches(sizes: Sequence[Size], batch_size: int, seed: str) -> list[
     order = list(range(len(sizes)))
     chance.shuffle(order)
     batches = []
-    for pool in _filled(order, sizes, POOL * batch_size):
-        batches += _filled(sorted(pool, key=lambda row: sizes[row].tokens), sizes, batch_size)
+    for pool in filled(order, sizes, POOL * batch_size):
+        batches += filled(sorted(pool, key=lambda row: sizes[row].tokens), sizes, batch_size)
     chance.shuffle(batches)
     return batches
 
 
-def _filled(rows: Sequence[int], sizes: Sequence[Size], examples: int) -> list[list[int]]:
+def filled(rows: Sequence[int], sizes: Sequence[Size], examples: int) -> list[list[int]]:
     """The rows in order, cut so that no part holds more examples."""
     parts: list[list[int]] = []
     held = 0

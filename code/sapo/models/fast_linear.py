@@ -38,10 +38,11 @@ class _Linear(torch.autograd.Function):
 
 
 class FastLinear(nn.Linear):
-    """A linear layer that takes oneDNN's way where it can: float32, on CPU, more than a few rows."""
+    """A linear layer that takes oneDNN's way where it can: float32 throughout, on CPU, more than a few rows."""
 
     def forward(self, input: Tensor) -> Tensor:
         plain = input.dtype is torch.float32 and self.weight.dtype is torch.float32 and input.device.type == "cpu"
+        plain = plain and not torch.is_autocast_enabled("cpu")
         if plain and input.numel() >= SMALLEST * self.in_features and input.is_contiguous():
             if not torch.is_grad_enabled():
                 return _product(input, self.weight, self.bias)

@@ -1,6 +1,7 @@
 """What training costs: tokens and FLOPs of every row, as often as it is trained on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from transformers import PretrainedConfig
 
@@ -23,4 +24,4 @@ def matched(settings: FitSettings, lengths: Sequence[int], tokens: float) -> Fit
     """The same training, as long as it takes to train on `tokens` tokens; 0 leaves the number of epochs as it is."""
     if not tokens:
         return settings
-    return FitSettings(settings.lr, tokens / sum(lengths), settings.batch_size, settings.warmup)
+    return replace(settings, epochs=tokens / sum(lengths))

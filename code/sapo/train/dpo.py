@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainerCallback
 
 from sapo.models.encoding import Encoder
 from sapo.records import PreferencePair
@@ -48,12 +48,14 @@ def train_dpo(
     """
     rows, reference = dpo_rows(encoder, pairs), copy.deepcopy(model)
     with trl_run(model, encoder, workdir) as scratch, _mean_log_probabilities(model) as means:
-        arguments = fit_arguments(settings.fit, seed, scratch) | {
+        arguments = fit_arguments(model.device, settings.fit, seed, scratch) | {
             "beta": settings.beta,
             "loss_type": ["sigmoid", "sft"] if settings.nll else ["sigmoid"],
             "loss_weights": [1.0, settings.nll] if settings.nll else [1.0],
         }
-        log = run_trainer(_trainer(model, reference, encoder, rows, arguments), MEASURES)
+        trainer = _trainer(model, reference, encoder, rows, arguments)
+        trainer.add_callback(_MeanOfStep(means))
+        log = run_trainer(trainer, MEASURES)
     return [replace(entry, measures=mean | entry.measures) for entry, mean in zip(log, means, strict=True)]
 
 
@@ -101,6 +103,19 @@ def dpo_rows(encoder: Encoder, pairs: Sequence[PreferencePair]) -> list[dict[str
             row[f"{side}_ids"] = list(one.ids[one.completion_start :])
             row["length"] = max(row["length"], len(one.ids))
     return rows
+
+
+class _MeanOfStep(TrainerCallback):
+    """Leaves one entry a step in `means`, where a step takes several forward passes: their mean."""
+
+    def __init__(self, means: list[dict[str, float]]) -> None:
+        self.means = means
+        self.steps = 0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        passes = self.means[self.steps :]
+        self.means[self.steps :] = [{name: sum(one[name] for one in passes) / len(passes) for name in passes[0]}]
+        self.steps += 1
 
 
 @contextmanager

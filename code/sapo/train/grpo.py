@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from sapo.models.encoding import Encoder
@@ -75,10 +76,12 @@ def train_grpo(
     judge = Judge(practice, encoder)
     room = min(practice.max_new_tokens, _room(model.config, encoder, practice.questions, settings))
     with trl_run(model, encoder, workdir) as scratch:
-        if settings.beta:  # TRL loads its reference from where the model's config says that it came from
+        # TRL loads its reference from where the model's config says that it came from; where adapters are trained,
+        # the frozen weights are still those.
+        if settings.beta and all(weight.requires_grad for weight in model.parameters()):
             save_reasoner(model, encoder, scratch / "reference")
             model.config._name_or_path = str(scratch / "reference")
-        trainer = _trainer(model, judge, _arguments(settings, room, seed, scratch))
+        trainer = _trainer(model, judge, _arguments(model.device, settings, room, seed, scratch))
         log = run_trainer(trainer, MEASURES | ({"kl": "kl"} if settings.beta else {}))
     check_grader_errors(judge.verdicts)
     return log, judge.cost(model.config, bool(settings.beta), time.perf_counter() - started)
@@ -140,8 +143,9 @@ def _room(config: PretrainedConfig, encoder: Encoder, questions: Sequence[Questi
     return config.max_position_embeddings - length
 
 
-def _arguments(settings: GrpoSettings, room: int, seed: int, scratch: Path) -> dict[str, Any]:
-    return trl_arguments(settings.lr, settings.group * settings.questions_per_step, seed, scratch) | {
+def _arguments(device: torch.device, settings: GrpoSettings, room: int, seed: int, scratch: Path) -> dict[str, Any]:
+    rows = settings.group * settings.questions_per_step
+    return trl_arguments(device, settings.lr, rows, seed, scratch) | {
         "lr_scheduler_type": "constant",
         "max_steps": settings.steps,
         "steps_per_generation": 1,

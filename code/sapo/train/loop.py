@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from sapo.models.encoding import Size, bucketed_batches
+from sapo.models.encoding import Size, bucketed_batches, filled
 from sapo.records import BadInput
 from sapo.settings import FitSettings
 
@@ -60,6 +60,7 @@ def fit(
 
     Args:
         batch_loss: the mean loss of the rows with these indices, and measures to log.
+        settings: `micro_batch` examples are computed at a time, as far as whole rows allow.
         sizes: of every row; rows of similar length share a batch, `settings.batch_size` counts their examples.
         progress: called after every step with its log and the total number of steps.
 
@@ -85,24 +86,44 @@ def fit(
         torch.manual_seed(seed)  # dropout; the caller's own stream of random numbers is left as it was
         for step, (epoch, batch) in enumerate(plan, start=1):
             lr = settings.lr * schedule(step, len(plan), settings.warmup)
-            loss, measures = batch_loss(batch)
-            value = loss.item()
+            value, measures = _add_gradients(batch_loss, filled(batch, sizes, settings.at_once), sizes)
             if not math.isfinite(value):
                 raise TrainingDiverged(f"loss is {value} at step {step} of {len(plan)} (learning rate {lr:.2g})")
-            norm = _update(optimizer, weights, loss, lr)
+            norm = _update(optimizer, weights, lr)
             if not math.isfinite(norm):
                 raise TrainingDiverged(f"gradient norm is {norm} at step {step} of {len(plan)}, loss {value:.4g}")
-            log.append(StepLog(step, epoch, value, lr, norm, {name: m.item() for name, m in measures.items()}))
+            log.append(StepLog(step, epoch, value, lr, norm, measures))
             if progress:
                 progress(log[-1], len(plan))
     model.eval()
     return log
 
 
-def _update(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter], loss: Tensor, lr: float) -> float:
+def _add_gradients(
+    batch_loss: BatchLoss, parts: Sequence[Sequence[int]], sizes: Sequence[Size]
+) -> tuple[float, dict[str, float]]:
+    """Gradients of the mean loss of a batch, one part of it at a time; the loss and the measures, means likewise.
+
+    A part counts by its examples. Where a loss is a mean over tokens (ORPO with `nll: full`, the verifier's steps),
+    parts with longer examples should count for a little more than they do; trainers that accumulate do the same.
+    """
+    examples = [sum(sizes[row].examples for row in part) for part in parts]
+    value, means = 0.0, dict[str, float]()
+    for part, count in zip(parts, examples, strict=True):
+        share = count / sum(examples)
+        loss, measures = batch_loss(part)
+        value += share * loss.item()
+        if not math.isfinite(value):
+            break
+        (share * loss).backward()
+        for name, measure in measures.items():
+            means[name] = means.get(name, 0.0) + share * measure.item()
+    return value, means
+
+
+def _update(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter], lr: float) -> float:
     for group in optimizer.param_groups:
         group["lr"] = lr
-    loss.backward()
     norm = nn.utils.clip_grad_norm_(weights, MAX_NORM).item()
     if math.isfinite(norm):
         optimizer.step()

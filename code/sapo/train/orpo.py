@@ -43,7 +43,7 @@ def train_orpo(
         ValueError: there are no pairs, or a prompt or a completion has no tokens (names the question).
         TrainingDiverged: see `loop.fit`.
     """
-    trees = plant_pairs(encoder, pairs, settings.fit.batch_size)
+    trees = plant_pairs(encoder, pairs, settings.fit.at_once)
 
     def batch_loss(batch: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
         return pair_loss(model, [trees[index] for index in batch], encoder.pad_id, settings)

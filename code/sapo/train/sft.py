@@ -36,7 +36,7 @@ def train_sft(
     """
     rows = sft_rows(encoder, texts)
     with trl_run(model, encoder, workdir) as scratch:
-        trainer = _trainer(model, encoder, rows, fit_arguments(settings, seed, scratch))
+        trainer = _trainer(model, encoder, rows, fit_arguments(model.device, settings, seed, scratch))
         return run_trainer(trainer, {"token_accuracy": "mean_token_accuracy"})
 
 

@@ -22,23 +22,30 @@ from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from transformers.utils import logging
 
 from sapo.models.encoding import Encoder
+from sapo.models.hardware import computes_in_bfloat16
 from sapo.settings import FitSettings
 from sapo.train.loop import StepLog, TrainingDiverged
 
 IGNORED = -100  # label of a token that the loss leaves out
 
 
-def trl_arguments(lr: float, batch_size: int, seed: int, scratch: Path) -> dict[str, Any]:
-    """Arguments that all trainers take; `scratch` is the folder that `trl_run` lends."""
+def trl_arguments(device: torch.device, lr: float, rows: int, seed: int, scratch: Path) -> dict[str, Any]:
+    """Arguments that all trainers take.
+
+    Args:
+        device: of the model. In bfloat16 where the caller computes in it (`hardware.arithmetic`).
+        rows: computed at once.
+        scratch: the folder that `trl_run` lends.
+    """
     return {
         "output_dir": str(scratch),
         "learning_rate": lr,
-        "per_device_train_batch_size": batch_size,
+        "per_device_train_batch_size": rows,
         "weight_decay": 0.0,
         "seed": seed % 2**32,  # numpy takes no more bits
         "data_seed": seed % 2**32,
-        "bf16": torch.cuda.is_available(),
-        "use_cpu": not torch.cuda.is_available(),
+        "bf16": computes_in_bfloat16(device),
+        "use_cpu": device.type == "cpu",
         "activation_checkpointing": False,
         "dataloader_pin_memory": False,
         "save_strategy": "no",
@@ -50,14 +57,23 @@ def trl_arguments(lr: float, batch_size: int, seed: int, scratch: Path) -> dict[
     }
 
 
-def fit_arguments(settings: FitSettings, seed: int, scratch: Path) -> dict[str, Any]:
-    """`trl_arguments` of a run over rows of given texts: epochs, warm-up, batches of similar length."""
-    return trl_arguments(settings.lr, settings.batch_size, seed, scratch) | {
+def fit_arguments(device: torch.device, settings: FitSettings, seed: int, scratch: Path) -> dict[str, Any]:
+    """`trl_arguments` of a run over rows of given texts: epochs, warm-up, batches of similar length.
+
+    Where `micro_batch` does not divide `batch_size`, batches are the next multiple of it.
+    """
+    return trl_arguments(device, settings.lr, settings.at_once, seed, scratch) | {
+        "gradient_accumulation_steps": accumulated(settings),
         "num_train_epochs": settings.epochs,
         "warmup_steps": settings.warmup,  # below 1 it is a share of all steps
         "lr_scheduler_type": "linear",
         "train_sampling_strategy": "group_by_length",
     }
+
+
+def accumulated(settings: FitSettings) -> int:
+    """Forward passes whose gradients are added up for one step."""
+    return math.ceil(settings.batch_size / settings.at_once)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
     rows = [(p.prompt, text) for p in pairs for text in (p.chosen, p.rejected)]
     lengths = [len(one.ids) for one in encoder.encode_many(rows)]
     settings = DpoSettings(own.beta, own.nll, matched(own.fit, lengths, budget(bench, rounds)))
-    log = train_dpo(model, encoder, pairs, settings, bench.seed("dpo", this.number), folder)
+    with bench.tuned(model, "dpo", this.number):
+        log = train_dpo(model, encoder, pairs, settings, bench.seed("dpo", this.number), folder)
     save_update(folder, model, encoder, log)
     spent = training_cost(model.config, lengths, settings.fit.epochs)
     return spent + Cost(flops=spent.flops / TRAINING)  # the reference reads every row as often

@@ -19,6 +19,7 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
         each = settings.group * settings.questions_per_step * sum(rows) / len(rows)
         settings = dataclasses.replace(settings, steps=max(1, round(tokens / each)))
     practice = Practice(bench.task, bench.train_questions(), bench.limits.max_new_tokens)
-    log, cost = train_grpo(model, encoder, practice, settings, bench.seed("grpo", this.number), folder)
+    with bench.tuned(model, "grpo", this.number):
+        log, cost = train_grpo(model, encoder, practice, settings, bench.seed("grpo", this.number), folder)
     save_update(folder, model, encoder, log)
     return cost

@@ -16,8 +16,9 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
     pairs = pairs_of(bench, this, folder)
     model, encoder = load_reasoner(this.start)
     own = bench.settings.orpo
-    lengths = [len(entry.tree.ids) for entry in plant_pairs(encoder, pairs, own.fit.batch_size)]
+    lengths = [len(entry.tree.ids) for entry in plant_pairs(encoder, pairs, own.fit.at_once)]
     settings = OrpoSettings(own.beta, own.nll, matched(own.fit, lengths, budget(bench, rounds)))
-    log = train_orpo(model, encoder, pairs, settings, bench.seed("orpo", this.number), shown(bench, this, "ORPO"))
+    with bench.tuned(model, "orpo", this.number):
+        log = train_orpo(model, encoder, pairs, settings, bench.seed("orpo", this.number), shown(bench, this, "ORPO"))
     save_update(folder, model, encoder, log)
     return training_cost(model.config, lengths, settings.fit.epochs)

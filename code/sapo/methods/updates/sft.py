@@ -74,6 +74,7 @@ def learn(bench: Bench, this: Round, rounds: int, texts: list[tuple[str, str]], 
     model, encoder = load_reasoner(this.start)
     lengths = [len(row["input_ids"]) for row in sft_rows(encoder, texts)]
     fit = matched(bench.settings.sft, lengths, budget(bench, rounds))
-    log = train_sft(model, encoder, texts, fit, bench.seed("sft", this.number), folder)
+    with bench.tuned(model, "sft", this.number):
+        log = train_sft(model, encoder, texts, fit, bench.seed("sft", this.number), folder)
     save_update(folder, model, encoder, log)
     return training_cost(model.config, lengths, fit.epochs)

@@ -1,0 +1,65 @@
+"""Where models compute, and in which precision (`tuning.device`, `tuning.dtype`).
+
+Inference casts the weights. Training in bfloat16 keeps what is trained in float32 and casts as it computes
+(`arithmetic`), because an update is smaller than what bfloat16 can tell apart.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from sapo.models.verifier import Verifier
+from sapo.records import BadInput
+from sapo.settings import TuningSettings
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class NoDevice(BadInput):
+    """The settings want hardware that is not here; the message says which setting does without."""
+
+
+def check_device(tuning: TuningSettings) -> None:
+    """Refuse `device: cuda` where PyTorch sees no GPU. Raises NoDevice."""
+    if tuning.device == "cuda" and not torch.cuda.is_available():
+        build = (
+            "it was built without CUDA" if torch.version.cuda is None else f"it was built for CUDA {torch.version.cuda}"
+        )
+        raise NoDevice(
+            f"tuning: device is cuda, but PyTorch {torch.__version__} sees no GPU ({build}); install a CUDA build of "
+            "it on a machine with a GPU, or configure with tuning.device=cpu tuning.kind=full"
+        )
+
+
+def on_device(model: Module, tuning: TuningSettings) -> Module:
+    """The model itself, moved to where the settings want it. Raises NoDevice."""
+    check_device(tuning)
+    return model.to(tuning.device)
+
+
+def for_inference(model: PreTrainedModel, tuning: TuningSettings) -> PreTrainedModel:
+    """The model itself, moved and cast. Raises NoDevice."""
+    return on_device(model, tuning).to(DTYPES[tuning.dtype])  # pyright: ignore[reportArgumentType]
+
+
+def verifier_for_inference(verifier: Verifier, tuning: TuningSettings) -> Verifier:
+    """The verifier itself, moved, and its backbone cast; the head stays in float32. Raises NoDevice."""
+    on_device(verifier, tuning).backbone.to(DTYPES[tuning.dtype])  # pyright: ignore[reportArgumentType]
+    return verifier
+
+
+def arithmetic(tuning: TuningSettings) -> AbstractContextManager[object]:
+    """The precision of a training run: matrix products in `tuning.dtype`, sums and losses in float32."""
+    if tuning.dtype == "float32":
+        return nullcontext()
+    return torch.autocast(tuning.device, DTYPES[tuning.dtype])
+
+
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether `arithmetic` is in force with bfloat16 for a model on this device."""
+    return torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) is torch.bfloat16
