@@ -41,9 +41,7 @@ def _by_round(results: Sequence[ProcessResults], methods: Sequence[str], with_mc
             _lines(axes, drawn, f"{entry.task}, {entry.model}", "Step accuracy (%)")
             rows += [_row(entry, name, n, "step_accuracy", i) for name, _, own in drawn for n, i in own.items()]
         if figure:
-            note(
-                figure, "Half of the benchmark's questions; thresholds come from the other half. Bars: 95 % intervals."
-            )
+            note(figure, "Half of the questions; thresholds come from the other half. Bars: 95 % intervals.")
     return (figure, rows) if figure and rows else None
 
 
@@ -113,8 +111,9 @@ def label_noise(results: Sequence[ProcessResults]) -> Drawn | None:
                     continue
                 look = LOOKS.get(one.method, OTHER)
                 x, y = 100 * verified.label_steps, 100 * verified.steps.value
-                face = look.face
-                axes.plot(x, y, look.marker, color=look.color, markerfacecolor=face, markersize=6)
+                reach = [[y - 100 * verified.steps.low], [100 * verified.steps.high - y]]
+                axes.errorbar(x, y, reach, fmt="none", ecolor=look.color, elinewidth=0.6, alpha=0.35)
+                axes.plot(x, y, look.marker, color=look.color, markerfacecolor=look.face, markersize=6)
                 if one.method in LOOKS:
                     axes.annotate(str(one.round), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
                 named.add(one.method if one.method in LOOKS else "")
@@ -124,7 +123,7 @@ def label_noise(results: Sequence[ProcessResults]) -> Drawn | None:
             axes.set(xlabel="Labels that are true (%)", ylabel="Verifier's step accuracy (%)")
             axes.set_title(f"{entry.task}, {entry.model}", loc="left")
         if figure:
-            note(figure, "A point is a round of a method; numbers are rounds.")
+            note(figure, "A point is a round of a method; numbers are rounds. Bars: 95 % intervals.")
     return (figure, rows) if figure and rows else None
 
 
