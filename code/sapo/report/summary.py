@@ -33,7 +33,8 @@ def summaries(
         rounds = {one.round: own.steps.value for one, own in entry.verifiers.items() if one.method == "sapo"}
         if rounds:
             found[f"{entry.model}.{entry.task}"]["verifier"] = round(100 * rounds[max(rounds)], 2)
-    return found | {"claims": {verdict.replace(" ", "_"): number for verdict, number in verdicts.items()}}
+    found["claims"] = {verdict.replace(" ", "_"): number for verdict, number in verdicts.items()}
+    return found
 
 
 def write_summaries(folder: Path, numbers: Mapping[str, Numbers]) -> list[Path]:
