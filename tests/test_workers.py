@@ -1,14 +1,18 @@
 """Work shared among processes: all of it is done, errors come through, nothing is left running."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from sapo.records import BadInput
-from sapo.stages.workers import Work, share
+from sapo.stages.workers import Work, WorkerDied, share
 
 
 def leave(folder: Path, name: str) -> None:
@@ -40,3 +44,70 @@ def test_an_error_ends_the_work_with_its_message(tmp_path: Path, workers: int) -
         share(works, workers)
     assert len(list(tmp_path.iterdir())) < 30
     assert set(psutil.Process().children(recursive=True)) <= set(before)
+
+
+def die(folder: Path, name: str) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_named_with_its_work(tmp_path: Path) -> None:
+    """As when memory runs out. What was finished before is there."""
+    works = [Work(f"work {n}", leave, (tmp_path, str(n))) for n in range(4)]
+    works += [Work("orpo_mc seed 3", die, (tmp_path, "x"))]
+    with pytest.raises(WorkerDied, match=r"^orpo_mc seed 3 ended by SIGKILL\. .* Finished work is kept") as found:
+        share(works, 2)
+    assert "\n" not in str(found.value)
+    assert len(list(tmp_path.iterdir())) >= 3
+
+
+SLEEPERS = """
+import sys, time, os
+from pathlib import Path
+from sapo.stages.workers import Work, share
+
+def sleep(folder):
+    (folder / str(os.getpid())).touch()
+    time.sleep(300)
+
+folder = Path(sys.argv[1])
+share([Work(f"work {n}", sleep, (folder,)) for n in range(4)], 2)
+"""
+
+
+@pytest.fixture
+def sleepers(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[psutil.Process]]]:
+    """A process whose two workers are in the middle of their works, and the workers."""
+    command = [sys.executable, "-c", SLEEPERS, str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as parent:
+        while len(list(tmp_path.iterdir())) < 2:
+            assert parent.poll() is None
+            time.sleep(0.05)
+        workers = [psutil.Process(int(path.name)) for path in tmp_path.iterdir()]
+        yield parent, workers
+        parent.kill()
+        for process in workers:
+            if process.is_running():
+                process.kill()
+
+
+def test_no_worker_outlives_a_killed_stage(sleepers: tuple[subprocess.Popen[bytes], list[psutil.Process]]) -> None:
+    parent, workers = sleepers
+    parent.kill()
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    assert alive == []
+
+
+@pytest.mark.parametrize("group", [True, False])  # as a terminal sends it, or as `kill -INT` does
+def test_an_interrupt_ends_all_workers(
+    sleepers: tuple[subprocess.Popen[bytes], list[psutil.Process]], group: bool
+) -> None:
+    """Within five seconds, and the workers, which leave it to the parent, print no traces of their own."""
+    parent, workers = sleepers
+    if group:
+        os.killpg(parent.pid, signal.SIGINT)
+    else:
+        parent.send_signal(signal.SIGINT)
+    _, said = parent.communicate(timeout=5)
+    _, alive = psutil.wait_procs(workers, timeout=1)
+    assert (alive, parent.returncode) == ([], -signal.SIGINT)
+    assert said.count(b"Traceback") == said.count(b"KeyboardInterrupt") == 1
