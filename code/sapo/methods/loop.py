@@ -148,20 +148,22 @@ def draw(bench: Bench, number: int, reasoner: Path) -> tuple[tuple[Trajectory, .
         if count > asked:
             raise SettingsError(f"sampling: per_question is {count}; stage start drew {asked} for every method")
         return tuple(own), {"sampling": _share(most, count / asked)}
-    folder = kept(
-        bench.store,
-        {
-            "phase": "sample",
-            "place": [bench.model, bench.task_name, bench.settings.seed, number],
-            "reasoner": digest(reasoner),
-            "sampling": bench.settings.sampling,
-            "tuning": bench.settings.tuning,
-            "limits": bench.training,
-            "data": bench.settings.data,
-        },
-        lambda folder: _sample(bench, number, reasoner, folder),
-    )
+    folder = sampled(bench, number, reasoner)
     return tuple(read_records(folder / "sampled.jsonl", Trajectory)), read_costs(folder)
+
+
+def sampled(bench: Bench, number: int, reasoner: Path) -> Path:
+    """The folder with a round's samples of a reasoner (`sampled.jsonl`) and their cost."""
+    made_from = {
+        "phase": "sample",
+        "place": [bench.model, bench.task_name, bench.settings.seed, number],
+        "reasoner": digest(reasoner),
+        "sampling": bench.settings.sampling,
+        "tuning": bench.settings.tuning,
+        "limits": bench.training,
+        "data": bench.settings.data,
+    }
+    return kept(bench.store, made_from, lambda folder: _sample(bench, number, reasoner, folder))
 
 
 def _sample(bench: Bench, number: int, reasoner: Path, folder: Path) -> None:

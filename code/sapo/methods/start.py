@@ -5,11 +5,12 @@ from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, read_costs, write_costs
 from sapo.methods.kept import kept
-from sapo.methods.supervision import Simulation, choose_subset, journal, supervise, write_log
+from sapo.methods.loop import sampled
+from sapo.methods.supervision import Simulation, choose_subset, supervise, write_log
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.models.verifier import Verifier
-from sapo.records import Cost, Trajectory, write_records
-from sapo.supervise.sampling import distinct, gold_trajectories, sample
+from sapo.records import Cost, Trajectory, read_records
+from sapo.supervise.sampling import distinct, gold_trajectories
 from sapo.train.cost import training_cost
 from sapo.train.sft import sft_rows, train_sft
 from sapo.workspace import digest
@@ -32,14 +33,9 @@ def begin(bench: Bench) -> Path:
 def _make(bench: Bench, folder: Path) -> None:
     tuned = fine_tuned(bench)
     shutil.copytree(tuned / "sft", folder / "sft")
-    costs = read_costs(tuned)
-    sampler = journal(bench, folder / "sft", "sampling", folder)
-    questions, limit = bench.train_questions(), bench.limits.max_new_tokens
-    with clocked(costs, "sampling"):
-        drawn, costs["sampling"] = sample(
-            bench.task, sampler, questions, bench.settings.sampling, limit, bench.seed("sample", 1)
-        )
-    write_records(folder / "sampled.jsonl", drawn, Trajectory)
+    samples = sampled(bench, 1, folder / "sft")
+    shutil.copyfile(samples / "sampled.jsonl", folder / "sampled.jsonl")
+    drawn = read_records(samples / "sampled.jsonl", Trajectory)
     pool = distinct(bench.task, [*drawn, *gold_trajectories(bench.task, bench.gold_questions())])
     subset = choose_subset(pool, bench.settings.labels.bootstrap_trajectories, bench.seed("subset", 0))
     who = Simulation(0, "omega", folder / "sft", None, tuple(drawn))
@@ -47,7 +43,7 @@ def _make(bench: Bench, folder: Path) -> None:
     for name in ("labelled.jsonl", "labels.jsonl", "verifier_log.json"):
         (folder / name).write_bytes((made / name).read_bytes())
     Verifier.load(made / "verifier").save(folder / "verifier")
-    write_costs(folder, costs | read_costs(made))
+    write_costs(folder, read_costs(tuned) | read_costs(samples) | read_costs(made))
 
 
 def fine_tuned(bench: Bench) -> Path:
