@@ -37,8 +37,6 @@ DESCRIPTIONS = {
     "LENGTH": "keep numbers below 6, then reverse, then return the length",
 }
 HAND_LABELLED = read_labelled("nano_code_steps.txt")
-# Labelled when the list assigned last counted alone: `xs` is still there, so the wrong list harms nothing until used.
-CLARIFIED = {"filter turned into a step back": [True, True, False]}
 
 
 def ask(description: str) -> Question:
@@ -52,7 +50,7 @@ QUESTIONS = {name: ask(description) for name, description in DESCRIPTIONS.items(
 @pytest.mark.parametrize("case", HAND_LABELLED, ids=lambda case: case.name)
 def test_hand_labelled_lines(case: LabelledCase) -> None:
     truth = nano_code.step_truth(QUESTIONS[case.problem], case.steps)
-    assert truth == CLARIFIED.get(case.name, [not fault for fault in case.faults])
+    assert truth == [not fault for fault in case.faults]
 
 
 def test_many_lines_are_labelled_by_hand() -> None:
