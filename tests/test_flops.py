@@ -6,7 +6,7 @@ from transformers import DynamicCache, LlamaConfig, PreTrainedModel
 
 from sapo.models.flops import TRAINING, decode_flops, generation_flops, head_flops, prefill_flops, token_flops
 
-ARCHITECTURES = ["qwen2", "gemma2", "llama"]
+ARCHITECTURES = ["qwen2", "gemma2", "gemma", "llama", "phi"]
 
 
 def dense(architecture: str) -> PreTrainedModel:

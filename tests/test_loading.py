@@ -17,7 +17,7 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
 
 
-@pytest.mark.parametrize("architecture", ["qwen2", "gemma2", "llama"])
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma2", "gemma", "llama", "phi"])
 def test_what_is_saved_is_loaded_and_saves_the_same_bytes(tmp_path: Path, architecture: str) -> None:
     model, encoder = tiny_reasoner(architecture)
     save_reasoner(model, encoder, tmp_path / "a")

@@ -57,7 +57,7 @@ def recomputed(model: PreTrainedModel, ids: list[int], limit: int) -> list[int]:
     return ids[-limit:]
 
 
-@pytest.mark.parametrize("architecture", ["qwen2", "gemma2", "llama"])
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma2", "gemma", "llama", "phi"])
 def test_greedy_equals_generate_token_for_token(architecture: str) -> None:
     """Prompts of different lengths stand in one batch, so that all but the longest are padded on the left."""
     drawer = sampler(architecture)

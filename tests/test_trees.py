@@ -53,7 +53,7 @@ def test_a_tree_is_cut_before_it_grows_too_large() -> None:
 
 
 @pytest.mark.parametrize("window", [64, 3])
-@pytest.mark.parametrize("architecture", ["qwen2", "gemma2", "llama"])
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma2", "gemma", "llama", "phi"])
 def test_hidden_states_and_gradients_equal_those_of_separate_rows(architecture: str, window: int) -> None:
     """Also under a sliding window shorter than the rows, and beside a longer tree that adds padding."""
     model = tiny_model(architecture, 20, window=window)
@@ -72,7 +72,7 @@ def test_hidden_states_and_gradients_equal_those_of_separate_rows(architecture: 
     assert_close(together, apart, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["qwen2", "gemma2", "llama"])
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma2", "gemma", "llama", "phi"])
 def test_logits_of_the_head_are_those_of_the_model(architecture: str) -> None:
     model = tiny_model(architecture, 20)
     ids = torch.tensor([[1, 2, 3]])

@@ -7,8 +7,12 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
+    GemmaConfig,
+    GemmaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -115,6 +119,10 @@ def tiny_model(architecture: str, vocabulary: int, seed: int = 0, window: int = 
         return Qwen2ForCausalLM(Qwen2Config(**shape, num_key_value_heads=2)).eval()
     if architecture == "llama":
         return LlamaForCausalLM(LlamaConfig(**shape, num_key_value_heads=4, bos_token_id=1, eos_token_id=2)).eval()
+    if architecture == "phi":
+        return PhiForCausalLM(PhiConfig(**shape, bos_token_id=None, eos_token_id=2)).eval()
+    if architecture == "gemma":
+        return GemmaForCausalLM(GemmaConfig(**shape, head_dim=16, num_key_value_heads=1)).eval()
     gemma: dict[str, Any] = {"head_dim": 16, "sliding_window": window, "query_pre_attn_scalar": 16}
     return Gemma2ForCausalLM(Gemma2Config(**shape, **gemma, num_key_value_heads=2)).eval()
 

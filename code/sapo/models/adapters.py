@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from sapo.models.hardware import DTYPES, on_device
+from sapo.models.hardware import cast, on_device
 from sapo.records import BadInput
 from sapo.settings import AdapterSettings, TuningSettings
 
@@ -50,7 +50,7 @@ def begin_training(model: PreTrainedModel, tuning: TuningSettings, sizes: Adapte
     """
     if tuning.kind != "full":
         model.requires_grad_(False)
-        model.to(DTYPES[tuning.dtype])  # pyright: ignore[reportArgumentType]
+        cast(model, tuning)
     if tuning.kind == "qlora":
         _quantise(model)
     on_device(model, tuning)

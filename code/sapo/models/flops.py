@@ -1,12 +1,13 @@
 """Analytic forward FLOPs of a decoder-only transformer; a training step costs three forward passes.
 
-Counted: every matrix product (2 FLOPs a multiply-add) of attention projections, scores, values, gated MLP and head.
+Counted: every matrix product (2 FLOPs a multiply-add) of attention projections, scores, values, MLP and head.
 Not counted: embeddings, norms, biases, activations, rotations (under 1 % together; tested against PyTorch's counter).
 Attention is counted in full, as dense kernels do it: a causal or sliding mask saves nothing.
 """
 
 from transformers import PretrainedConfig
 
+UNGATED = {"phi"}  # model types whose MLP is up and down alone
 TRAINING = 3  # backward costs twice the forward pass: gradients of inputs and of weights
 
 
@@ -16,7 +17,8 @@ def token_flops(config: PretrainedConfig) -> int:
     queries = config.num_attention_heads * head
     keys = key_heads(config) * head
     attention = config.hidden_size * (2 * queries + 2 * keys)  # q and o; k and v
-    mlp = 3 * config.hidden_size * config.intermediate_size  # gate, up, down
+    matrices = 2 if config.model_type in UNGATED else 3  # gate, up, down
+    mlp = matrices * config.hidden_size * config.intermediate_size
     return 2 * config.num_hidden_layers * (attention + mlp)
 
 

@@ -42,14 +42,21 @@ def on_device(model: Module, tuning: TuningSettings) -> Module:
     return model.to(tuning.device)
 
 
+def cast(model: nn.Module, tuning: TuningSettings) -> None:
+    """Cast weights, and no buffers: the frequencies of rotary positions need float32 whatever the weights are in."""
+    for weight in model.parameters():
+        weight.data = weight.data.to(DTYPES[tuning.dtype])
+
+
 def for_inference(model: PreTrainedModel, tuning: TuningSettings) -> PreTrainedModel:
     """The model itself, moved and cast. Raises NoDevice."""
-    return on_device(model, tuning).to(DTYPES[tuning.dtype])  # pyright: ignore[reportArgumentType]
+    cast(on_device(model, tuning), tuning)
+    return model
 
 
 def verifier_for_inference(verifier: Verifier, tuning: TuningSettings) -> Verifier:
     """The verifier itself, moved, and its backbone cast; the head stays in float32. Raises NoDevice."""
-    on_device(verifier, tuning).backbone.to(DTYPES[tuning.dtype])  # pyright: ignore[reportArgumentType]
+    cast(on_device(verifier, tuning).backbone, tuning)
     return verifier
 
 
@@ -57,9 +64,5 @@ def arithmetic(tuning: TuningSettings) -> AbstractContextManager[object]:
     """The precision of a training run: matrix products in `tuning.dtype`, sums and losses in float32."""
     if tuning.dtype == "float32":
         return nullcontext()
-    return torch.autocast(tuning.device, DTYPES[tuning.dtype])
-
-
-def computes_in_bfloat16(device: torch.device) -> bool:
-    """Whether `arithmetic` is in force with bfloat16 for a model on this device."""
-    return torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) is torch.bfloat16
+    # Without the cache: it would keep the first step's cast weights for all steps of the block.
+    return torch.autocast(tuning.device, DTYPES[tuning.dtype], cache_enabled=False)

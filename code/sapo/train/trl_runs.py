@@ -22,7 +22,6 @@ from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from transformers.utils import logging
 
 from sapo.models.encoding import Encoder
-from sapo.models.hardware import computes_in_bfloat16
 from sapo.settings import FitSettings
 from sapo.train.loop import StepLog, TrainingDiverged
 
@@ -33,7 +32,8 @@ def trl_arguments(device: torch.device, lr: float, rows: int, seed: int, scratch
     """Arguments that all trainers take.
 
     Args:
-        device: of the model. In bfloat16 where the caller computes in it (`hardware.arithmetic`).
+        device: of the model. The precision is the caller's (`hardware.arithmetic`): the trainers' own casts would
+            keep the first step's weights within it.
         rows: computed at once.
         scratch: the folder that `trl_run` lends.
     """
@@ -44,7 +44,7 @@ def trl_arguments(device: torch.device, lr: float, rows: int, seed: int, scratch
         "weight_decay": 0.0,
         "seed": seed % 2**32,  # numpy takes no more bits
         "data_seed": seed % 2**32,
-        "bf16": computes_in_bfloat16(device),
+        "bf16": False,
         "use_cpu": device.type == "cpu",
         "activation_checkpointing": False,
         "dataloader_pin_memory": False,
