@@ -19,12 +19,13 @@ from pathlib import Path
 from sapo.methods.bench import Bench, clocked, read_costs, write_costs
 from sapo.methods.kept import kept
 from sapo.methods.rounds import Round
-from sapo.methods.supervision import Simulation, choose_subset, journal, score, supervise
+from sapo.methods.samples import sampled
+from sapo.methods.supervision import Simulation, choose_subset, score, supervise
 from sapo.methods.updates import dpo, grpo, orpo, sft, star
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Trajectory, read_records, write_json, write_records
 from sapo.settings import SettingsError
-from sapo.supervise.sampling import distinct, gold_trajectories, sample
+from sapo.supervise.sampling import distinct, gold_trajectories
 from sapo.train.pairs import outcome_rewards
 from sapo.workspace import digest
 
@@ -150,31 +151,6 @@ def draw(bench: Bench, number: int, reasoner: Path) -> tuple[tuple[Trajectory, .
         return tuple(own), {"sampling": _share(most, count / asked)}
     folder = sampled(bench, number, reasoner)
     return tuple(read_records(folder / "sampled.jsonl", Trajectory)), read_costs(folder)
-
-
-def sampled(bench: Bench, number: int, reasoner: Path) -> Path:
-    """The folder with a round's samples of a reasoner (`sampled.jsonl`) and their cost."""
-    made_from = {
-        "phase": "sample",
-        "place": [bench.model, bench.task_name, bench.settings.seed, number],
-        "reasoner": digest(reasoner),
-        "sampling": bench.settings.sampling,
-        "tuning": bench.settings.tuning,
-        "limits": bench.training,
-        "data": bench.settings.data,
-    }
-    return kept(bench.store, made_from, lambda folder: _sample(bench, number, reasoner, folder))
-
-
-def _sample(bench: Bench, number: int, reasoner: Path, folder: Path) -> None:
-    sampler = journal(bench, reasoner, f"sampling of round {number}", folder)
-    questions, limit = bench.train_questions(), bench.limits.max_new_tokens
-    seed = bench.seed("sample", number)
-    costs: dict[str, Cost] = {}
-    with clocked(costs, "sampling"):
-        drawn, costs["sampling"] = sample(bench.task, sampler, questions, bench.settings.sampling, limit, seed)
-    write_records(folder / "sampled.jsonl", drawn, Trajectory)
-    write_costs(folder, costs)
 
 
 def _share(cost: Cost, share: float) -> Cost:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, read_costs, write_costs
 from sapo.methods.kept import kept
-from sapo.methods.loop import sampled
+from sapo.methods.samples import sampled
 from sapo.methods.supervision import Simulation, choose_subset, supervise, write_log
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.models.verifier import Verifier
