@@ -17,6 +17,7 @@ from sapo.report.efficiency import SECONDS, read_efficiency, read_seconds
 from sapo.report.efficiency_figure import figure6
 from sapo.report.efficiency_tables import agreement_table, efficiency_metrics, targets_table
 from sapo.report.efficiency_tables import cost_table as labelling_cost_table
+from sapo.report.environment import here
 from sapo.report.exports import as_data, latex, page
 from sapo.report.figures.ablations import ablations
 from sapo.report.figures.accuracy import accuracy_by_round
@@ -118,7 +119,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         sections["results"] = readme_results(accuracies, shown, claims[0], settings.report.results)
         texts[workspace.root / "README.md"] = with_sections(workspace.root / "README.md", sections)
     data = {"metrics": numbers, "claims": verdicts, "tables": as_data([*every, *claims])}
-    data["paper"] = about(settings, sorted(drawn))
+    data |= {"paper": about(settings, sorted(drawn)), "environment": here()}
     written = [*(folder / f"{name}.json" for name in data), *texts]
     for path, values in zip(written, data.values(), strict=False):
         write_plain_json(path, values)
