@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from sapo.evaluate.process.pace import Time
+from sapo.engines.pace import Time
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fake_endpoint import Answer, FakeEndpoint, Response, completion, serve
 
-from sapo.evaluate.process.endpoint import EndpointError
+from sapo.engines.endpoint import EndpointError
 from sapo.evaluate.process.items import ProcessItem, read_items, write_items
 from sapo.records import BadInput, RecordError, Trajectory, write_records
 from sapo.stages.annotate import main

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sapo.evaluate.process.answer_cache import HEADER, AnswerCache, read_answers
-from sapo.evaluate.process.endpoint import Reply
+from sapo.engines.answer_cache import HEADER, AnswerCache, read_answers
+from sapo.engines.endpoint import Reply
 from sapo.records import RecordError
 
 ONE, TWO = Reply("first error: 1\r\n\u2028ä\ud800", True, 10, None), Reply("cut", False, None, 3)

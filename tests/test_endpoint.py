@@ -11,7 +11,7 @@ from fake_endpoint import Answer, Clock, Response, completion, failure, serve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapo.evaluate.process.endpoint import (
+from sapo.engines.endpoint import (
     Endpoint,
     EndpointError,
     Key,
@@ -22,7 +22,7 @@ from sapo.evaluate.process.endpoint import (
     key_from,
     seconds_of,
 )
-from sapo.evaluate.process.pace import Pace, Stopped
+from sapo.engines.pace import Pace, Stopped
 
 CANARY = "sk-canary/4711+abcdef"
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Grüße"}], "temperature": 0.7, "seed": 1}

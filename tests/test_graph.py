@@ -16,7 +16,7 @@ CODE = ROOT / "code"
 GRAPH: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # Settings that code below a stage mentions and that cannot change what the stage makes.
 IDLE: dict[str, set[str]] = {
-    "base": {"workers", "sampling", "tuning"},
+    "base": {"workers", "sampling", "tuning", "engine"},
     "start": {"workers", "seed", "detect", "saps"},  # V_0's labels are omega's; seeds are those of the groups
     "methods": {"workers", "seed"},
     "evaluate": {"workers", "seed"},

@@ -11,9 +11,9 @@ from fake_endpoint import Answer, Clock, FakeEndpoint, Response, completion, fai
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sapo.engines.answer_cache import AnswerCache, read_answers
+from sapo.engines.endpoint import Endpoint, EndpointError, Key, Limits, Reply
 from sapo.evaluate.process import llm_annotator as llm
-from sapo.evaluate.process.answer_cache import AnswerCache, read_answers
-from sapo.evaluate.process.endpoint import Endpoint, EndpointError, Key, Limits, Reply
 from sapo.evaluate.process.items import ProcessItem
 from sapo.evaluate.process.llm_prompt import Unusable, prompt, read_answer
 from sapo.records import BadInput, Question

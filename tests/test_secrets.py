@@ -97,7 +97,7 @@ def test_a_crash_of_a_command_shows_no_secret(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug keeps its trace, which has no values of variables in it."""
-    monkeypatch.setattr("sapo.evaluate.process.endpoint.parse_reply", lambda raw, key: 1 / 0)
+    monkeypatch.setattr("sapo.engines.endpoint.parse_reply", lambda *given: 1 / 0)
     with serve(lambda body, number: completion("first error: 2")) as server:
         arguments = ["annotate", str(items(1)), "--endpoint", server.url, "--out", "o.jsonl", "--model", "j"]
         with pytest.raises(ZeroDivisionError) as caught:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from sapo.engines.opening import Drawing, engine_name, open_sampler
 from sapo.methods.kept import SECONDS
 from sapo.models.adapters import begin_training, end_training
-from sapo.models.hardware import arithmetic, for_inference, verifier_for_inference
-from sapo.models.loading import load_reasoner
-from sapo.models.local import LocalSampler
+from sapo.models.hardware import arithmetic, verifier_for_inference
+from sapo.models.sampling import Sampler
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, RecordError, read_json, write_json
 from sapo.settings import Settings, SettingsError, TaskSettings
@@ -44,10 +44,11 @@ class Bench:
         return self.settings.tasks[self.task_name]
 
     @property
-    def training(self) -> dict[str, int]:
-        """What of the task's limits a trained reasoner depends on; the size of the tests is not among it."""
+    def training(self) -> dict[str, int | str]:
+        """What of limits and engine a trained reasoner depends on; the size of the tests is not among it."""
         limits = self.limits
-        return {"train": limits.train_questions, "gold": limits.sft_questions, "tokens": limits.max_new_tokens}
+        counts = {"train": limits.train_questions, "gold": limits.sft_questions, "tokens": limits.max_new_tokens}
+        return {**counts, "engine": engine_name(self.settings.engine)}
 
     @property
     def base(self) -> Path:
@@ -104,10 +105,10 @@ class Bench:
             yield
         end_training(model, tuning)
 
-    def sampler(self, reasoner: Path, what: str, cached_tokens: int = 0) -> LocalSampler:
-        model, encoder = load_reasoner(reasoner)
-        for_inference(model, self.settings.tuning)
-        return LocalSampler(model, encoder, self.settings.sampling.rows, self.shown(what), cached_tokens)
+    def sampler(self, reasoner: Path, what: str, cached_tokens: int = 0) -> Sampler:
+        """What draws from a saved reasoner, as `engine` says. Raises what `opening.open_sampler` does."""
+        drawing = Drawing(self.settings.engine, self.settings.tuning, self.settings.sampling.rows, cached_tokens)
+        return open_sampler(reasoner, drawing, self.store / "answers", self.shown(what))
 
 
 def write_costs(folder: Path, costs: Mapping[str, Cost]) -> None:

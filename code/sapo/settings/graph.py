@@ -31,6 +31,7 @@ from sapo.settings.run import (
     CellSettings,
     DataSettings,
     EfficiencySettings,
+    EngineSettings,
     GroupSettings,
     ModelSettings,
     ProcessBenchmarkSettings,
@@ -58,6 +59,7 @@ class Settings:
     cells: dict[str, CellSettings]
     methods: dict[str, dict[str, Any]]
     tuning: TuningSettings
+    engine: EngineSettings
     scratch: ScratchSettings
     loop: LoopSettings
     sampling: SamplingSettings

@@ -57,6 +57,32 @@ class TuningSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What draws completions. Only `hf` draws the same tokens everywhere; others draw the same greedy ones.
+
+    Args:
+        kind: hf: the embedded sampler. vllm: vLLM in this process. server: an endpoint with `/v1/completions`.
+        memory: of `vllm`: share of the GPU's memory that it takes.
+        url: of `server`. It must load a model by its path, or serve this one under its path as name.
+        dialect: of `server`. ids: prompts are token ids (vLLM, SGLang, llama.cpp). transformers: prompts are texts, and
+            sampling is asked for as `transformers serve` wants it.
+        concurrency: requests at once to `server`.
+        key: environment variable with the key of `server`; "" where it needs none.
+        actors: Ray actors that share the requests, each with an engine of its own; 0: no Ray.
+        cluster: of `actors`: `local`, `auto` or an address of Ray.
+    """
+
+    kind: Literal["hf", "vllm", "server"]
+    memory: float
+    url: str
+    dialect: Literal["ids", "transformers"]
+    concurrency: int
+    key: str
+    actors: int
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSettings:
     """An in-domain task with its out-of-domain partner; counts take the first questions of a split.
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from sapo.configure import PARAMS
+from sapo.engines.answer_cache import AnswerCache, read_answers
+from sapo.engines.endpoint import Endpoint, Key, Limits, Reply, key_from, shown
 from sapo.evaluate.process import llm_annotator as llm
 from sapo.evaluate.process.annotate import annotated
-from sapo.evaluate.process.answer_cache import AnswerCache, read_answers
 from sapo.evaluate.process.card import agreement
 from sapo.evaluate.process.choose import gather
-from sapo.evaluate.process.endpoint import Endpoint, Key, Limits, Reply, key_from, shown
 from sapo.evaluate.process.items import ProcessItem, check_ids, read_items, write_items
 from sapo.evaluate.process.llm_prompt import FAULTS
 from sapo.records import BadInput, Question, RecordError, Trajectory, read_records, write_plain_json

@@ -20,12 +20,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from sapo.engines.answer_cache import AnswerCache
+from sapo.engines.endpoint import Endpoint, EndpointError, Refused, Reply
+from sapo.engines.pace import Stopped
 from sapo.evaluate.process.annotate import Dropped, agreed
-from sapo.evaluate.process.answer_cache import AnswerCache
-from sapo.evaluate.process.endpoint import Endpoint, EndpointError, Refused, Reply
 from sapo.evaluate.process.items import ProcessItem
 from sapo.evaluate.process.llm_prompt import Unusable, prompt, read_answer
-from sapo.evaluate.process.pace import Stopped
 from sapo.progress import Progress
 from sapo.records import BadInput, Question
 

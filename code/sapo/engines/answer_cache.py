@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from sapo.evaluate.process.endpoint import Reply
+from sapo.engines.endpoint import Reply
 from sapo.records import RecordError
 
 HEADER = b'{"schema": "PaidAnswers/2"}\n'

@@ -1,4 +1,4 @@
-"""Asks an OpenAI-compatible endpoint (`POST …/chat/completions`) for completions, at its pace and until it answers.
+"""Asks an OpenAI-compatible endpoint (`…/chat/completions` or `…/completions`), at its pace and until it answers.
 
 1. 408, 429, 5xx, time-outs, broken connections and bodies that are no completion are tried again: after what
    `Retry-After` says, which holds all requests back, else after 1, 2, 4 … seconds, times 0.5 to 1.5 at random.
@@ -20,13 +20,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from sapo.evaluate.process.pace import Pace, Time
+from sapo.engines.pace import Pace, Time
 from sapo.records import BadInput
 
 AGAIN = {408, 429, 500, 502, 503, 504, 529}
@@ -47,7 +47,19 @@ class Refused(Exception):
 
 
 class _NoCompletion(Exception):
-    """A body that is no chat completion."""
+    """A body that is no completion of the kind asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Of completions: where they are asked for, and where a choice holds its text."""
+
+    path: str
+    text: Callable[[Any], object]
+
+
+CHAT = Kind("/chat/completions", lambda choice: choice["message"]["content"])
+TEXT = Kind("/completions", lambda choice: choice["text"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +125,9 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 class Endpoint:
     """One endpoint; threads may share it. `sent` counts requests, `retried` those that were tried again."""
 
-    def __init__(self, url: str, key: Key, limits: Limits, time: Time | None = None) -> None:
+    def __init__(self, url: str, key: Key, limits: Limits, time: Time | None = None, kind: Kind = CHAT) -> None:
         """Raises EndpointError: the URL is none, has a password or a query, or would send the key in the clear."""
-        self.url, self.limits = completions_url(url, key), limits
+        self.url, self.limits, self.kind = completions_url(url, key, kind), limits, kind
         self.sent = self.retried = 0
         self._key, self._time = key, time or Time()
         self._pace = Pace(limits.per_minute, self._time)
@@ -159,11 +171,11 @@ class Endpoint:
         request = urllib.request.Request(self.url, data, headers, method="POST")
         try:
             with self._opener.open(request, timeout=self.limits.timeout) as response:
-                return parse_reply(self._read(response, LARGEST_BODY), self._key)
+                return parse_reply(self._read(response, LARGEST_BODY), self._key, self.kind)
         except urllib.error.HTTPError as error:
             return self._status(error)
         except _NoCompletion as error:
-            return _Failure(f"the answer is no chat completion: {error}")
+            return _Failure(f"the answer is no completion: {error}")
         except (OSError, http.client.HTTPException) as error:
             if isinstance(getattr(error, "reason", error), ssl.SSLCertVerificationError):
                 raise EndpointError(f"{self.url}: {self._shown(str(error))}") from None
@@ -199,8 +211,8 @@ class Endpoint:
         return shown(self._key.hide(text))
 
 
-def completions_url(url: str, key: Key) -> str:
-    """`…/chat/completions` of a base URL; a bare host gets `/v1` too. Raises EndpointError."""
+def completions_url(url: str, key: Key, kind: Kind = CHAT) -> str:
+    """`…/chat/completions`, or another kind's path, of a base URL; a bare host gets `/v1` too. Raises EndpointError."""
     try:
         parts = urlsplit(url)
         sound = parts.hostname and parts.port != 0  # both refuse what is none
@@ -213,21 +225,21 @@ def completions_url(url: str, key: Key) -> str:
     if key.value and parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise EndpointError(f"endpoint {parts.hostname}: http would send the key in the clear; use https, or --no-key")
     bare = url.rstrip("/")
-    if bare.endswith("/chat/completions"):
+    if bare.endswith(kind.path):
         return bare
-    return f"{bare}/chat/completions" if parts.path.strip("/") else f"{bare}/v1/chat/completions"
+    return f"{bare}{kind.path}" if parts.path.strip("/") else f"{bare}/v1{kind.path}"
 
 
-def parse_reply(raw: bytes, key: Key) -> Reply:
-    """The first choice of a chat completion. Raises _NoCompletion."""
+def parse_reply(raw: bytes, key: Key, kind: Kind = CHAT) -> Reply:
+    """The first choice of a completion. Raises _NoCompletion."""
     try:
         value = json.loads(raw)
         choice = value["choices"][0]
-        text = choice["message"]["content"]
+        text = kind.text(choice)
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         raise _NoCompletion(shown(key.hide(raw.decode("utf-8", "replace")))) from None
     if not isinstance(text, str | None):
-        raise _NoCompletion(f"content is a {type(text).__name__}, no text")
+        raise _NoCompletion(f"its text is a {type(text).__name__}")
     usage = value.get("usage")
     counts = usage if isinstance(usage, dict) else {}
     complete = choice.get("finish_reason") != "length"

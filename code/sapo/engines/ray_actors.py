@@ -1,0 +1,93 @@
+"""Shares requests among Ray actors, on this machine or a cluster; each has an engine of its own.
+
+A request's seed decides its completion, so who draws it does not matter: what a lost actor was drawing is drawn again
+by the one that Ray starts in its place. Requests with equal prompts stay together, in pieces whose size does not
+depend on the number of actors, so costs do not either (an embedded sampler sees one piece at a time).
+
+Plain actors, not `ray.data`: requests and completions are a few megabytes that fit in memory and must keep their
+order, and the engine must outlive one call; blocks, streaming and Arrow columns would be paid for and not used.
+
+On a cluster every machine needs this package, and the reasoner's folder under the same path.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray  # pyright: ignore[reportMissingImports]
+from ray.exceptions import RayActorError, RayTaskError  # pyright: ignore[reportMissingImports]
+from ray.util import ActorPool  # pyright: ignore[reportMissingImports]
+
+from sapo.engines.opening import Drawing, opener
+from sapo.engines.prompts import EngineError
+from sapo.models.sampling import Completion, Request, Until
+from sapo.records import BadInput, Cost
+
+PIECE = 64  # requests; small enough that a lost actor costs little, large enough for a batch
+RESTARTS = 3  # of an actor, and tries of a piece, before the work ends with Ray's own error
+
+
+class Drawer:
+    """What an actor is: an engine over one reasoner."""
+
+    def __init__(self, reasoner: Path, drawing: Drawing, answers: Path) -> None:
+        self._open = opener(reasoner, drawing, answers)
+
+    def draw(
+        self, requests: Sequence[Request], temperature: float, max_new_tokens: int, until: Until | None
+    ) -> tuple[list[Completion], Cost]:
+        return self._open().complete(requests, temperature, max_new_tokens, until)
+
+
+class RaySampler:
+    """A `Sampler` over `drawing.engine.actors` actors, which end with it."""
+
+    def __init__(self, reasoner: Path, drawing: Drawing, answers: Path) -> None:
+        """Raises EngineError: there is no such cluster."""
+        connect(drawing.engine.cluster, drawing.engine.actors)
+        options: dict[str, Any] = {"max_restarts": RESTARTS, "max_task_retries": RESTARTS, "num_cpus": 1}
+        if drawing.tuning.device == "cuda" and drawing.engine.kind != "server":
+            options["num_gpus"] = 1
+        kind = ray.remote(Drawer).options(**options)
+        given = reasoner.resolve(), drawing, answers.resolve()
+        self.actors = [kind.remote(*given) for _ in range(drawing.engine.actors)]
+
+    def complete(
+        self, requests: Sequence[Request], temperature: float, max_new_tokens: int, until: Until | None = None
+    ) -> tuple[list[Completion], Cost]:
+        """See `Sampler.complete`. Raises what the engine does."""
+        order = sorted(range(len(requests)), key=lambda i: (requests[i].prompt, requests[i].prefix, i))
+        pieces = [order[start : start + PIECE] for start in range(0, len(order), PIECE)]
+
+        def draw(actor: Any, piece: list[int]) -> Any:
+            return actor.draw.remote([requests[i] for i in piece], temperature, max_new_tokens, until)
+
+        found: dict[int, Completion] = {}
+        cost = Cost()
+        try:
+            for piece, (completions, spent) in zip(pieces, ActorPool(self.actors).map(draw, pieces), strict=True):
+                found |= zip(piece, completions, strict=True)
+                cost += spent
+        except RayTaskError as error:
+            if isinstance(error.cause, BadInput):
+                raise EngineError(str(error.cause)) from None
+            raise
+        except RayActorError as error:
+            raise EngineError(f"ray: an actor was lost {RESTARTS + 1} times: {' '.join(str(error).split())}") from error
+        return [found[i] for i in range(len(requests))], cost
+
+
+def connect(cluster: str, actors: int) -> None:
+    """Join a cluster, or start one of this machine's own that ends with the process. Raises EngineError."""
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    common: dict[str, Any] = {"include_dashboard": False} if cluster == "local" else {}
+    if cluster == "local":  # room for the actors of two samplers: one may still be ending while the next begins
+        common["num_cpus"] = 2 * actors
+    try:
+        ray.init(address=cluster, logging_level=logging.WARNING, **common)
+    except ConnectionError as error:
+        raise EngineError(f"engine: no Ray cluster at {cluster!r}: {' '.join(str(error).split())}") from error
