@@ -42,6 +42,7 @@ COMMANDS = {
     "lab-report": "lab_report",
     "doctor": "doctor",
     "simulate": "simulate",
+    "plan": "plan",
 }
 
 

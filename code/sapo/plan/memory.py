@@ -1,0 +1,183 @@
+"""Peak memory of every phase on its device, and what to change where it is too much. Bytes; estimates, not promises.
+
+1. Weights that are trained: 4 bytes each, and as many for the gradient, 8 for Adam. Frozen ones: as `tuning.dtype`, in
+   4 bits (and their scales) 0.52 a weight. Adapters have rank x (in + out) weights a layer.
+2. Activations of a token: what the layers keep, or with checkpointing the input of every layer and one layer's own.
+3. Logits of a token: vocabulary x (its dtype, float32, and the gradient).
+4. DPO and GRPO hold a reference; a verifier is made beside the reasoner that it starts from.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from transformers import PretrainedConfig
+
+from sapo.models.verifier import BATCH_TOKENS
+from sapo.plan.architecture import linear_layers, parameters
+from sapo.plan.devices import BYTES, Device, state_numbers
+from sapo.settings import AdapterSettings, FitSettings, Settings, method_settings
+
+GIB = 2**30
+CONTEXT = 1.0  # GiB that CUDA itself and a fragmented allocator take
+NF4 = 0.52
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model as memory sees it."""
+
+    config: PretrainedConfig
+    weights: int
+    linear: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, config: PretrainedConfig) -> "Shape":
+        return cls(config, parameters(config), tuple(linear_layers(config)))
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Tokens of the longest prompt and completion that a batch may be full of."""
+
+    prompt: int
+    completion: int
+
+    @property
+    def row(self) -> int:
+        return self.prompt + self.completion
+
+
+def peaks(settings: Settings, shape: Shape, lengths: Lengths) -> dict[str, float]:
+    """Bytes by phase: sampling, scoring, and the training of each kind that the settings' methods use."""
+    row = lengths.row
+    trains: dict[str, float] = {
+        "sampling": _sampling(settings, shape, lengths),
+        "scoring": shape.weights * _size(settings) + BATCH_TOKENS * _layer(settings, shape),
+        "sft": _training(settings, shape, settings.sft, row, row),
+        "verifier": _training(settings, shape, settings.verifier.fit, row, 0, settings.tuning.verifier)
+        + shape.weights * (4 if settings.tuning.kind == "full" else _size(settings)),
+        "orpo": _training(settings, shape, settings.orpo.fit, lengths.prompt + 2 * lengths.completion, 2 * row),
+        "dpo": _training(settings, shape, settings.dpo.fit, 2 * row, 2 * row) + _frozen(settings, shape),
+    }
+    group = settings.grpo.group * settings.grpo.questions_per_step
+    fit = FitSettings(settings.grpo.lr, 1, group, 0.0)
+    trains["grpo"] = _training(settings, shape, fit, row, lengths.completion) + _frozen(settings, shape)
+    return {name: value for name, value in trains.items() if name in used(settings)}
+
+
+def used(settings: Settings) -> set[str]:
+    """Phases that some method of the settings' groups goes through."""
+    found = {"sampling", "scoring", "sft", "verifier"}
+    for group in settings.groups.values():
+        for method in group.methods:
+            updates = method_settings(settings, method, settings.seed).loop.updates
+            found |= {"sft" if update == "star" else update for update in updates}
+    return found
+
+
+def _size(settings: Settings) -> int:
+    return BYTES[settings.tuning.dtype]
+
+
+def _sampling(settings: Settings, shape: Shape, lengths: Lengths) -> float:
+    """Weights; keys and values, of one layer twice while the cache grows; probabilities and their sums in float64."""
+    rows, config = settings.sampling.rows, shape.config
+    states = rows * lengths.row * state_numbers(config) * _size(settings) * (1 + 2 / config.num_hidden_layers)
+    return shape.weights * _size(settings) + states + rows * config.vocab_size * (_size(settings) + 4 + 4 + 8)
+
+
+def _training(
+    settings: Settings, shape: Shape, fit: FitSettings, tokens: int, logits: int, sizes: AdapterSettings | None = None
+) -> float:
+    """Of `fit.at_once` examples of `tokens` tokens each, of which `logits` have logits."""
+    config, size = shape.config, _size(settings)
+    own = settings.tuning.reasoner if sizes is None else sizes
+    kept = config.num_hidden_layers * _layer(settings, shape)
+    if settings.tuning.gradient_checkpointing:
+        kept = config.num_hidden_layers * config.hidden_size * size + _layer(settings, shape)
+    of_logits = logits * config.vocab_size * (size + 4 + 4)
+    return _weights(settings, shape, own) + fit.at_once * (tokens * kept + of_logits)
+
+
+def _weights(settings: Settings, shape: Shape, sizes: AdapterSettings) -> float:
+    if settings.tuning.kind == "full":
+        return 16.0 * shape.weights
+    adapters = sum(sizes.rank * (inside + outside) for inside, outside in shape.linear)
+    return _frozen(settings, shape) + 16.0 * adapters
+
+
+def _frozen(settings: Settings, shape: Shape) -> float:
+    """Weights that are only read."""
+    if settings.tuning.kind == "full":
+        return 4.0 * shape.weights
+    if settings.tuning.kind == "lora":
+        return shape.weights * float(_size(settings))
+    linear = sum(inside * outside for inside, outside in shape.linear)
+    return linear * NF4 + (shape.weights - linear) * _size(settings)
+
+
+def _layer(settings: Settings, shape: Shape) -> float:
+    """Bytes that one layer keeps of one token: inputs of its products, of norms and of the MLP's activation."""
+    config = shape.config
+    return (10.0 * config.hidden_size + 4.0 * config.intermediate_size) * _size(settings)
+
+
+def too_large(settings: Settings, shape: Shape, lengths: Lengths, device: Device) -> dict[str, tuple[float, str]]:
+    """Phases that do not fit on the device: their bytes, and the settings that would make them fit."""
+    room = (device.memory - CONTEXT) * GIB
+    found = {}
+    for phase, value in peaks(settings, shape, lengths).items():
+        if value > room:
+            fitting = (
+                said
+                for said, changed in _smaller(settings, phase)
+                if peaks(changed, shape, lengths).get(phase, 0.0) <= room
+            )
+            found[phase] = value, next(fitting, "no setting of this model: take a larger device")
+    return found
+
+
+def _smaller(settings: Settings, phase: str) -> Iterator[tuple[str, Settings]]:
+    """Settings that need less and less, with the words that configure them."""
+    if phase in ("sampling", "scoring"):
+        rows = settings.sampling.rows // 2
+        while phase == "sampling" and rows >= 1:
+            yield f"sampling.rows={rows}", _with(settings, "sampling", rows=rows)
+            rows //= 2
+        return
+    said: list[str] = []
+    for words, change in _steps(settings, phase):
+        settings = change(settings)
+        said = [one for one in said if one.split("=")[0] != words.split("=")[0]] + [words]
+        yield " ".join(said), settings
+
+
+def _steps(settings: Settings, phase: str) -> Iterator[tuple[str, Callable[[Settings], Settings]]]:
+    """Changes that save memory, the cheapest first; each comes on top of those before."""
+    if not settings.tuning.gradient_checkpointing:
+        yield (
+            "tuning.gradient_checkpointing=true",
+            lambda old: _with(old, "tuning", gradient_checkpointing=True),
+        )
+    if phase == "grpo":
+        yield "grpo.questions_per_step=1", lambda old: _with(old, "grpo", questions_per_step=1)
+    elif _fit(settings, phase).at_once > 1:
+        path = phase if phase == "sft" else f"{phase}.fit"
+        yield f"{path}.micro_batch=1", lambda old: _with_fit(old, phase, 1)
+    for kind in ("lora", "qlora")[0 if settings.tuning.kind == "full" else 1 :]:
+        if settings.tuning.kind != "qlora":
+            yield f"tuning.kind={kind}", lambda old, kind=kind: _with(old, "tuning", kind=kind)
+
+
+def _fit(settings: Settings, phase: str) -> FitSettings:
+    return settings.sft if phase == "sft" else getattr(settings, phase).fit
+
+
+def _with(settings: Settings, section: str, **values: object) -> Settings:
+    return dataclasses.replace(settings, **{section: dataclasses.replace(getattr(settings, section), **values)})
+
+
+def _with_fit(settings: Settings, phase: str, at_once: int) -> Settings:
+    fit = dataclasses.replace(_fit(settings, phase), micro_batch=at_once)
+    return dataclasses.replace(settings, sft=fit) if phase == "sft" else _with(settings, phase, fit=fit)

@@ -1,0 +1,214 @@
+"""The loop of `methods/loop.py` and `methods/start.py` in expectation: parts of one method's rounds, and of its start.
+
+Parts have keys made of what the loop's kept folders are made of, so that what methods share is found here, too.
+"""
+
+import dataclasses
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+
+from transformers import PretrainedConfig
+
+from sapo.evaluate.simulation import Labelling, World, simulate
+from sapo.methods.loop import SECTIONS as ROUND
+from sapo.methods.start import SECTIONS as START
+from sapo.methods.supervision import SECTIONS as SUPERVISION
+from sapo.models.flops import TRAINING, generation_flops, prefill_flops
+from sapo.plan.parts import Bill, Part, drawing, learning, reading
+from sapo.plan.texts import Texts
+from sapo.settings import FitSettings, Settings, TaskSettings
+
+STEPS = 40  # the simulation's longest trajectory
+LABELLERS = {"shepherd": "shepherd", "omega": "omega", "once": "saps once", "until_located": "saps until_located"}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One model and task, under the settings of one method and seed."""
+
+    settings: Settings
+    model: str
+    task: str
+    config: PretrainedConfig
+    texts: Texts
+
+    @property
+    def limits(self) -> TaskSettings:
+        return self.settings.tasks[self.task]
+
+    @property
+    def samples(self) -> float:
+        return self.limits.train_questions * self.settings.sampling.per_question
+
+    @property
+    def fresh(self) -> float:
+        """Different trajectories of a round's samples; of a single sample a question, all are."""
+        return self.samples if self.settings.sampling.per_question == 1 else self.samples * self.texts.different
+
+    def sections(self, names: tuple[str, ...]) -> Hashable:
+        return self.model, self.task, self.settings.seed, *(repr(getattr(self.settings, name)) for name in names)
+
+
+def start_parts(place: Place) -> list[Part]:
+    """M_0, D_0 and V_0."""
+    settings, texts, key = place.settings, place.texts, place.sections(START)
+    gold = place.limits.sft_questions
+    subset, wrong = _subset(place, settings.labels.bootstrap_trajectories, gold, 0.0)
+    fit = learning(place.config, gold * (texts.prompt + texts.gold), texts.row, settings.sft.epochs)
+    return [
+        Part("start", place.model, "sft", "train", ("sft", key), fit),
+        Part("start", place.model, "sampling", "draw", ("sampling", key), _sampling(place)),
+        Part("start", place.model, "labelling", "draw", ("labelling", key), _labels(place, "omega", wrong)),
+        Part("start", place.model, "verifier", "train", ("verifier", key), _verifier(place, subset, wrong, "omega")),
+    ]
+
+
+def method_parts(place: Place) -> Iterator[Part]:
+    """All rounds of the method whose settings the place has, without the start."""
+    loop, texts = place.settings.loop, place.texts
+    reasoner = verifier = ("start", place.sections(START))
+    gold = place.limits.sft_questions if loop.pool == "all" else 0
+    pool = float(gold)
+    for number, update in enumerate(loop.updates, start=1):
+        fresh = place.fresh * (texts.unseen if number > 1 and loop.pool == "all" else 1.0)
+        pool = fresh + (pool if loop.pool == "all" else 0.0)
+        sampling = ("sample", reasoner, repr(place.settings.sampling)) if number > 1 else ("sampling", reasoner[1])
+        yield Part("methods", place.model, "sampling", "draw", sampling, _sampling(place))
+        if loop.reward == "verifier":
+            labels = place.settings.labels
+            seen = labels.bootstrap_trajectories if number == 1 else 0.0
+            subset, wrong = _subset(place, labels.round_trajectories, 0.0, seen)
+            key = ("supervise", number, reasoner, verifier if labels.by == "saps" else "", place.sections(SUPERVISION))
+            yield from _supervision(place, key, subset, wrong)
+            verifier = key
+            bill = reading(place.config, pool * texts.row * texts.apart[0], texts.row)
+            yield Part("methods", place.model, "scoring", "read", ("scoring", key, pool), bill)
+        made = (
+            "round",
+            number,
+            reasoner,
+            verifier,
+            (update, loop.reward, loop.start, loop.pool),
+            place.sections(ROUND),
+        )
+        yield Part("methods", place.model, "update", "train", made, _update(place, update, pool, gold))
+        reasoner = made
+
+
+def _supervision(place: Place, key: Hashable, subset: float, wrong: float) -> Iterator[Part]:
+    settings, texts = place.settings, place.texts
+    by = settings.labels.by
+    if by == "saps" and settings.detect.by == "scores":
+        bill = reading(place.config, subset * texts.row * texts.apart[1], texts.row)
+        yield Part("methods", place.model, "detection", "read", ("detection", key), bill)
+    if by != "outcome":
+        name = settings.saps.search if by == "saps" else by
+        bill = _labels(place, name, wrong)
+        yield Part("methods", place.model, "labelling", "draw", ("labelling", key), bill)
+    bill = _verifier(place, subset, wrong, by)
+    yield Part("methods", place.model, "verifier", "train", ("verifier", key), bill)
+
+
+def _sampling(place: Place) -> Bill:
+    """Equal prompts are read once. A program is run for every sample of a programming task."""
+    texts, questions = place.texts, place.limits.train_questions
+    bill = drawing(place.config, place.samples, questions * texts.prompt, texts.prompt, texts.completion)
+    return dataclasses.replace(bill, programs=place.samples if texts.judging else 0.0)
+
+
+def _subset(place: Place, count: int, gold: float, seen: float) -> tuple[float, float]:
+    """Trajectories that are labelled, and the wrong ones of these, as `choose_subset` takes them.
+
+    Args:
+        gold: right ones that are there besides the samples. seen: labelled ones that do not count any more.
+    """
+    different = max(place.fresh - seen, 0.0) + gold
+    share = place.texts.different_right
+    right = max(place.fresh * share - seen / 2, 0.0) + gold
+    right = min(right, different)
+    chosen = min(float(count), different)
+    wrong = min(different - right, max(chosen - right, chosen / 2))
+    return chosen, wrong
+
+
+def _labels(place: Place, name: str, wrong: float) -> Bill:
+    """Rollouts for the wrong trajectories by the simulation of `evaluate/simulation.py`, equal prefixes merged."""
+    one, texts, merge = labelling(place, name), place.texts, place.settings.rollouts.merge
+    prefixes = wrong * (texts.merged if merge else 1.0)
+    tokens = one.generated_tokens / max(one.rollouts, 1e-9)
+    start = texts.row - tokens
+    bill = drawing(place.config, prefixes * one.rollouts, prefixes * one.read_tokens, start, tokens)
+    return dataclasses.replace(bill, programs=bill.rollouts if texts.judging else 0.0)
+
+
+def labelling(place: Place, name: str) -> Labelling:
+    """What one wrong trajectory asks for."""
+    rollouts, texts = place.settings.rollouts, place.texts
+    steps = min(max(round(texts.steps), 1), STEPS)
+    world = World(
+        steps=steps,
+        rollouts=rollouts.per_position,
+        step_success=max(texts.right, 0.01) ** (1 / steps),
+        tokens_per_step=texts.completion / steps,
+        prompt_tokens=texts.prompt,
+    )
+    return simulate(world)[LABELLERS[name] + (", lazy" if rollouts.lazy else "")]
+
+
+def _verifier(place: Place, subset: float, wrong: float, by: str) -> Bill:
+    texts, most = place.texts, place.settings.expansion.max_per_trajectory
+    expanded = wrong * most * texts.expanded if by != "outcome" else 0.0
+    apart = texts.apart[2] if expanded else texts.apart[1]
+    tokens = (subset + expanded) * texts.row * apart
+    return learning(place.config, tokens, texts.row, place.settings.verifier.fit.epochs, with_head=False)
+
+
+def _update(place: Place, update: str, pool: float, gold: float) -> Bill:
+    settings, texts = place.settings, place.texts
+    if update in ("orpo", "dpo"):
+        possible = place.limits.train_questions * settings.pairs.per_question
+        pairs = possible * texts.paired[settings.loop.reward == "verifier"]
+        tokens = 2 * pairs * texts.row
+        if update == "orpo":
+            return _trained(place, tokens * texts.apart[3], settings.orpo.fit)
+        return _with_reference(_trained(place, tokens, settings.dpo.fit))
+    if update == "grpo":
+        return _grpo(place)
+    if update == "star":
+        return _star(place)
+    kept = (pool - gold) * texts.different_right
+    tokens = kept * texts.row + place.limits.sft_questions * (texts.prompt + texts.gold)
+    return _trained(place, tokens, settings.sft)
+
+
+def _trained(place: Place, tokens: float, fit: FitSettings) -> Bill:
+    budget = place.settings.budget
+    if budget.kind == "matched" and tokens:
+        fit = dataclasses.replace(fit, epochs=budget.training_tokens / len(place.settings.loop.updates) / tokens)
+    return learning(place.config, tokens, place.texts.row, fit.epochs)
+
+
+def _with_reference(bill: Bill) -> Bill:
+    """The reference reads every row as often."""
+    return dataclasses.replace(bill, flops=bill.flops * (TRAINING + 1) / TRAINING)
+
+
+def _grpo(place: Place) -> Bill:
+    """TRL reads a prompt for every completion of it; then a step on all, and the reference's pass."""
+    grpo, texts = place.settings.grpo, place.texts
+    count = grpo.steps * grpo.group * grpo.questions_per_step
+    prompt, row = round(texts.prompt), round(texts.row)
+    flops = generation_flops(place.config, prompt, row - prompt)
+    flops += (TRAINING + bool(grpo.beta)) * prefill_flops(place.config, row, True)
+    tokens = count * texts.prompt, count * texts.completion
+    return Bill(count, *tokens, sum(tokens), float(count * flops), count if texts.judging else 0.0)
+
+
+def _star(place: Place) -> Bill:
+    """One rationale more for every question whose first sample is wrong; half of these end right with the hint."""
+    texts, questions = place.texts, place.limits.train_questions
+    failed = questions * (1 - texts.right)
+    drawn = drawing(place.config, failed, failed * (texts.prompt + 4), texts.prompt, texts.completion)
+    kept = questions - failed / 2
+    tokens = kept * texts.row + place.limits.sft_questions * (texts.prompt + texts.gold)
+    return drawn + _trained(place, tokens, place.settings.sft)
