@@ -242,7 +242,7 @@ def transformers_serve(log: Path) -> Iterator[str]:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file, env=environment) as process:
         try:
-            _wait(f"http://127.0.0.1:{port}/v1/models", process, log)
+            _wait(f"http://127.0.0.1:{port}/health", process, log)
             yield f"http://127.0.0.1:{port}/v1"
         finally:
             process.terminate()
