@@ -43,6 +43,8 @@ COMMANDS = {
     "doctor": "doctor",
     "simulate": "simulate",
     "plan": "plan",
+    "dry-run": "dry_run",
+    "push": "push",
 }
 
 
