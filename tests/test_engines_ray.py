@@ -22,6 +22,7 @@ from sapo.records import BadInput
 
 pytestmark = [pytest.mark.nightly, pytest.mark.filterwarnings("ignore:.*:FutureWarning:ray")]
 ray = pytest.importorskip("ray")
+RaySampler = pytest.importorskip("sapo.engines.ray_actors").RaySampler
 
 SETTINGS = compose(Path(__file__).parents[1], ["profile=nano", "engine.actors=2"])[1]
 DRAWING = Drawing(SETTINGS.engine, SETTINGS.tuning, 16)
@@ -53,7 +54,7 @@ def test_what_a_killed_actor_was_drawing_is_drawn_again(reasoner: Path, tmp_path
     """The first actor is killed as soon as a piece of work has come to it, by `until`, which runs where it draws."""
     model, encoder = load_reasoner(reasoner)
     local, _ = LocalSampler(model, encoder, 16).complete(REQUESTS, 1.0, 24)
-    sampler = open_sampler(reasoner, DRAWING, tmp_path)
+    sampler = RaySampler(reasoner, DRAWING, tmp_path)
     first, second = (ray.get(actor.__ray_call__.remote(lambda drawer: os.getpid())) for actor in sampler.actors)
     killed = tmp_path / "killed"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sapo.report.accuracies import accuracy_interval
+from sapo.report.intervals import accuracy_interval
 from sapo.report.names import learns_from, method_name
 from sapo.report.results import BenchmarkResults, Checkpoint
 from sapo.settings import ModelSettings, Settings

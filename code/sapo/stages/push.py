@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from sapo.configure import PARAMS
