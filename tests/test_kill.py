@@ -1,0 +1,214 @@
+"""Kill anywhere: a stage that was killed and is run again leaves what an uninterrupted run leaves, byte for byte.
+
+Stages run in a graph smaller than profile smoke (`tiny_graph`), each in a process group that is killed as a whole at a
+random moment. What was finished then is not made again: its folder in scratch is the same one afterwards.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_graph import GRAPH, SHORT, begin_stage, lay_out, outputs
+
+MOMENTS = 20
+QUICK = ("base", "start")
+
+
+@dataclass
+class Graph:
+    """The folder of a graph whose stages ran uninterrupted up to `stage`, with what there was before and after it."""
+
+    folder: Path
+    stage: str
+    before: dict[str, bytes]
+    kept_before: set[Path]
+    after: dict[str, bytes]
+    seconds: float
+
+    def reset(self) -> None:
+        """As before the stage: its outputs and what it keeps in scratch are gone."""
+        for name in outputs(self.folder).keys() - self.before.keys():
+            (self.folder / name).unlink()
+        for path in scratch(self.folder) - self.kept_before:
+            shutil.rmtree(path)
+        for top in ("runs", "results", "figures"):
+            for path in sorted((self.folder / top).rglob("*"), reverse=True):
+                if path.is_dir() and not any(path.iterdir()):
+                    path.rmdir()
+
+    @property
+    def said(self) -> list[str]:
+        return (self.folder / "stderr").read_text(encoding="utf-8").splitlines()
+
+
+def scratch(folder: Path) -> set[Path]:
+    """What is kept, and what is on its way."""
+    return {path for path in (folder / "runs" / ".scratch").glob("*") if path.is_dir()}
+
+
+def identities(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Inode and time of every finished folder in scratch."""
+    found = {path: path.stat() for path in scratch(folder) if not path.name.startswith(".")}
+    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
+
+
+def ended(process: BaseProcess, seconds: float = 300) -> int | None:
+    process.join(seconds)
+    return process.exitcode
+
+
+def run(folder: Path, stage: str) -> None:
+    process = begin_stage(folder, stage)
+    assert ended(process) == 0, (folder / "stderr").read_text(encoding="utf-8")[-3000:]
+
+
+def kill(process: BaseProcess) -> None:
+    """SIGKILL to the whole group, or to the process alone where it has not made its group yet."""
+    assert process.pid is not None
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        process.kill()
+    assert ended(process, 30) is not None
+
+
+def up_to(folder: Path, stages: tuple[str, ...], changes: Mapping[str, Any] | None = None) -> Iterator[Graph]:
+    """Run stages one after the other, uninterrupted; each as it stands when it is done."""
+    lay_out(folder, changes)
+    for stage in stages:
+        before, kept = outputs(folder), scratch(folder)
+        start = time.monotonic()
+        run(folder, stage)
+        yield Graph(folder, stage, before, kept, outputs(folder), time.monotonic() - start)
+
+
+def killed_and_run_again(graph: Graph, moment: float) -> int:
+    """Kill the stage after `moment` seconds, run it again, compare; how many kept folders the killed run had made."""
+    graph.reset()
+    process = begin_stage(graph.folder, graph.stage)
+    time.sleep(moment)
+    kill(process)
+    made = identities(graph.folder)
+    run(graph.folder, graph.stage)
+    after = outputs(graph.folder)
+    assert after.keys() == graph.after.keys()
+    assert [name for name in after if after[name] != graph.after[name]] == []
+    left = [path for path in graph.folder.rglob("*") if path.name.endswith((".tmp", ".parts"))]
+    assert left == []
+    now = identities(graph.folder)
+    assert {path: now.get(path) for path in made} == made, "finished work was made again"
+    return len(made) - len(graph.kept_before)
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    *_, graph = up_to(tmp_path_factory.mktemp("kill") / "graph", QUICK, SHORT)
+    return graph
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_killed_start_goes_on(started: Graph, share: float) -> None:
+    """Early, and when SFT is done; what the 20 moments of the nightly test look at."""
+    killed_and_run_again(started, share * started.seconds)
+
+
+def test_an_interrupted_start_ends_soon_and_says_how_to_go_on(started: Graph) -> None:
+    interrupted(started, 0.5 * started.seconds)
+
+
+@pytest.mark.nightly
+def test_every_stage_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
+    """20 moments a stage, drawn over its own time; among them some where kept work had been finished."""
+    chance = random.Random(9)
+    found: dict[str, int] = {}
+    for graph in up_to(tmp_path / "graph", GRAPH):
+        moments = sorted(chance.uniform(0, graph.seconds) for _ in range(MOMENTS))
+        found[graph.stage] = sum(killed_and_run_again(graph, moment) > 0 for moment in moments)
+    assert found["start"] > 0 and found["methods"] > 0 and found["evaluate"] > 0, found
+
+
+@pytest.mark.nightly
+def test_every_stage_can_be_interrupted(tmp_path: Path) -> None:
+    for graph in up_to(tmp_path / "graph", GRAPH):
+        for share in (0.3, 0.7):
+            interrupted(graph, share * graph.seconds)
+            run(graph.folder, graph.stage)
+            assert outputs(graph.folder) == graph.after
+
+
+def interrupted(graph: Graph, moment: float) -> None:
+    """Interrupt the stage as Ctrl-C does, after `moment` seconds; at a moment after its end there is nothing to see."""
+    graph.reset()
+    (graph.folder / "stderr").unlink()
+    process = begin_stage(graph.folder, graph.stage)
+    time.sleep(moment)
+    assert process.pid is not None
+    os.killpg(process.pid, signal.SIGINT)
+    code = ended(process, 5)
+    if code == 0:
+        return
+    assert code == 130, graph.said
+    assert graph.said[-1] == "interrupted: what is finished is kept, and the same command goes on from there"
+    assert not any("Traceback" in line for line in graph.said)
+    assert [path for path in graph.folder.rglob("*") if path.name.endswith(".tmp")] == []
+
+
+@pytest.fixture(params=[1, 2, 3, 4, 5])
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of so many MB; a start takes seven, in files of one or less."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0 or not mounted("-t", "tmpfs", "-o", f"size={request.param}m", "tmpfs", str(folder)):
+        pytest.skip("only root can mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def mounted(*arguments: str) -> bool:
+    return subprocess.run(["mount", *arguments], capture_output=True).returncode == 0
+
+
+@pytest.mark.nightly
+def test_a_full_disk_is_said_and_more_room_is_enough(started: Graph, small_disk: Path, tmp_path: Path) -> None:
+    lay_out(small_disk / "graph", SHORT)
+    (small_disk / "graph" / "stderr").symlink_to(tmp_path / "stderr")  # there is room for complaints
+    code = ended(begin_stage(small_disk / "graph", "base"))
+    code = code or ended(begin_stage(small_disk / "graph", "start"))
+    assert code == 2, "there was room enough"
+    said = (small_disk / "graph" / "stderr").read_text(encoding="utf-8").splitlines()
+    assert said[-1].startswith("error: No space left on device: ")
+    assert not any("Traceback" in line for line in said)
+    assert mounted("-o", "remount,size=300m", str(small_disk))
+    for stage in QUICK:
+        run(small_disk / "graph", stage)
+    assert outputs(small_disk / "graph") == started.after
+    assert [path for path in small_disk.rglob("*") if path.name.endswith((".tmp", ".parts"))] == []
+
+
+@pytest.mark.nightly
+def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
+    """As root, modes do not bind: the folder is mounted read-only."""
+    folder = lay_out(tmp_path / "graph")
+    run(folder, "base")
+    runs = folder / "runs"
+    if os.geteuid() != 0 or not mounted("--bind", str(runs), str(runs)):
+        pytest.skip("only root can mount a folder read-only")
+    try:
+        assert mounted("-o", "remount,bind,ro", str(runs))
+        process = begin_stage(folder, "start")
+        assert ended(process) == 2
+        said = (folder / "stderr").read_text(encoding="utf-8").splitlines()
+        assert said[-1].startswith("error: Read-only file system: [Errno 30] Read-only file system: 'runs/")
+        assert not any("Traceback" in line for line in said)
+    finally:
+        subprocess.run(["umount", str(runs)], check=True)
+    run(folder, "start")

@@ -1,0 +1,135 @@
+"""A graph smaller than profile smoke, one stage at a time: for tests that kill stages or run them in odd places.
+
+`python tests/tiny_graph.py FOLDER STAGE…` runs stages of it in a folder that `lay_out` has laid out.
+"""
+
+import multiprocessing
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+OVERRIDES = (
+    "profile=smoke",
+    "tasks.nano_math.train_questions=8",
+    "tasks.nano_math.test_questions=8",
+    "tasks.nano_math.ood_questions=2",
+    "tasks.nano_math.max_new_tokens=60",
+    "labels.round_trajectories=6",
+    "labels.bootstrap_trajectories=6",
+    "efficiency.trajectories=6",
+    "process.rerank_questions=2",
+    "process.samples=4",
+    "report.resamples=20",
+)
+QWEN, GEMMA, TASK = "qwen2_nano", "gemma2_nano", "nano_math"
+# Every stage that writes below runs/, with the arguments of its instance, in the order of the graph.
+STAGES: dict[str, tuple[str, ...]] = {
+    "verify_data": ("verify_data",),
+    "base": ("base", "--model", QWEN),
+    "base_second": ("base", "--model", GEMMA),
+    "start": ("start", "--model", QWEN, "--task", TASK),
+    "start_second": ("start", "--model", GEMMA, "--task", TASK),
+    "methods": ("methods", "--model", QWEN, "--task", TASK, "--group", "headline"),
+    "methods_second": ("methods", "--model", GEMMA, "--task", TASK, "--group", "second"),
+    "evaluate": ("evaluate", "--model", QWEN, "--task", TASK),
+    "evaluate_second": ("evaluate", "--model", GEMMA, "--task", TASK),
+    "leaks": ("leaks", "--model", QWEN, "--task", TASK),
+    "efficiency": ("efficiency", "--model", QWEN, "--task", TASK),
+    "efficiency_second": ("efficiency", "--model", GEMMA, "--task", TASK),
+    "process": ("process", "--task", TASK),
+    "verifiers": ("verifiers", "--model", QWEN, "--task", TASK),
+    "verifiers_second": ("verifiers", "--model", GEMMA, "--task", TASK),
+    "report": ("report",),
+}
+GRAPH = (*STAGES,)
+# For the tests of every day: a start of two seconds.
+SHORT = {
+    "tasks.nano_math.train_questions": 4,
+    "tasks.nano_math.sft_questions": 8,
+    "tasks.nano_math.max_new_tokens": 24,
+    "labels.bootstrap_trajectories": 4,
+}
+
+
+def lay_out(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
+    """A folder with the inputs of all stages, and settings with `changes` (dotted keys to values)."""
+    from sapo.configure import compose
+
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = yaml.safe_load(compose(ROOT, list(OVERRIDES))[0])
+    settings["groups"]["headline"] = {"methods": ["rft", "sapo"], "seeds": [1]}
+    settings["cells"] = {
+        f"{model}-{TASK}-{group}": {"model": model, "task": TASK, "group": group}
+        for model, group in ((QWEN, "headline"), (GEMMA, "second"))
+    }
+    for key, value in (changes or {}).items():
+        *sections, name = key.split(".")
+        section = settings
+        for part in sections:
+            section = section[part]
+        section[name] = value
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    (folder / "data").symlink_to(ROOT / "assets")
+    (folder / "code").symlink_to(ROOT / "code")
+    (folder / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks" / "labelling_seconds.json", folder / "benchmarks")
+    return folder
+
+
+def run_stage(folder: Path, stage: str) -> None:
+    """Run one stage in this process, as the leader of a process group of its own, and exit as the command would."""
+    import torch
+
+    from sapo.__main__ import main
+
+    if os.getpid() != os.getpgrp():
+        os.setsid()
+    torch.set_num_threads(1)
+    os.chdir(folder)
+    with (folder / "stderr").open("a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        sys.exit(main(list(STAGES[stage])))
+
+
+def begin_stage(folder: Path, stage: str) -> BaseProcess:
+    """Start a stage in a process that was forked from one which has paid for the imports and has done nothing else."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tiny_graph_imports"])
+    process = context.Process(target=run_stage, args=(folder, stage))
+    process.start()
+    return process
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    """What the stages wrote, by path: everything below runs/ but scratch, timings and locks, and the report."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for top in ("runs/smoke", "results", "figures", "paper", ".scratch")
+        for path in sorted((folder / top).rglob("*"))
+        if path.is_file()
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    import torch
+
+    from sapo import __main__ as command
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    os.chdir(arguments[0])
+    for stage in arguments[1:]:
+        if code := command.main(list(STAGES[stage])):
+            sys.exit(code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
