@@ -38,7 +38,7 @@ def begin(
 def end(run: Run) -> dict[str, bytes]:
     """What it wrote."""
     folder, process = run
-    said, _ = process.communicate(timeout=1200)
+    said, _ = process.communicate(timeout=3600)
     assert process.returncode == 0, said.decode()[-3000:]
     return outputs(folder)
 
@@ -54,7 +54,7 @@ def test_a_start_has_the_same_bytes_under_odd_habits(tmp_path: Path) -> None:
     usual = lay_out(tmp_path / "usual", SHORT)
     for stage in START:
         process = begin_stage(usual, stage)
-        process.join(300)
+        process.join(1800)
         assert process.exitcode == 0, (usual / "stderr").read_text(encoding="utf-8")[-3000:]
     assert differing(outputs(usual), end(odd)) == []
 

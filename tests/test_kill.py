@@ -61,7 +61,8 @@ def identities(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
 
 
-def ended(process: BaseProcess, seconds: float = 300) -> int | None:
+def ended(process: BaseProcess, seconds: float = 1800) -> int | None:
+    """Its exit code, or None where it still runs after some time: long, since machines may be busy."""
     process.join(seconds)
     return process.exitcode
 
@@ -122,7 +123,7 @@ def test_a_killed_start_goes_on(started: Graph, share: float) -> None:
 
 
 def test_an_interrupted_start_ends_soon_and_says_how_to_go_on(started: Graph) -> None:
-    interrupted(started, 0.5 * started.seconds)
+    interrupted(started, 0.5 * started.seconds, 60)  # on a busy machine; the nightly test holds it to 5
 
 
 @pytest.mark.nightly
@@ -140,20 +141,20 @@ def test_every_stage_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
 def test_every_stage_can_be_interrupted(tmp_path: Path) -> None:
     for graph in up_to(tmp_path / "graph", GRAPH):
         for share in (0.3, 0.7):
-            interrupted(graph, share * graph.seconds)
+            interrupted(graph, share * graph.seconds, 5)
             run(graph.folder, graph.stage)
             assert outputs(graph.folder) == graph.after
 
 
-def interrupted(graph: Graph, moment: float) -> None:
-    """Interrupt the stage as Ctrl-C does, after `moment` seconds; at a moment after its end there is nothing to see."""
+def interrupted(graph: Graph, moment: float, soon: float) -> None:
+    """Interrupt the stage as Ctrl-C does, after `moment` seconds: it ends within `soon`, unless it was done before."""
     graph.reset()
     (graph.folder / "stderr").unlink()
     process = begin_stage(graph.folder, graph.stage)
     time.sleep(moment)
     assert process.pid is not None
     os.killpg(process.pid, signal.SIGINT)
-    code = ended(process, 5)
+    code = ended(process, soon)
     if code == 0:
         return
     assert code == 130, graph.said
