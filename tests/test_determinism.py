@@ -50,7 +50,7 @@ def differing(one: dict[str, bytes], other: dict[str, bytes]) -> list[str]:
 
 def test_a_start_has_the_same_bytes_under_odd_habits(tmp_path: Path) -> None:
     """All at once, beside what a fork server makes; the nightly tests tell them apart."""
-    odd = begin(tmp_path / "ein anderer café ä", START, SHORT | {"workers": 1}, ODD)
+    odd = begin(tmp_path / "another folder ä", START, SHORT | {"workers": 1}, ODD)
     usual = lay_out(tmp_path / "usual", SHORT)
     for stage in START:
         process = begin_stage(usual, stage)
@@ -72,7 +72,7 @@ def test_no_variable_of_the_environment_matters(usual: dict[str, bytes], tmp_pat
 
 @pytest.mark.nightly
 def test_the_folder_does_not_matter(usual: dict[str, bytes], tmp_path: Path) -> None:
-    assert differing(usual, end(begin(tmp_path / "ein anderer café ä", GRAPH, {}))) == []
+    assert differing(usual, end(begin(tmp_path / "another folder ä", GRAPH, {}))) == []
 
 
 @pytest.mark.nightly
