@@ -53,4 +53,5 @@ def test_no_result_is_typed_by_hand() -> None:
     """Decimals and percentages in the source are lengths, or arguments of code; every other number is read."""
     decimals = re.findall(rf"\d+\.\d+(?!\d*\s*{LENGTHS})", SOURCE)
     assert decimals == ["1.1"], decimals  # the numbering of headings
-    assert set(re.findall(r"\d+(?:\.\d+)?\s*%", SOURCE)) <= {"84%", "100%", "95 %"}  # widths, and the level of intervals
+    shares = set(re.findall(r"\d+(?:\.\d+)?\s*%", SOURCE))
+    assert shares <= {"84%", "100%", "95 %"}  # widths, and the level of intervals
