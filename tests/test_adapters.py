@@ -87,7 +87,8 @@ def test_a_merged_weight_by_hand(reasoner: tuple[PreTrainedModel, Encoder]) -> N
     """Rank 4, alpha 8: W + 8 / 4 * B A. With A all 1 and B all 0.5 every entry of B A is 4 * 0.5 = 2, so W gains 4."""
     peft()
     model, _ = reasoner
-    layer = model.get_decoder().layers[0].self_attn
+    decoder: Any = model.get_decoder()
+    layer = decoder.layers[0].self_attn
     before = layer.q_proj.weight.detach().clone()
     begin_training(model, LORA, SIZES, 1)
     with torch.no_grad():
@@ -105,7 +106,8 @@ def test_the_seed_decides_the_adapters_and_the_callers_chance_is_left_alone() ->
         state = torch.random.get_rng_state()
         begin_training(model, LORA, SIZES, seed)
         assert torch.equal(torch.random.get_rng_state(), state)
-        drawn.append(model.get_decoder().layers[0].mlp.up_proj.lora_A["default"].weight)
+        decoder: Any = model.get_decoder()
+        drawn.append(decoder.layers[0].mlp.up_proj.lora_A["default"].weight)
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
 
