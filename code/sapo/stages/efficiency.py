@@ -16,6 +16,7 @@ from sapo.methods.bench import Bench, read_costs, write_costs
 from sapo.methods.kept import SECONDS
 from sapo.methods.supervision import score
 from sapo.models.loading import load_reasoner
+from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, StepScores, Trajectory, read_records, write_json, write_records
 from sapo.settings import Settings
 from sapo.stages.benches import first_bench
@@ -101,7 +102,7 @@ def prepare(bench: Bench) -> Comparison:
     chosen = efficiency.choose(samples, list(questions), seen, count, bench.seed("efficiency"))
     items: dict[str, list[LabelItem]] = {}
     detection: dict[str, Cost] = {}
-    scorer = bench.verifier(bench.start / "verifier")
+    scorer = Verifier.load(bench.start / "verifier")
     for kind, trajectories in {**chosen.wrong, RIGHT: chosen.costed}.items():
         scorer.cost = Cost()
         scores = score(scorer, questions, trajectories)

@@ -101,7 +101,7 @@ def by_reasoner(found: Iterable[Made]) -> dict[Path, list[Made]]:
 
 def judge(bench: Bench, items: Sequence[ProcessItem], made: Made, folder: Path) -> None:
     """Scores of the items; and in the laboratory, how true its labels and its rewards are."""
-    verifier = bench.verifier(made.folder / "verifier")
+    verifier = Verifier.load(made.folder / "verifier")
     write_records(folder / "scores.jsonl", scores_of(verifier, items), StepScores)
     task = EMBEDDED.get(bench.task_name)
     if task is None:
@@ -139,7 +139,7 @@ def verify(bench: Bench, items: Sequence[ProcessItem], found: Sequence[Made], fo
     for name, (of_verifier, of_reasoner) in ROUNDS.items():
         if not {of_verifier, of_reasoner} <= by_round.keys():
             continue
-        verifier = bench.verifier(by_round[of_verifier].folder / "verifier")
+        verifier = Verifier.load(by_round[of_verifier].folder / "verifier")
         scores = [own.scores for own in scores_of(verifier, items)]
         rollouts = rollouts_of(bench, by_round[of_reasoner].reasoner, "self-verification")
         said[name] = asdict(self_verify(items, questions, scores, rollouts))
@@ -174,7 +174,7 @@ def rerank(bench: Bench, found: Sequence[Made], path: Path) -> None:
     different = list({(t.question_id, t.text): t for t in drawn}.values())  # equal texts have equal rewards
     rewards, beams = {}, {}
     for method, made in last.items():
-        verifier = bench.verifier(made.folder / "verifier")
+        verifier = Verifier.load(made.folder / "verifier")
         scored = zip(different, score(verifier, by_id, different), strict=True)
         reward = {(t.question_id, t.text): round(s.reward, 6) for t, s in scored}
         rewards[method] = [
