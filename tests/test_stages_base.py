@@ -116,3 +116,39 @@ def test_a_hub_that_refuses_is_one_error_with_the_way_out(
     assert "`hf auth login`" in str(error.value)
     assert isinstance(error.value, BadInput)
     assert not workspace.base("far").exists()
+
+
+def test_a_revision_that_moves_is_refused_before_anything_is_fetched(settings: Settings, workspace: Workspace) -> None:
+    moving = dataclasses.replace(HUB, revision="main")
+    there = dataclasses.replace(settings, models={"far": moving})
+    with pytest.raises(LoadingError, match=r"Qwen/Qwen2-0\.5B at revision main: a revision is a commit of 40 hex"):
+        base.run(there, workspace, StageArguments("far"))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "vocabulary", "message"),
+    [("llama", 0, "is of architecture llama, not qwen2"), ("qwen2", 20, "the tokenizer's largest id is")],
+)
+def test_another_architecture_and_another_models_tokenizer_are_refused(
+    settings: Settings,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    architecture: str,
+    vocabulary: int,
+    message: str,
+) -> None:
+    tokenizer = byte_level()
+    model = tiny_model(architecture, len(tokenizer) - vocabulary)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda *_, **__: model)
+    monkeypatch.setattr(PreTrainedTokenizerFast, "from_pretrained", lambda *_, **__: tokenizer)
+    with pytest.raises(LoadingError, match=message):
+        base.run(settings, workspace, StageArguments("far"))
+    assert not workspace.base("far").exists()
+
+
+def test_a_scratch_model_of_an_architecture_that_is_not_made_here_is_refused(
+    settings: Settings, workspace: Workspace
+) -> None:
+    there = dataclasses.replace(settings, models={"own": ModelSettings("scratch", "phi", "", "")})
+    with pytest.raises(BadInput, match="models: own: a scratch model is one of qwen2, gemma2, llama"):
+        base.run(there, workspace, StageArguments("own"))

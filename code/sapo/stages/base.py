@@ -1,15 +1,18 @@
 """Stage `base`: the pretrained model M of a run, from where its kind says: shipped, made from scratch, or the hub."""
 
+import re
 import shutil
 from pathlib import Path
+from typing import cast, get_args
 
+from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from sapo.methods.bench import Bench
 from sapo.models.encoding import Encoder
 from sapo.models.loading import LoadingError, load_reasoner, save_reasoner, seal
-from sapo.settings import ModelSettings, Settings
-from sapo.train.scratch import train_scratch
+from sapo.settings import ModelSettings, Settings, SettingsError
+from sapo.train.scratch import Architecture, train_scratch
 from sapo.workspace import StageArguments, Workspace, stage_directory
 
 
@@ -35,16 +38,26 @@ def _copy(shipped: Path, folder: Path) -> None:
 
 
 def _from_scratch(bench: Bench, model: ModelSettings, folder: Path) -> None:
+    if model.architecture not in get_args(Architecture):
+        raise SettingsError(f"models: {bench.model}: a scratch model is one of {', '.join(get_args(Architecture))}")
     texts = []
     for name, task in bench.settings.tasks.items():
         questions = bench.questions(name, "train", task.train_questions)
         texts += [(question.prompt, question.solution) for question in questions if question.solution]
-    made, encoder = train_scratch(model.architecture, texts, bench.settings.scratch, bench.seed())
+    made, encoder = train_scratch(cast(Architecture, model.architecture), texts, bench.settings.scratch, bench.seed())
     save_reasoner(made, encoder, folder)
 
 
 def _from_hub(model: ModelSettings, folder: Path) -> None:
-    """Copy a hub model at its pinned revision. Raises LoadingError with what to do where it is not to be had."""
+    """Copy a hub model at its pinned revision, from the hub's cache where it is there already.
+
+    Raises:
+        LoadingError: the revision is no commit; the model is not to be had (with what to do); it is of another
+            architecture than the settings say; or its tokenizer is another model's.
+    """
+    where = f"{model.hub_id} at revision {model.revision}"
+    if not re.fullmatch(r"[0-9a-f]{40}", model.revision):
+        raise LoadingError(f"{where}: a revision is a commit of 40 hexadecimal digits, or results would change with it")
     try:
         weights = AutoModelForCausalLM.from_pretrained(
             model.hub_id, revision=model.revision, use_safetensors=True, trust_remote_code=False
@@ -52,7 +65,21 @@ def _from_hub(model: ModelSettings, folder: Path) -> None:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(model.hub_id, revision=model.revision)
     except OSError as error:
         raise LoadingError(
-            f"{model.hub_id} at revision {model.revision} cannot be loaded: {error}. Gated models need access granted "
-            "on their hub page and `hf auth login`; without a network, fill the hub's cache first"
+            f"{where} cannot be loaded: {' '.join(str(error).split())}. Gated models need access granted on "
+            f"https://huggingface.co/{model.hub_id} and `hf auth login`; without a network, fill the hub's cache where "
+            f"there is one: `hf download {model.hub_id} --revision {model.revision}`"
         ) from error
-    save_reasoner(weights, Encoder(tokenizer), folder)
+    if weights.config.model_type != model.architecture:
+        raise LoadingError(f"{where} is of architecture {weights.config.model_type}, not {model.architecture}")
+    rows = int(cast(Tensor, weights.get_input_embeddings().weight).shape[0])
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= rows:
+        raise LoadingError(f"{where}: the tokenizer's largest id is {largest}, the model embeds ids below {rows}")
+    save_reasoner(weights, _encoder(tokenizer, where), folder)
+
+
+def _encoder(tokenizer: PreTrainedTokenizerFast, where: str) -> Encoder:
+    try:
+        return Encoder(tokenizer)
+    except ValueError as error:
+        raise LoadingError(f"{where}: {error}") from error
