@@ -1,0 +1,255 @@
+"""One step of every phase on a model of the real shape with random weights: shape and memory errors in minutes.
+
+Texts are digits of a stand-in tokenizer, one token each, as long as asked; the model has all rows of its vocabulary.
+Sampling, labelling and each training go through the code that the run goes through, with the settings' own numbers of
+rows computed at once. What is drawn is noise, so nothing of it is worth keeping.
+"""
+
+import dataclasses
+import gc
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from sapo.models.adapters import begin_training, end_training
+from sapo.models.encoding import Encoder
+from sapo.models.hardware import arithmetic, cast, check_device, on_device
+from sapo.models.loading import save_reasoner
+from sapo.models.local import LocalSampler
+from sapo.models.sampling import Request
+from sapo.plan.memory import Lengths, used
+from sapo.records import BadInput, PreferencePair, Question, Trajectory
+from sapo.settings import AdapterSettings, FitSettings, ScratchSettings, Settings
+from sapo.supervise.labellers import LabelItem, Rules, label
+from sapo.supervise.rollouts import Rollouts
+from sapo.tasks import gsm8k
+from sapo.train.dpo import train_dpo
+from sapo.train.grpo import Practice, train_grpo
+from sapo.train.orpo import train_orpo
+from sapo.train.scratch import build_tokenizer
+from sapo.train.sft import train_sft
+from sapo.train.verifier import VerifierExample, train_verifier
+
+STEPS = 4  # of a made-up trajectory
+LOWER = {
+    "sampling": "sampling.rows",
+    "labelling": "sampling.rows",
+    "sft": "sft.micro_batch",
+    "verifier": "verifier.fit.micro_batch",
+    "orpo": "orpo.fit.micro_batch",
+    "dpo": "dpo.fit.micro_batch",
+    "grpo": "grpo.questions_per_step",
+}
+
+
+class OutOfMemory(BadInput):
+    """A phase needs more memory than there is; the message names the phase and the setting to lower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One phase: seconds, and the peak of the device's memory in bytes (of the process, where it is the CPU)."""
+
+    phase: str
+    seconds: float
+    peak: int
+
+
+def reduced(config: PretrainedConfig, layers: int = 0, vocabulary: int = 0) -> PretrainedConfig:
+    """The same architecture with fewer layers or rows of the vocabulary; 0 leaves them as they are."""
+    values = config.to_dict()
+    for derived in ("layer_types", "architectures", "transformers_version"):
+        values.pop(derived, None)
+    values["num_hidden_layers"] = layers or config.num_hidden_layers
+    values["vocab_size"] = vocabulary or config.vocab_size
+    if vocabulary:
+        values |= {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    return AutoConfig.for_model(values.pop("model_type"), **values)
+
+
+def stand_in() -> Encoder:
+    """A tokenizer with one token for every digit and line end."""
+    shape = ScratchSettings(vocabulary=300, hidden=8, layers=1, heads=1, context=8, epochs=1, lr=1.0, batch_size=1)
+    return Encoder(build_tokenizer(["0123456789\n"], shape))
+
+
+def dry_run(settings: Settings, config: PretrainedConfig, lengths: Lengths, rows: int) -> Iterator[Measured]:
+    """Run each phase that the settings' methods use, and yield what it took.
+
+    Args:
+        rows: drawn together.
+
+    Raises:
+        NoDevice, ExtraMissing: what the settings want is not here.
+        OutOfMemory: a phase does not fit.
+    """
+    check_device(settings.tuning)
+    torch.manual_seed(settings.seed)
+    made = _Texts(stand_in(), lengths)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    phases: dict[str, Callable[[], object]] = {
+        "sampling": partial(_sample, settings, model, made, rows),
+        "labelling": partial(_label, settings, model, made, rows),
+        "verifier": partial(_verifier, settings, model, made),
+        "sft": partial(_sft, settings, model, made),
+        "orpo": partial(_orpo, settings, model, made),
+        "dpo": partial(_dpo, settings, model, made),
+        "grpo": partial(_grpo, settings, model, made),
+    }
+    wanted = used(settings) | {"labelling"}
+    for phase, run in phases.items():
+        if phase in wanted:
+            yield _measured(phase, run, settings.tuning.device)
+
+
+def _measured(phase: str, run: Callable[[], object], device: str) -> Measured:
+    gc.collect()
+    _reset(device)
+    started = time.perf_counter()
+    try:
+        run()
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemory(
+            f"dry run: phase {phase} does not fit into the memory of {device}: lower {LOWER[phase]}; `python -m sapo "
+            "plan` says what else would help"
+        ) from error
+    return Measured(phase, time.perf_counter() - started, _peak(device))
+
+
+def _reset(device: str) -> None:
+    """Forget peaks of earlier phases, where the system can."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    elif sys.platform == "linux":
+        try:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        except OSError:
+            return  # the peak is then that of all phases so far
+
+
+def _peak(device: str) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+class _Texts:
+    """Prompts and completions of given lengths, no two alike."""
+
+    def __init__(self, encoder: Encoder, lengths: Lengths) -> None:
+        self.encoder, self.lengths, self.chance = encoder, lengths, random.Random(1)
+
+    def line(self, tokens: int) -> str:
+        return "".join(self.chance.choices("0123456789", k=max(tokens - 1, 1))) + "\n"
+
+    def prompt(self) -> str:
+        return self.line(self.lengths.prompt)
+
+    def steps(self) -> tuple[str, ...]:
+        return tuple(self.line(self.lengths.completion // STEPS) for _ in range(STEPS))
+
+    def question(self, number: int) -> Question:
+        return Question(f"dry/train/{number}", self.prompt(), "1")
+
+    def pairs(self, count: int) -> list[PreferencePair]:
+        return [
+            PreferencePair(f"q{n}", self.prompt(), "".join(self.steps()), "".join(self.steps()), 1.0, 0.0)
+            for n in range(count)
+        ]
+
+
+def _sampler(settings: Settings, model: PreTrainedModel, made: _Texts, rows: int) -> LocalSampler:
+    """Casts the model, which the training phases cast back."""
+    cast(on_device(model, settings.tuning), settings.tuning)
+    return LocalSampler(model, made.encoder, rows)
+
+
+def _sample(settings: Settings, model: PreTrainedModel, made: _Texts, rows: int) -> None:
+    requests = [Request(made.prompt(), "", number) for number in range(rows)]
+    _sampler(settings, model, made, rows).complete(requests, 1.0, made.lengths.completion)
+
+
+def _label(settings: Settings, model: PreTrainedModel, made: _Texts, rows: int) -> None:
+    """One wrong trajectory by bisection, with as many rollouts a position as rows or the settings allow."""
+    own = dataclasses.replace(settings.rollouts, per_position=min(settings.rollouts.per_position, rows), lazy=False)
+    rollouts = Rollouts(gsm8k, _sampler(settings, model, made, rows), own, made.lengths.completion, 1)
+    question = made.question(0)
+    trajectory = Trajectory("t", question.id, made.steps(), "wrong", "sample")
+    label("omega", [LabelItem(question, trajectory)], rollouts, Rules(settings.labels, settings.detect, settings.saps))
+
+
+def _one_step(fit: FitSettings) -> FitSettings:
+    return dataclasses.replace(fit, epochs=1.0, batch_size=fit.at_once)
+
+
+def _trained(settings: Settings, model: PreTrainedModel, sizes: AdapterSettings, run: Callable[[], object]) -> None:
+    model.float()
+    begin_training(model, settings.tuning, sizes, 1)
+    with arithmetic(settings.tuning):
+        run()
+    end_training(model, settings.tuning)
+    vars(model.get_decoder()).pop("peft_config", None)  # a run trains a model once; here it is adapted again
+
+
+def _verifier(settings: Settings, model: PreTrainedModel, made: _Texts) -> None:
+    own = dataclasses.replace(settings.verifier, fit=_one_step(settings.verifier.fit))
+    examples = [
+        VerifierExample(f"t{n}", made.prompt(), made.steps(), (1,) * (STEPS - 1) + (0,)) for n in range(own.fit.at_once)
+    ]
+    sizes = settings.tuning.verifier
+
+    def run() -> None:
+        verifier, _ = train_verifier(model, made.encoder, examples, own, 1)
+        end_training(verifier.backbone, settings.tuning)
+        verifier.score([(example.prompt, example.steps) for example in examples])
+
+    _trained(settings, model, sizes, run)
+
+
+def _sft(settings: Settings, model: PreTrainedModel, made: _Texts) -> None:
+    fit = _one_step(settings.sft)
+    texts = [(made.prompt(), "".join(made.steps())) for _ in range(fit.at_once)]
+    with tempfile.TemporaryDirectory() as folder:
+        run = partial(train_sft, model, made.encoder, texts, fit, 1, Path(folder))
+        _trained(settings, model, settings.tuning.reasoner, run)
+
+
+def _orpo(settings: Settings, model: PreTrainedModel, made: _Texts) -> None:
+    own = dataclasses.replace(settings.orpo, fit=_one_step(settings.orpo.fit))
+    pairs = made.pairs(own.fit.at_once)
+    _trained(settings, model, settings.tuning.reasoner, partial(train_orpo, model, made.encoder, pairs, own, 1))
+
+
+def _dpo(settings: Settings, model: PreTrainedModel, made: _Texts) -> None:
+    own = dataclasses.replace(settings.dpo, fit=_one_step(settings.dpo.fit))
+    pairs = made.pairs(own.fit.at_once)
+    with tempfile.TemporaryDirectory() as folder:
+        run = partial(train_dpo, model, made.encoder, pairs, own, 1, Path(folder))
+        _trained(settings, model, settings.tuning.reasoner, run)
+
+
+def _grpo(settings: Settings, model: PreTrainedModel, made: _Texts) -> None:
+    own = dataclasses.replace(settings.grpo, steps=1)
+    questions = [made.question(number) for number in range(own.questions_per_step)]
+    practice = Practice(gsm8k, questions, made.lengths.completion)
+    with tempfile.TemporaryDirectory() as folder:
+        if settings.tuning.kind != "full" and own.beta:  # the reference is loaded from where the model is
+            save_reasoner(model, made.encoder, Path(folder) / "reasoner")
+            model.config._name_or_path = str(Path(folder) / "reasoner")
+        run = partial(train_grpo, model, made.encoder, practice, own, 1, Path(folder))
+        _trained(settings, model, settings.tuning.reasoner, run)
