@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from sapo import __doc__ as about
 from sapo.configure import PARAMS, configure
 from sapo.pins import pin_assets
@@ -48,13 +50,27 @@ COMMANDS = {
 }
 
 
+# What the machine may refuse in the middle of a stage, in the system's words.
+DISK = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Permission denied")
+GO_ON = "what is finished is kept, and the same command goes on from there"
+
+
 def main(arguments: list[str]) -> int:
-    """Run one stage or command; 0 when it went well, 2 on bad input."""
+    """Run one stage or command; 0 when it went well, 2 on bad input or a disk that refuses, 130 on an interrupt."""
     try:
         _dispatch(arguments)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except (OSError, SafetensorError) as error:
+        reason = next((reason for reason in DISK if reason in str(error)), "")
+        if not reason:
+            raise
+        print(f"error: {reason}: {' '.join(str(error).split())[:300]}; {GO_ON}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"interrupted: {GO_ON}", file=sys.stderr)
+        return 130
     return 0
 
 
