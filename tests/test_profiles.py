@@ -1,6 +1,7 @@
 """Profiles of hub models: they resolve, are pinned, and say what the papers and their settings say."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ PROFILES = ["qwen25_05b", "llama32_1b", "gemma2_2b", "sipf_gemma_2b", "sipf_phi_
 GATED = {"llama32_1b", "gemma2_2b", "sipf_gemma_2b"}
 
 
+@cache
 def settings_of(profile: str) -> Settings:
     return compose(ROOT, [f"profile={profile}"])[1]
 

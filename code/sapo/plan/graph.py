@@ -76,7 +76,7 @@ def _efficiency(place: Place) -> Iterator[Part]:
         yield Part("efficiency", place.model, "labelling", "draw", key, bill)
         if arithmetic.trains and place.task in EMBEDDED:
             tokens = settings.efficiency.trajectories * (1 + settings.expansion.max_per_trajectory) * texts.row
-            fit = learning(place.config, tokens * texts.apart[2], texts.row, settings.verifier.fit.epochs, False)
+            fit = learning(place.config, tokens, texts.row, settings.verifier.fit.epochs, False)
             yield Part("efficiency", place.model, "verifier", "train", (*key, "verifier"), fit)
 
 

@@ -68,10 +68,12 @@ def method_parts(place: Place) -> Iterator[Part]:
     loop, texts = place.settings.loop, place.texts
     reasoner = verifier = ("start", place.sections(START))
     gold = place.limits.sft_questions if loop.pool == "all" else 0
-    pool = float(gold)
+    pool, scored = float(gold), gold * texts.row * texts.apart[0]
     for number, update in enumerate(loop.updates, start=1):
-        fresh = place.fresh * (texts.unseen if number > 1 and loop.pool == "all" else 1.0)
+        later = number > 1 and loop.pool == "all"
+        fresh = place.fresh * (texts.unseen if later else 1.0)
         pool = fresh + (pool if loop.pool == "all" else 0.0)
+        scored = fresh * texts.row * texts.apart[later] + (scored if loop.pool == "all" else 0.0)
         sampling = ("sample", reasoner, repr(place.settings.sampling)) if number > 1 else ("sampling", reasoner[1])
         yield Part("methods", place.model, "sampling", "draw", sampling, _sampling(place))
         if loop.reward == "verifier":
@@ -81,7 +83,7 @@ def method_parts(place: Place) -> Iterator[Part]:
             key = ("supervise", number, reasoner, verifier if labels.by == "saps" else "", place.sections(SUPERVISION))
             yield from _supervision(place, key, subset, wrong)
             verifier = key
-            bill = reading(place.config, pool * texts.row * texts.apart[0], texts.row)
+            bill = reading(place.config, scored, texts.row)
             yield Part("methods", place.model, "scoring", "read", ("scoring", key, pool), bill)
         made = (
             "round",
@@ -99,7 +101,7 @@ def _supervision(place: Place, key: Hashable, subset: float, wrong: float) -> It
     settings, texts = place.settings, place.texts
     by = settings.labels.by
     if by == "saps" and settings.detect.by == "scores":
-        bill = reading(place.config, subset * texts.row * texts.apart[1], texts.row)
+        bill = reading(place.config, subset * texts.row * texts.apart[2], texts.row)
         yield Part("methods", place.model, "detection", "read", ("detection", key), bill)
     if by != "outcome":
         name = settings.saps.search if by == "saps" else by
@@ -156,10 +158,10 @@ def labelling(place: Place, name: str) -> Labelling:
 
 
 def _verifier(place: Place, subset: float, wrong: float, by: str) -> Bill:
+    """Labelled trajectories and their expansion, each in a row of its own."""
     texts, most = place.texts, place.settings.expansion.max_per_trajectory
     expanded = wrong * most * texts.expanded if by != "outcome" else 0.0
-    apart = texts.apart[2] if expanded else texts.apart[1]
-    tokens = (subset + expanded) * texts.row * apart
+    tokens = (subset + expanded) * texts.row
     return learning(place.config, tokens, texts.row, place.settings.verifier.fit.epochs, with_head=False)
 
 
