@@ -12,6 +12,7 @@ import resource
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -116,7 +117,10 @@ def _measured(phase: str, run: Callable[[], object], device: str) -> Measured:
     _reset(device)
     started = time.perf_counter()
     try:
-        run()
+        with warnings.catch_warnings():
+            # TRL asks transformers by names that the next major version drops.
+            warnings.filterwarnings("ignore", "`gradient_checkpointing_(en|dis)able` is deprecated", FutureWarning)
+            run()
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemory(
             f"dry run: phase {phase} does not fit into the memory of {device}: lower {LOWER[phase]}; `python -m sapo "
