@@ -194,6 +194,20 @@ def test_every_profile_plans_and_fits_on_the_card_that_it_names(profile: str) ->
     assert found.rows["start"].samples == (6973 + 371) * 8
 
 
+@pytest.mark.parametrize("profile", SIZES)
+def test_the_page_on_gpus_says_what_the_plan_says(profile: str) -> None:
+    """Hours, dollars and what fits on three devices, the largest phase, the disk: one line of the page's table."""
+    settings, cells = settings_of(f"profile={profile}"), []
+    for name in ("rtx3090", "a100", "h200"):
+        found, device = forecast(settings, DEVICES[name], ROOT), DEVICES[name]
+        hours = found.seconds / 3600
+        cells.append(f"{hours:,.0f} h, ${hours * device.price:,.0f}{' (does not fit)' if found.unfit else ''}")
+        largest, disk = max(found.peaks.values()) / GIB, found.disk / GIB
+    line = f"| {profile} | {settings.tuning.kind} | {largest:.0f} GiB | {' | '.join(cells)} | {disk:,.0f} GiB |"
+    page = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8").splitlines()
+    assert line in page
+
+
 def test_what_does_not_fit_comes_with_the_setting_that_would() -> None:
     """Llama's Adam alone takes 18.4 GiB of 24: adapters it is. Doing as told makes it fit."""
     settings = settings_of("profile=llama32_1b")
