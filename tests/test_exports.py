@@ -33,6 +33,13 @@ def test_a_page_holds_every_cell_and_no_markup_of_theirs() -> None:
     assert "<h1>All &lt;of&gt; it</h1>" in text and "http" not in text
 
 
+def test_a_table_without_rows_keeps_its_header() -> None:
+    """A run without third rounds has nothing to say in SAPO's table 2."""
+    empty = Table("None", ("Name", "Steps"), ())
+    assert "<th>Name</th><th>Steps</th>" in page("t", [empty])
+    assert r"Name & Steps \\" in latex([empty])
+
+
 def test_data_is_named_by_the_title() -> None:
     assert as_data([TABLE]) == {
         "50-of-x-1": {"title": TABLE.title, "header": TABLE.header, "rows": TABLE.rows, "note": TABLE.note}

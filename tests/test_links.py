@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MARKDOWN = [path for folder in ("", "results", "benchmarks", "tests/attacks") for path in (ROOT / folder).glob("*.md")]
+MARKDOWN = [
+    path for folder in ("", "docs", "results", "benchmarks", "tests/attacks") for path in (ROOT / folder).glob("*.md")
+]
 DOCUMENTS = sorted([*MARKDOWN, *(ROOT / "notebooks").glob("*.ipynb")])
-FOLDERS = "assets|benchmarks|code|figures|notebooks|paper|results|tests|\\.ci"  # of files in git, that prose names
+FOLDERS = "assets|benchmarks|code|docs|figures|notebooks|paper|results|tests|\\.ci"  # of files in git, that prose names
 
 
 def anchor(heading: str) -> str:

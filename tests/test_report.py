@@ -25,7 +25,7 @@ from sapo.stages import report
 from sapo.workspace import StageArguments, Workspace
 
 DRAWN = [*report.FIGURES, report.LABELLING]
-RESULTS = [*(f"{n}.json" for n in ("claims", "metrics", "paper", "tables")), "claims.md", "table.md"]
+RESULTS = [*(f"{n}.json" for n in ("claims", "environment", "metrics", "paper", "tables")), "claims.md", "table.md"]
 
 
 def run_report(settings: Settings, workspace: Workspace) -> str:
@@ -242,7 +242,7 @@ def test_the_terminal_gets_the_table_and_every_file(done: tuple[Path, str]) -> N
     root, printed = done
     assert "100.0 [100.0, 100.0] †‡" in printed
     files = [path for folder in ("results", "figures") for path in (root / folder).rglob("*") if path.is_file()]
-    assert len(files) == 8 + 2 + 4 * len(DRAWN)  # two summaries: the claims, and the model and task
+    assert len(files) == 9 + 2 + 4 * len(DRAWN)  # two summaries: the claims, and the model and task
     assert sorted(printed.splitlines()[-len(files) - 1 :]) == sorted(map(str, [*files, root / "README.md"]))
 
 

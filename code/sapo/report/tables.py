@@ -36,7 +36,7 @@ class Table:
 
 def text_columns(table: Table) -> list[bool]:
     """Which columns hold words: those whose first cell, dashes for nothing left aside, does not begin like a number."""
-    columns = zip(*table.rows, strict=True)
+    columns = zip(*table.rows, strict=True) if table.rows else [()] * len(table.header)
     first = [next((cell for cell in column if not cell.startswith("–")), "–") for column in columns]
     return [not (cell[:1].isdigit() or cell[:1] in "+-–") for cell in first]
 
