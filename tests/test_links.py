@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MARKDOWN = [
+PLACES = ("", "docs", "results", "benchmarks", "tests/attacks")
+MARKDOWN = [path for folder in PLACES for path in (ROOT / folder).glob("*.md")]
     path for folder in ("", "docs", "results", "benchmarks", "tests/attacks") for path in (ROOT / folder).glob("*.md")
 ]
 DOCUMENTS = sorted([*MARKDOWN, *(ROOT / "notebooks").glob("*.ipynb")])
