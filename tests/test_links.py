@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PLACES = ("", "docs", "results", "benchmarks", "tests/attacks")
-MARKDOWN = [path for folder in PLACES for path in (ROOT / folder).glob("*.md")]
+MARKDOWN = [
     path for folder in ("", "docs", "results", "benchmarks", "tests/attacks") for path in (ROOT / folder).glob("*.md")
 ]
 DOCUMENTS = sorted([*MARKDOWN, *(ROOT / "notebooks").glob("*.ipynb")])
