@@ -127,6 +127,8 @@ def test_prompts_without_room_are_answered_by_nothing_and_cost_nothing(reasoner:
         (failure(503), "gave up after 2 attempts: status 503"),
         (failure(404, "no such model"), "status 404: .*no such model"),
         (failure(400, "too long"), "refused a request for .*too long"),
+        (Response(b'{"choices": [{"text": "x"}]}'), "does not say how many tokens"),
+        (text_completion("x", 4711, 1), "counts 4711 tokens where the tokenizer of .* counts"),
     ],
 )
 def test_what_is_no_answer_ends_in_one_error_and_what_was_finished_is_asked_for_once(

@@ -84,10 +84,15 @@ def _checksum(value: Mapping[str, object]) -> str:
 
 
 class AnswerCache:
-    """The file, open for one process; `answers` holds what is in it. Threads may share it."""
+    """The file, open for one process; `answers` holds what is in it. Threads may share it.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        waits: for another process that has the file, instead of refusing.
+    """
+
+    def __init__(self, path: Path, waits: bool = False) -> None:
         self.path = path
+        self._lock_mode = fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB)
         self.answers: dict[str, Reply] = {}
         self._lock = threading.Lock()
         self._file = -1
@@ -115,7 +120,7 @@ class AnswerCache:
         return self
 
     def _open(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(self._file, self._lock_mode)
         data = self.path.read_bytes()
         self.answers, sound = _parse(self.path, data)
         os.ftruncate(self._file, sound)

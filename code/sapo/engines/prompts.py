@@ -59,9 +59,9 @@ class Reader:
             ids = self.encoder.prompt_ids(request.prompt) + self.encoder.completion_ids(request.prefix)
             if not ids:
                 raise BadInput(f"prompt of 0 tokens: {request.prompt[:80]!r}")
-            if room := min(limit, self.context - len(ids)):
-                found.append(Ask(number, request.prompt + request.prefix, ids, request.seed, max(0, room)))
-        found = [ask for ask in found if ask.limit]
+            room = min(limit, self.context - len(ids))
+            if room > 0:
+                found.append(Ask(number, request.prompt + request.prefix, ids, request.seed, room))
         if requests and limit and not found and not any(request.prefix for request in requests):
             raise BadInput(f"no prompt leaves room in the context of {self.context} tokens")
         return found

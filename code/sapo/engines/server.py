@@ -4,7 +4,7 @@
    serves a single model must serve it under that name, and refuses others. llama.cpp checks no name: give each
    reasoner a server of its own.
 2. Answers are on the disk before they are used (`answer_cache`), in a file named by reasoner and requests: whatever
-   ends the work, it goes on from there.
+   ends the work, it goes on from there. Two processes that ask the same ask once.
 3. Pace, retries and back-pressure are those of `endpoint`. A request that is refused ends the work.
 4. The seed of a request decides its completion as far as the server keeps that promise.
 
@@ -19,13 +19,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from sapo.engines.answer_cache import AnswerCache
 from sapo.engines.endpoint import TEXT, Endpoint, EndpointError, Key, Limits, Refused, Reply, key_from
 from sapo.engines.pace import Stopped
-from sapo.engines.prompts import Ask, Drawn, EngineError, read_shape
+from sapo.engines.prompts import Ask, Drawn, read_shape
 from sapo.models.sampling import Completion, Request, Until
 from sapo.progress import Progress
 from sapo.records import Cost
@@ -37,6 +38,14 @@ TIMEOUT = 600.0
 
 # Servers fill what a request leaves open from the model's own generation settings, or with defaults of theirs.
 UNTOUCHED: dict[str, object] = {"top_p": 1.0, "top_k": -1, "min_p": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What to draw, and how it is asked for."""
+
+    ask: Ask
+    body: Mapping[str, object]
 
 
 class ServerSampler:
@@ -65,37 +74,38 @@ class ServerSampler:
     def complete(
         self, requests: Sequence[Request], temperature: float, max_new_tokens: int, until: Until | None = None
     ) -> tuple[list[Completion], Cost]:
-        """See `Sampler.complete`. Raises EndpointError and EngineError; finished answers are kept."""
+        """See `Sampler.complete`. Raises EndpointError; finished answers are kept."""
         asks = self.reader.asks(requests, max_new_tokens)
-        wanted = [request_body(ask, temperature, self.dialect, self.reader.encoder.eos_id) for ask in asks]
-        keys = [_sha256(body) for body in wanted]  # the folder may move, its content is in the name of the file
-        bodies = [{"model": self.model, **body} for body in wanted]
-        with AnswerCache(self._answers / f"{_sha256([self._digest, keys])}.jsonl") as cache:
-            self._collect(dict(zip(keys, bodies, strict=True)), cache)
-            drawn = [self._drawn(ask, cache.answers[key]) for ask, key in zip(asks, keys, strict=True)]
+        bodies = [request_body(ask, temperature, self.dialect, self.reader.encoder.eos_id) for ask in asks]
+        keys = [_sha256(body) for body in bodies]  # the folder may move, its content is in the name of the file
+        calls = {
+            key: Call(ask, {"model": self.model, **body}) for key, ask, body in zip(keys, asks, bodies, strict=True)
+        }
+        with AnswerCache(self._answers / f"{_sha256([self._digest, keys])}.jsonl", waits=True) as cache:
+            self._collect(calls, cache)
+        drawn = [_drawn(cache.answers[key]) for key in keys]
         return self.reader.gathered(len(requests), asks, drawn, until)
 
-    def _collect(self, bodies: Mapping[str, Mapping[str, object]], cache: AnswerCache) -> None:
+    def _collect(self, calls: Mapping[str, Call], cache: AnswerCache) -> None:
         """Ask for what the cache does not hold. Raises EndpointError, which says how much is kept."""
         try:
-            self._ask({key: body for key, body in bodies.items() if key not in cache.answers}, cache)
+            self._ask({key: call for key, call in calls.items() if key not in cache.answers}, cache)
         except EndpointError as error:
-            done = len(bodies.keys() & cache.answers.keys())
-            said = (
-                f"{done} of {len(bodies)} completions of this call are kept in {cache.path}; the same command goes on"
-            )
+            done = len(calls.keys() & cache.answers.keys())
+            said = f"{done} of {len(calls)} completions of this call are kept in {cache.path}; the same command goes on"
             raise EndpointError(f"{error}. {said}") from error
 
-    def _ask(self, missing: Mapping[str, Mapping[str, object]], cache: AnswerCache) -> None:
+    def _ask(self, missing: Mapping[str, Call], cache: AnswerCache) -> None:
         stop = threading.Event()
 
         def ask(key: str) -> None:
             try:
-                reply = self.endpoint.complete(missing[key], stop)
+                reply = self.endpoint.complete(missing[key].body, stop)
             except Refused as reason:
                 raise EndpointError(f"{self.endpoint.url}: refused a request for {self.model}: {reason}") from None
             except Stopped:
                 return
+            self._check(missing[key].ask, reply)
             cache.add(key, reply, self.model, "", 0)
 
         progress = Progress(self.what, len(missing)) if self.what and missing else nullcontext()
@@ -109,20 +119,24 @@ class ServerSampler:
             finally:
                 stop.set()  # whatever happened: those on their way are waited for, no other starts
 
-    def _drawn(self, ask: Ask, reply: Reply) -> Drawn:
-        """Raises EngineError: the server does not count tokens, or counts others than the reasoner's tokenizer."""
+    def _check(self, ask: Ask, reply: Reply) -> None:
+        """Raises EndpointError: the server counts no tokens, other ones than the reasoner's tokenizer, or too many."""
+        where, encoder = self.endpoint.url, self.reader.encoder
         if reply.prompt_tokens is None or reply.completion_tokens is None:
-            raise EngineError(f"{self.endpoint.url}: an answer does not say how many tokens it took (`usage`)")
-        encoder = self.reader.encoder
+            raise EndpointError(f"{where}: an answer does not say how many tokens it took (`usage`)")
         read = len(ask.ids) if self.dialect == "ids" else len(encoder.prompt_ids(ask.text))
         if reply.prompt_tokens != read:
-            raise EngineError(
-                f"{self.endpoint.url}: counts {reply.prompt_tokens} tokens where the tokenizer of {self.model} counts "
-                f"{read}: another model, or another tokenizer; the prompt begins {ask.text[:60]!r}"
+            raise EndpointError(
+                f"{where}: counts {reply.prompt_tokens} tokens where the tokenizer of {self.model} counts {read}: "
+                f"another model, or another tokenizer; the prompt begins {ask.text[:60]!r}"
             )
         if reply.completion_tokens > ask.limit:
-            raise EngineError(f"{self.endpoint.url}: drew {reply.completion_tokens} tokens of at most {ask.limit}")
-        return Drawn(reply.text, reply.completion_tokens, reply.complete)
+            raise EndpointError(f"{where}: drew {reply.completion_tokens} tokens of at most {ask.limit}")
+
+
+def _drawn(reply: Reply) -> Drawn:
+    """Of a checked reply."""
+    return Drawn(reply.text, reply.completion_tokens or 0, reply.complete)
 
 
 def request_body(
