@@ -10,6 +10,7 @@ of the content. Truncated, altered, reordered and foreign files are therefore re
 Files appear whole or not at all. What other programs and people read (`results/`) is plain JSON.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -32,10 +33,38 @@ class RecordError(BadInput):
 
 def write_text(path: Path, text: str) -> None:
     """Replace `path` by `text` atomically: readers see the old file or the new one, never a part."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` atomically.
+
+    What a killed process left half-written has the name that the next one writes to, so nothing stays behind. Of two
+    at once one waits: the lock of a process goes with it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    while True:
+        with temporary.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _still(temporary, os.fstat(file.fileno())):
+                continue  # another process has finished its own meanwhile, and the name is free
+            try:
+                file.truncate(0)
+                file.write(content)
+                file.flush()
+                os.replace(temporary, path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            return
+
+
+def _still(path: Path, known: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), known)
+    except FileNotFoundError:
+        return False
 
 
 def write_plain_json(path: Path, value: object) -> None:

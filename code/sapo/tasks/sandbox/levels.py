@@ -6,12 +6,12 @@ import platform
 import re
 import socket
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from sapo.tasks.sandbox.folder import OwnFolder
 from sapo.tasks.sandbox.inside import seccomp
 from sapo.tasks.sandbox.program import Limits, Program, SandboxError
 from sapo.tasks.sandbox.worker import Worker
@@ -64,12 +64,12 @@ class Level:
 
 @contextlib.contextmanager
 def _canaries() -> Iterator[dict[str, object]]:
-    with tempfile.TemporaryDirectory(prefix="sapo-probe-") as folder, socket.socket() as listener:
+    with contextlib.closing(OwnFolder()) as folder, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
-        secret = Path(folder, "secret")
+        secret = folder.path / "secret"
         secret.write_text("canary")
-        yield {"file": str(Path(folder, "written")), "secret": str(secret), "port": listener.getsockname()[1]}
+        yield {"file": str(folder.path / "written"), "secret": str(secret), "port": listener.getsockname()[1]}
 
 
 def _preflight(worker: Worker) -> dict[str, str]:
@@ -113,8 +113,8 @@ def measure(worker: Worker | None = None) -> Level:
     if os.name != "posix":
         raise SandboxError("programs can be judged on Linux and macOS only; on Windows use WSL")
     if not _measured:
-        with tempfile.TemporaryDirectory(prefix="sapo-sandbox-") as scratch:
-            trial = worker or Worker(Limits(), Path(scratch))
+        with contextlib.closing(OwnFolder()) as folder:
+            trial = worker or Worker(Limits(), folder.path)
             try:
                 _measured.append(_measure(trial))
             finally:

@@ -5,14 +5,13 @@ import contextlib
 import os
 import platform
 import queue
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
+from sapo.tasks.sandbox.folder import OwnFolder
 from sapo.tasks.sandbox.levels import Level, probe
 from sapo.tasks.sandbox.program import MAX_SOURCE, STATUSES, Limits, Program, SandboxError, Status
 from sapo.tasks.sandbox.worker import BATCH, Worker
@@ -46,7 +45,7 @@ class Sandbox:
         self._lock = threading.Lock()
         self._owner = os.getpid()
         self._level: Level | None = None
-        self._scratch: Path | None = None
+        self._folder: OwnFolder | None = None
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
@@ -78,15 +77,15 @@ class Sandbox:
 
     def _start_workers(self) -> None:
         """Make the workers and probe the level on the first; the others start when they are needed."""
-        scratch = Path(tempfile.mkdtemp(prefix="sapo-sandbox-"))
-        workers = [Worker(self.limits, scratch) for _ in range(self.count)]
+        folder = OwnFolder()
+        workers = [Worker(self.limits, folder.path) for _ in range(self.count)]
         try:
             self._level = probe(self.allow_weak, workers[0])
         except SandboxError:
             workers[0].stop()
-            scratch.rmdir()
+            folder.close()
             raise
-        self._scratch = scratch
+        self._folder = folder
         for worker in reversed(workers):  # the last one in, already started, is the first one out
             self._idle.put(worker)
 
@@ -169,8 +168,8 @@ class Sandbox:
         threads.shutdown()
         for _ in range(self.count):
             self._idle.get().stop()
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._folder is not None:
+            self._folder.close()
 
 
 def _take(jobs: "queue.SimpleQueue[tuple[str, Program]]", count: int) -> Iterator[tuple[str, Program]]:
