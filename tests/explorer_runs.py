@@ -73,7 +73,7 @@ def write_run(monkeypatch: pytest.MonkeyPatch, method: str = "sapo") -> Path:
     monkeypatch.setitem(EMBEDDED, "lines", TrueLines())
     monkeypatch.setattr(Verifier, "load", _load)
     here = bench(method)
-    folder = here.workspace.group("tiny", "lines", "headline") / "1" / method
+    folder = here.workspace.methods("tiny", "lines") / "1" / method
     write_round(here.start, DRAWN, [(RIGHT, (1, 1), (), "witness")], 0)
     found: list[Labelled] = [(WRONG, (1, 0, 0, 0), (2, 3), "c"), (RIGHT, (1, 1), (), "witness")]
     write_round(folder / "1", DRAWN, [*found, (ROLLOUT, (1, 0, 0), (), "expansion")], 1)

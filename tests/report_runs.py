@@ -93,7 +93,7 @@ def write_runs(
         group = settings.groups[cell.group]
         for method in group.methods:
             for seed in group.seeds:
-                folder = workspace.group(MODEL, TASK, cell.group) / str(seed) / method
+                folder = workspace.methods(MODEL, TASK) / str(seed) / method
                 own = method_settings(settings, method, seed)
                 for number in range(1, len(own.loop.updates) + 1):
                     write_round(own, folder / str(number), number)

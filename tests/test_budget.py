@@ -33,12 +33,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[int]]:
     )
     workspace = Workspace(tmp_path_factory.mktemp("budget"), "smoke")
     workspace.data.symlink_to(ROOT / "assets")
-    place = StageArguments("qwen2_nano", "nano_math", "all")
+    place = StageArguments("qwen2_nano", "nano_math")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workspace.root)  # stages read data/ where they run
         for stage in (base, start, methods):
             stage.run(settings, workspace, place)
-    folder = workspace.group("qwen2_nano", "nano_math", "all") / "1"
+    folder = workspace.methods("qwen2_nano", "nano_math") / "1"
     assert not list(folder.rglob("stopped.json"))
     return {
         method: [read_costs(path)["update"].trained_tokens for path in sorted((folder / method).iterdir())]

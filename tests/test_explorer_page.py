@@ -32,7 +32,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_data_is_packed_as_the_page_reads_it(run: Path) -> None:
     """Thousandths, digits, and -1 for what is not there."""
-    data = packed(collect(bench(), "sapo", "headline", 10))
+    data = packed(collect(bench(), "sapo", 10))
     assert data["rounds"] == [[0, "omega", "", 1], [1, "saps", "scores", 3], [2, "", "", 1]]
     assert data["questions"] == [["q0", "Prompt of q0.\n", "win"], ["q1", "Prompt of q1.\n", "win"]]
     witness = ["witness", [], -1, [], "agrees", []]
@@ -81,7 +81,7 @@ def test_the_page_has_no_way_to_make_text_into_code_or_to_reach_out() -> None:
 
 
 def test_equal_input_gives_equal_bytes(run: Path) -> None:
-    assert render(collect(bench(), "sapo", "headline", 10)) == render(collect(bench(), "sapo", "headline", 10))
+    assert render(collect(bench(), "sapo", 10)) == render(collect(bench(), "sapo", 10))
 
 
 def test_two_thousand_trajectories_are_small_and_more_than_a_page_holds_is_refused(
@@ -118,7 +118,7 @@ def test_the_command_writes_one_file(params: Path, capsys: pytest.CaptureFixture
     main(["--out", "out/page.html"])
     assert capsys.readouterr().out == "out/page.html: 5 trajectories of sapo, tiny, lines, seed 1; 0.0 MB\n"
     page = Path("out/page.html").read_text(encoding="utf-8")
-    assert page == render(collect(bench(), "sapo", "headline", 2500))
+    assert page == render(collect(bench(), "sapo", 2500))
     assert [path.name for path in Path("out").iterdir()] == ["page.html"]
 
 
@@ -131,7 +131,7 @@ def test_the_command_writes_one_file(params: Path, capsys: pytest.CaptureFixture
         (["--method", "grpo"], "params.yaml: cells: grpo runs nothing, not what --model and --task name"),
         (["--seed", "3"], "params.yaml: groups: headline: 3 is not one of its seeds 1, 2"),
         (["--out", "runs"], "--out runs: that is a folder, name a file in it"),
-        (["--seed", "2"], "headline/2/sapo: no round of sapo is on file"),
+        (["--seed", "2"], "methods/2/sapo: no round of sapo is on file"),
     ],
 )
 def test_what_does_not_exist_is_named(params: Path, arguments: list[str], message: str) -> None:

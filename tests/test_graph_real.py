@@ -57,8 +57,7 @@ def run_all(settings: Settings, workspace: Workspace) -> None:
         run = importlib.import_module(f"sapo.stages.{module}").run
         for model in settings.models if "model" in needed else [""]:
             for task in TASKS if "task" in needed else [""]:
-                group = ("headline" if model == MODEL else "none") if "group" in needed else ""
-                run(settings, workspace, StageArguments(model, task, group))
+                run(settings, workspace, StageArguments(model, task))
 
 
 def check_records(folder: Path) -> None:
@@ -83,7 +82,7 @@ def check_task(workspace: Workspace, task: str) -> None:
     drawn = read_records(workspace.start(MODEL, task, 1) / "sampled.jsonl", Trajectory)
     assert len({t.question_id for t in drawn}) == 16
     assert any(not t.right for t in drawn)
-    headline = workspace.group(MODEL, task, "headline") / "1"
+    headline = workspace.methods(MODEL, task) / "1"
     assert not list(headline.rglob("stopped.json"))
     pairs = read_json(headline / "orpo_outcome" / "1" / "pairs.json")
     assert (pairs["questions"], pairs["kept"]) == (16, 16)  # the gold rationale over a wrong sample

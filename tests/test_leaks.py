@@ -100,7 +100,7 @@ def workspace(settings: Settings) -> Workspace:
         Trajectory(f"{n}/s/{k}", f"{TASK}/train/{n}", ("a\n", "b\n"), "wrong", "s") for n in (0, 9) for k in (0, 1)
     ]
     write_records(start / "sampled.jsonl", drawn, Trajectory)
-    folder = workspace.group(MODEL, TASK, "headline") / "1" / "sapo" / "1"
+    folder = workspace.methods(MODEL, TASK) / "1" / "sapo" / "1"
     write_records(folder / "labelled.jsonl", [drawn[0], dataclasses.replace(drawn[0], steps=("a\n",))], Trajectory)
     write_records(folder / "labels.jsonl", [StepLabels("0/s/0", (1, 0), (1,), "bisection")], StepLabels)
     return workspace

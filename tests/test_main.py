@@ -23,8 +23,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (["base", "--model", "none"], "error: params.yaml: models: 'none' is not one of qwen2_nano"),
         (
-            ["methods", "--model", "qwen2_nano", "--task", "nano_math", "--group", "none"],
-            "error: params.yaml: groups: 'none' is not one of headline",
+            ["methods", "--model", "qwen2_nano", "--task", "none"],
+            "error: params.yaml: tasks: 'none' is not one of nano_math",
         ),
         (["verify_data"], "error: data: no such folder"),
     ],

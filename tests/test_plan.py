@@ -84,7 +84,7 @@ def test_the_forecast_of_nano_is_within_30_percent_of_the_last_complete_run(nano
     Samples' tokens, tokens that verifiers read and learn from, FLOPs and programs, summed over a model's methods.
     """
     lock = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    used = lock.get("methods@qwen2_nano-nano_math-headline", {}).get("params", {}).get(PARAMS.name, {})
+    used = lock.get("methods@qwen2_nano-nano_math", {}).get("params", {}).get(PARAMS.name, {})
     for name in ("rollouts", "labels", "sampling", "expansion", "tuning", "sft", "orpo", "verifier"):
         own = json.loads(json.dumps(dataclasses.asdict(getattr(nano, name))))
         if used.get(name) != own:

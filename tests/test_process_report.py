@@ -56,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Workspace]:
         for model in MODELS:
             base.run(settings, workspace, StageArguments(model))
             start.run(settings, workspace, StageArguments(model, "nano_math"))
-        methods.run(settings, workspace, StageArguments("qwen2_nano", "nano_math", "both"))
+        methods.run(settings, workspace, StageArguments("qwen2_nano", "nano_math"))
         process.run(settings, workspace, StageArguments(task="nano_math"))
         for model in MODELS:
             verifiers.run(settings, workspace, StageArguments(model, "nano_math"))

@@ -47,7 +47,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = tiny_settings()
     PARAMS.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(settings))), sort_keys=False), encoding="utf-8")
     workspace = write_runs(Path(), settings)
-    folder = workspace.group(MODEL, TASK, "headline") / "1" / "sapo" / "2" / "model"
+    folder = workspace.methods(MODEL, TASK) / "1" / "sapo" / "2" / "model"
     save_reasoner(*tiny_reasoner("llama"), folder)
     return folder
 

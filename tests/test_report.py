@@ -222,7 +222,7 @@ def test_an_accuracy_below_the_pretrained_model_is_called_a_collapse(tmp_path: P
 
 def test_a_loss_that_explodes_is_named(fresh: Workspace) -> None:
     """2 → 6.1 is more than three times as much; 2 → 6 is not."""
-    rounds = fresh.group(MODEL, TASK, "headline") / "2" / "sapo"
+    rounds = fresh.methods(MODEL, TASK) / "2" / "sapo"
     write_json(rounds / "1" / "log.json", [step(1, 2.0, -1, -1), step(2, 6.1, -1, -1)])
     write_json(rounds / "2" / "log.json", [step(1, 2.0, -1, -1), step(2, 6.0, -1, -1)])
     note = "The training loss ended above three times its first value: SAPO-iter 1 on nano_math (seed 2)."

@@ -71,7 +71,7 @@ def test_records_have_the_fields_that_the_rounds_write() -> None:
 
 
 def test_methods_that_no_cell_names_are_not_read(fresh: Workspace) -> None:
-    shutil.rmtree(fresh.group(MODEL, TASK, "ablations"))
+    shutil.rmtree(fresh.methods(MODEL, TASK) / "1" / "sapo_without_ep")
     settings = tiny_settings()
     (entry,) = read_results(replace(settings, cells=dict([*settings.cells.items()][:1])), fresh)
     assert "sapo_without_ep" not in entry.last
@@ -160,7 +160,7 @@ def write(value: object) -> Callable[[Path], None]:
 
 
 EVALUATION = f"evaluation/{MODEL}/{TASK}/2"
-HEADLINE = f"{MODEL}/{TASK}/headline/2"
+METHODS = f"{MODEL}/{TASK}/methods/2"
 
 
 @pytest.mark.parametrize(
@@ -174,39 +174,39 @@ HEADLINE = f"{MODEL}/{TASK}/headline/2"
         (f"{EVALUATION}/rft/1/{TASK}.json", change("paper", "standard"), "another protocol"),
         (f"{EVALUATION}/sft/0/{TASK}.json", change('step": 1', 'step": 2'), "right_with_wrong_step is 2 of 1 right"),
         (f"{EVALUATION}/sft/0/{TASK}.json", change("flops", "flips"), "'flops' is missing"),
-        (f"{HEADLINE}/sapo/1/pairs.json", remove, "no such file"),
+        (f"{METHODS}/sapo/1/pairs.json", remove, "no such file"),
         (
-            f"{HEADLINE}/sapo/1/pairs.json",
+            f"{METHODS}/sapo/1/pairs.json",
             change('"kept": ', '"kept": -'),
             "kept is -4, expected a number that is not neg",
         ),
         (
-            f"{HEADLINE}/sapo/1/pairs.json",
+            f"{METHODS}/sapo/1/pairs.json",
             change('"questions": 10', '"questions": 9'),
             "questions is 9, the settings train",
         ),
-        (f"{HEADLINE}/rft/1/filter.json", change("low_reward", "slow_reward"), "expected the numbers kept, low_reward"),
-        (f"{HEADLINE}/rft/1/samples.json", remove, "no such file"),
-        (f"{HEADLINE}/rft/1/rewards.json", change("1.0", "1.5"), "right holds 1.5, expected numbers from 0 to 1"),
-        (f"{HEADLINE}/rft/1/rewards.json", change("wrong", "wronged"), "wrong is None, expected a list"),
-        (f"{HEADLINE}/rft/1/log.json", write([]), "no training step"),
-        (f"{HEADLINE}/rft/1/log.json", write({}), "line 1: content is not a JSON list"),
-        (f"{HEADLINE}/rft/1/log.json", write([{"step": 1}]), "entry 1: expected epoch, gradient_norm"),
-        (f"{HEADLINE}/sapo/1/costs.json", change("detection", "dejection"), "'detection' is missing"),
-        (f"{HEADLINE}/sapo/1/costs.json", change("rollouts", "rollups"), "detection: expected the numbers flops"),
-        (f"{HEADLINE}/sapo/1/costs.json", damage("{", "{{"), "line 1: not JSON"),
-        (f"{HEADLINE}/sapo/2/labels.jsonl", change('"t0"', '"z"'), "line 2: trajectory 'z', expected 't0'"),
-        (f"{HEADLINE}/sapo/2/labels.jsonl", drop_a_row, "2 rows for 3 trajectories"),
-        (f"{HEADLINE}/sapo/2/labels.jsonl", cut, "line 1: header promises 3 rows, the file holds 2"),
-        (f"{HEADLINE}/sapo/2/labels.jsonl", change('"case"', '"base"'), "line 2: field 'case' is missing"),
-        (f"{HEADLINE}/sapo/2/labels.jsonl", damage("StepLabels/2", "StepLabels/1"), "line 1: schema is 'StepLabels/1'"),
-        (f"{HEADLINE}/sapo/2/labelled.jsonl", damage('{"id"', '"id"'), "line 2: not JSON"),
+        (f"{METHODS}/rft/1/filter.json", change("low_reward", "slow_reward"), "expected the numbers kept, low_reward"),
+        (f"{METHODS}/rft/1/samples.json", remove, "no such file"),
+        (f"{METHODS}/rft/1/rewards.json", change("1.0", "1.5"), "right holds 1.5, expected numbers from 0 to 1"),
+        (f"{METHODS}/rft/1/rewards.json", change("wrong", "wronged"), "wrong is None, expected a list"),
+        (f"{METHODS}/rft/1/log.json", write([]), "no training step"),
+        (f"{METHODS}/rft/1/log.json", write({}), "line 1: content is not a JSON list"),
+        (f"{METHODS}/rft/1/log.json", write([{"step": 1}]), "entry 1: expected epoch, gradient_norm"),
+        (f"{METHODS}/sapo/1/costs.json", change("detection", "dejection"), "'detection' is missing"),
+        (f"{METHODS}/sapo/1/costs.json", change("rollouts", "rollups"), "detection: expected the numbers flops"),
+        (f"{METHODS}/sapo/1/costs.json", damage("{", "{{"), "line 1: not JSON"),
+        (f"{METHODS}/sapo/2/labels.jsonl", change('"t0"', '"z"'), "line 2: trajectory 'z', expected 't0'"),
+        (f"{METHODS}/sapo/2/labels.jsonl", drop_a_row, "2 rows for 3 trajectories"),
+        (f"{METHODS}/sapo/2/labels.jsonl", cut, "line 1: header promises 3 rows, the file holds 2"),
+        (f"{METHODS}/sapo/2/labels.jsonl", change('"case"', '"base"'), "line 2: field 'case' is missing"),
+        (f"{METHODS}/sapo/2/labels.jsonl", damage("StepLabels/2", "StepLabels/1"), "line 1: schema is 'StepLabels/1'"),
+        (f"{METHODS}/sapo/2/labelled.jsonl", damage('{"id"', '"id"'), "line 2: not JSON"),
         (
-            f"{HEADLINE}/rft/stopped.json",
+            f"{METHODS}/rft/stopped.json",
             write({"round": 2, "reason": ""}),
             "expected a round from 1 to 1 and a reason",
         ),
-        (f"{HEADLINE}/rft/stopped.json", write({"round": 1}), "expected a round from 1 to 1 and a reason"),
+        (f"{METHODS}/rft/stopped.json", write({"round": 1}), "expected a round from 1 to 1 and a reason"),
         (f"{MODEL}/{TASK}/start/2/costs.json", change("sft", "sift"), "'sft' is missing"),
         (f"{MODEL}/{TASK}/start/2/labelled.jsonl", remove, "no such file"),
     ],
@@ -220,7 +220,7 @@ def test_a_file_that_is_not_as_it_should_be_is_named(
 
 
 def test_a_round_that_is_missing_without_a_reason_is_named(fresh: Workspace) -> None:
-    folder = fresh.group(MODEL, TASK, "headline") / str(SEEDS[0]) / "sapo" / "2"
+    folder = fresh.methods(MODEL, TASK) / str(SEEDS[0]) / "sapo" / "2"
     shutil.rmtree(folder)
     with pytest.raises(RecordError, match=r"sapo/2: no such folder, and no stopped\.json beside it says why"):
         read(fresh)

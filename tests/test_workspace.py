@@ -85,8 +85,8 @@ def test_an_environment_names_versions_without_builds() -> None:
 
 def test_seconds_go_where_outputs_are_not(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path, "nano")
-    with timed(workspace, "sapo", StageArguments("m", "t", "g")):
+    with timed(workspace, "sapo", StageArguments("m", "t")):
         pass
-    path = tmp_path / "runs" / ".timings" / "nano" / "sapo-m-t-g.json"
+    path = tmp_path / "runs" / ".timings" / "nano" / "sapo-m-t.json"
     assert json.loads(path.read_text(encoding="utf-8"))["seconds"] >= 0
     assert not path.is_relative_to(workspace.runs)

@@ -7,7 +7,9 @@ import multiprocessing
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -29,15 +31,15 @@ OVERRIDES = (
     "report.resamples=20",
 )
 QWEN, GEMMA, TASK = "qwen2_nano", "gemma2_nano", "nano_math"
-# Every stage that writes below runs/, with the arguments of its instance, in the order of the graph.
+# Every stage, with the arguments of its instance, in the order of the graph.
 STAGES: dict[str, tuple[str, ...]] = {
     "verify_data": ("verify_data",),
     "base": ("base", "--model", QWEN),
     "base_second": ("base", "--model", GEMMA),
     "start": ("start", "--model", QWEN, "--task", TASK),
     "start_second": ("start", "--model", GEMMA, "--task", TASK),
-    "methods": ("methods", "--model", QWEN, "--task", TASK, "--group", "headline"),
-    "methods_second": ("methods", "--model", GEMMA, "--task", TASK, "--group", "second"),
+    "methods": ("methods", "--model", QWEN, "--task", TASK),
+    "methods_second": ("methods", "--model", GEMMA, "--task", TASK),
     "evaluate": ("evaluate", "--model", QWEN, "--task", TASK),
     "evaluate_second": ("evaluate", "--model", GEMMA, "--task", TASK),
     "leaks": ("leaks", "--model", QWEN, "--task", TASK),
@@ -47,6 +49,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "verifiers": ("verifiers", "--model", QWEN, "--task", TASK),
     "verifiers_second": ("verifiers", "--model", GEMMA, "--task", TASK),
     "report": ("report",),
+    "paper": ("paper",),
 }
 GRAPH = (*STAGES,)
 # For the tests of every day: a start of two seconds.
@@ -78,9 +81,16 @@ def lay_out(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     (folder / "data").symlink_to(ROOT / "assets")
     (folder / "code").symlink_to(ROOT / "code")
-    (folder / "benchmarks").mkdir()
-    shutil.copy(ROOT / "benchmarks" / "labelling_seconds.json", folder / "benchmarks")
+    for name in ("benchmarks/labelling_seconds.json", "paper/main.typ", "paper/references.bib"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    temporary(folder).mkdir()
     return folder
+
+
+def temporary(folder: Path) -> Path:
+    """What its stages take for the system's temporary folder."""
+    return folder / "tmp"
 
 
 def run_stage(folder: Path, stage: str) -> None:
@@ -93,6 +103,7 @@ def run_stage(folder: Path, stage: str) -> None:
         os.setsid()
     torch.set_num_threads(1)
     os.chdir(folder)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary(folder))
     with (folder / "stderr").open("a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -101,19 +112,30 @@ def run_stage(folder: Path, stage: str) -> None:
 
 def begin_stage(folder: Path, stage: str) -> BaseProcess:
     """Start a stage in a process that was forked from one which has paid for the imports and has done nothing else."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tiny_graph_imports"])
-    process = context.Process(target=run_stage, args=(folder, stage))
+    process = _server().Process(target=run_stage, args=(folder, stage))
     process.start()
     return process
 
 
+def pay_for_imports() -> None:
+    """Have the fork server ready, so that the first stage takes no longer than others."""
+    process = _server().Process(target=int)
+    process.start()
+    process.join()
+
+
+def _server() -> ForkServerContext:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tiny_graph_imports"])
+    return context
+
+
 def outputs(folder: Path) -> dict[str, bytes]:
-    """What the stages wrote, by path: everything below runs/ but scratch, timings and locks, and the report."""
+    """What the stages wrote, by path: everything below runs/ but scratch and timings, and the paper."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for top in ("runs/smoke", "results", "figures", "paper", ".scratch")
+        for top in ("runs/smoke", "runs/smoke_report", "paper")
         for path in sorted((folder / top).rglob("*"))
         if path.is_file()
     }

@@ -1,4 +1,4 @@
-"""`python -m sapo STAGE [--model M] [--task T] [--group G]` runs one stage of dvc.yaml; `dvc repro` runs them all.
+"""`python -m sapo STAGE [--model M] [--task T]` runs one stage of dvc.yaml; `dvc repro` runs them all.
 
 Known kinds of bad input end as one line `error: …` and exit code 2; anything else is a bug and shows its trace.
 """
@@ -16,6 +16,8 @@ from sapo.configure import PARAMS, configure
 from sapo.pins import pin_assets
 from sapo.records import BadInput
 from sapo.settings import Settings, SettingsError, load_settings
+from sapo.stages.tracked import tracked
+from sapo.stages.tracking import check_tracker, send
 from sapo.workspace import StageArguments, Workspace, timed
 
 # Stages in story order: module below sapo/stages with `run`, and the arguments that name an instance.
@@ -23,7 +25,7 @@ STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "verify_data": ("verify_data", ()),
     "base": ("base", ("model",)),
     "start": ("start", ("model", "task")),
-    "methods": ("methods", ("model", "task", "group")),
+    "methods": ("methods", ("model", "task")),
     "evaluate": ("evaluate", ("model", "task")),
     "leaks": ("leaks", ("model", "task")),
     "efficiency": ("efficiency", ("model", "task")),
@@ -101,13 +103,16 @@ def _run_stage(stage: str, rest: list[str]) -> None:
     _check_instance(settings, needed, place)
     workspace = Workspace(Path(), settings.profile)
     os.environ["OMP_NUM_THREADS"] = str(settings.threads)  # read when a stage imports torch
+    check_tracker(settings.tracking)  # before hours of work
     with timed(workspace, stage, place):
         importlib.import_module(f"sapo.stages.{module}").run(settings, workspace, place)
+    if settings.tracking != "none":
+        send(settings.tracking, tracked(settings, workspace, stage, place), workspace.root / "runs" / ".tracking")
 
 
 def _check_instance(settings: Settings, needed: tuple[str, ...], place: StageArguments) -> None:
-    """Refuse a model, task or group that params.yaml does not name."""
-    named = {"model": list(settings.models), "task": list(settings.tasks), "group": list(settings.groups)}
+    """Refuse a model or task that params.yaml does not name."""
+    named = {"model": list(settings.models), "task": list(settings.tasks)}
     for name in needed:
         value = getattr(place, name)
         if value not in named[name]:

@@ -34,7 +34,6 @@ class StageArguments:
 
     model: str = ""
     task: str = ""
-    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +71,9 @@ class Workspace:
     def start(self, model: str, task: str, seed: int) -> Path:
         return self.starts(model, task) / str(seed)
 
-    def group(self, model: str, task: str, group: str) -> Path:
-        """`SEED/METHOD/ROUND/` of every method of the group."""
-        return self.runs / model / task / group
+    def methods(self, model: str, task: str) -> Path:
+        """`SEED/METHOD/ROUND/` of every method of the model and task."""
+        return self.runs / model / task / "methods"
 
     def evaluation(self, model: str, task: str) -> Path:
         """`SEED/METHOD/ROUND/BENCHMARK.jsonl` of every reasoner; beside the models, since it depends on them all."""
@@ -93,7 +92,7 @@ class Workspace:
 
     def timing(self, stage: str, arguments: StageArguments) -> Path:
         """Where the seconds of one stage go, e.g. `runs/.timings/nano/start-qwen2_nano-nano_math.json`."""
-        parts = [stage, arguments.model, arguments.task, arguments.group]
+        parts = [stage, arguments.model, arguments.task]
         return self.root / "runs" / ".timings" / self.profile / ("-".join(filter(None, parts)) + ".json")
 
 

@@ -51,19 +51,19 @@ def read_results(settings: Settings, workspace: Workspace) -> list[TaskResults]:
     return found
 
 
-def planned(settings: Settings, model: str, task: str) -> Iterator[tuple[str, int, str]]:
-    """(method, seed, group) of everything that the cells of a model and task ask for."""
+def planned(settings: Settings, model: str, task: str) -> Iterator[tuple[str, int]]:
+    """(method, seed) of everything that the cells of a model and task ask for."""
     for cell in settings.cells.values():
         if (cell.model, cell.task) == (model, task):
             group = settings.groups[cell.group]
-            yield from ((method, seed, cell.group) for method in group.methods for seed in group.seeds)
+            yield from ((method, seed) for method in group.methods for seed in group.seeds)
 
 
 def read_task(settings: Settings, workspace: Workspace, model: str, task: str) -> TaskResults:
     rounds: dict[Checkpoint, dict[int, RoundResults]] = {}
     stopped: dict[str, dict[int, Stopped]] = {}
-    for method, seed, group in planned(settings, model, task):
-        folder = workspace.group(model, task, group) / str(seed) / method
+    for method, seed in planned(settings, model, task):
+        folder = workspace.methods(model, task) / str(seed) / method
         own = method_settings(settings, method, seed)
         if ended := _read_stopped(folder / "stopped.json", len(own.loop.updates)):
             stopped.setdefault(method, {})[seed] = ended
@@ -77,7 +77,7 @@ def read_task(settings: Settings, workspace: Workspace, model: str, task: str) -
 
 def rounds_of(settings: Settings, model: str, task: str) -> dict[str, int]:
     """How many rounds each method of a model and task should have, in the order of the settings."""
-    methods = dict.fromkeys(method for method, *_ in planned(settings, model, task))
+    methods = dict.fromkeys(method for method, _ in planned(settings, model, task))
     return {method: len(method_settings(settings, method, settings.seed).loop.updates) for method in methods}
 
 
@@ -86,8 +86,8 @@ def reached(settings: Settings, workspace: Workspace, model: str, task: str) -> 
     seeds = seeds_of(settings, model, task)
     found = {COT: seeds, SFT: seeds}
     rounds = rounds_of(settings, model, task)
-    for method, seed, group in planned(settings, model, task):
-        ended = _read_stopped(workspace.group(model, task, group) / str(seed) / method / "stopped.json", rounds[method])
+    for method, seed in planned(settings, model, task):
+        ended = _read_stopped(workspace.methods(model, task) / str(seed) / method / "stopped.json", rounds[method])
         for number in range(1, ended.round if ended else rounds[method] + 1):
             found.setdefault(Checkpoint(method, number), []).append(seed)
     return found

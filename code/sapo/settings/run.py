@@ -104,7 +104,7 @@ class TaskSettings:
 
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
-    """Methods that one stage runs side by side, each of them for every seed."""
+    """Methods that run side by side, each of them for every seed."""
 
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -112,7 +112,7 @@ class GroupSettings:
 
 @dataclass(frozen=True, slots=True)
 class CellSettings:
-    """One instance of stage `methods`: a group of methods on one model and task."""
+    """A group of methods on one model and task."""
 
     model: str
     task: str

@@ -34,11 +34,9 @@ def checkpoints(settings: Settings, workspace: Workspace, place: StageArguments)
     for seed in seeds_of(settings, place.model, place.task):
         yield f"{seed}/cot/0", workspace.base(place.model)
         yield f"{seed}/sft/0", workspace.start(place.model, place.task, seed) / "sft"
-        for cell in settings.cells.values():
-            if (cell.model, cell.task) == (place.model, place.task):
-                group = workspace.group(place.model, place.task, cell.group)
-                for path in sorted((group / str(seed)).glob("*/*/model")):
-                    yield path.parent.relative_to(group).as_posix(), path
+        methods = workspace.methods(place.model, place.task)
+        for path in sorted((methods / str(seed)).glob("*/*/model")):
+            yield path.parent.relative_to(methods).as_posix(), path
 
 
 def answer(bench: Bench, reasoner: Path, folder: Path) -> None:

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     seed = _seed(settings, cell, given.seed)
     own = method_settings(settings, given.method, seed)
     bench = Bench(own, Workspace(Path(), settings.profile), cell.model, cell.task)
-    write_page(collect(bench, given.method, cell.group, given.most), given.out)
+    write_page(collect(bench, given.method, given.most), given.out)
 
 
 def find_cell(settings: Settings, method: str, model: str | None, task: str | None) -> CellSettings:

@@ -1,7 +1,7 @@
-"""Stage `methods`: a group of methods on one model and task, each for every seed of the group.
+"""Stage `methods`: all methods of one model and task, each for every seed of its group.
 
-Writes `SEED/METHOD/ROUND/` with the reasoner (`model/`), its samples, labels, verifier, log and costs. A method that
-has nothing left to train on, or whose training diverges, leaves `stopped.json` with the reason and the round; the
+Writes `SEED/METHOD/ROUND/` with the reasoner (`model/`), its samples, labels, verifier, log and costs. A method
+that has nothing left to train on, or whose training diverges, leaves `stopped.json` with the reason and the round; the
 others go on, and the tables name it.
 """
 
@@ -19,15 +19,16 @@ from sapo.workspace import StageArguments, Workspace, stage_directory
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
-    group = settings.groups[place.group]
-    with stage_directory(workspace.group(place.model, place.task, place.group)) as folder:
-        works = []
-        for method in sorted(group.methods, key=lambda name: -rounds(settings, name)):  # the longest first
-            for seed in group.seeds:
-                bench = Bench(method_settings(settings, method, seed), workspace, place.model, place.task)
-                name = f"{place.model} {place.task}: {method} seed {seed}"
-                works.append(Work(name, run_one, (bench, folder / str(seed) / method)))
-        share(works, settings.workers)
+    with stage_directory(workspace.methods(place.model, place.task)) as folder:
+        works = [
+            (rounds(settings, method), work(settings, workspace, place, method, seed, folder))
+            for cell in settings.cells.values()
+            if (cell.model, cell.task) == (place.model, place.task)
+            for seed in settings.groups[cell.group].seeds
+            for method in settings.groups[cell.group].methods
+        ]
+        # The longest first: the processes end together, and rounds that methods share are made before they are asked.
+        share([own for _, own in sorted(works, key=lambda entry: -entry[0])], settings.workers)
 
 
 def rounds(settings: Settings, method: str) -> int:

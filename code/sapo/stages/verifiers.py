@@ -75,19 +75,19 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
 def rounds(settings: Settings, bench: Bench) -> Iterator[Made]:
     """Every round of the seed's methods that trained a verifier, in the order of the settings; V_0 first."""
     seed = bench.settings.seed
+    methods = bench.workspace.methods(bench.model, bench.task_name)
     yield Made(f"{seed}/start/0", bench.start, bench.start / "sft")
     for cell in settings.cells.values():
         if (cell.model, cell.task) != (bench.model, bench.task_name):
             continue
-        group = bench.workspace.group(bench.model, bench.task_name, cell.group)
         for method in settings.groups[cell.group].methods:
             shown = CONTINUED.get(method, method)
             known = len(method_settings(settings, shown, seed).loop.updates)
-            for path in sorted((group / str(seed) / method).glob("*/verifier")):
+            for path in sorted((methods / str(seed) / method).glob("*/verifier")):
                 number = int(path.parent.name)
                 if shown != method and number <= known:
                     continue
-                before = group / str(seed) / method / str(number - 1) / "model"
+                before = methods / str(seed) / method / str(number - 1) / "model"
                 yield Made(f"{seed}/{shown}/{number}", path.parent, before if number > 1 else bench.start / "sft")
 
 

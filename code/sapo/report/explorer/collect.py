@@ -48,7 +48,7 @@ class _Found:
     suspicion: Scores = field(default_factory=dict)
 
 
-def collect(bench: Bench, method: str, group: str, most: int) -> Explored:
+def collect(bench: Bench, method: str, most: int) -> Explored:
     """All rounds of one seed of a method.
 
     Args:
@@ -59,7 +59,7 @@ def collect(bench: Bench, method: str, group: str, most: int) -> Explored:
         ExplorerError: the method has no round on file, or its files do not fit together.
         RecordError, LoadingError: a file is missing or broken.
     """
-    folder = bench.workspace.group(bench.model, bench.task_name, group) / str(bench.settings.seed) / method
+    folder = bench.workspace.methods(bench.model, bench.task_name) / str(bench.settings.seed) / method
     numbers = sorted(int(path.parent.name) for path in folder.glob("*/sampled.jsonl"))
     if not numbers:
         raise ExplorerError(f"{folder}: no round of {method} is on file; `dvc repro` makes them")
