@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from sapo.models.encoding import Encoder, Size
 from sapo.records import PreferencePair
 from sapo.settings import FitSettings, OrpoSettings
-from sapo.train.loop import StepLog, TrainingDiverged, fit, schedule
+from sapo.train.loop import StepLog, TrainingDiverged, Watch, fit, schedule
 from sapo.train.losses import token_log_probability
 from sapo.train.orpo import pair_loss, plant_pairs, train_orpo
 from sapo.train.sft import sft_rows, train_sft
@@ -53,9 +53,8 @@ def test_loop_visits_every_row_once_an_epoch_in_a_new_order() -> None:
         seen.extend(batch)
         return line.weight.square().sum(), {"rows": torch.tensor(float(len(batch)))}
 
-    log = fit(
-        line, batch_loss, [Size(5)] * 10, FitSettings(0.1, 3, 4, 0.0), 1, lambda one, n: calls.append((one.step, n))
-    )
+    watch = Watch(lambda one, n: calls.append((one.step, n)))
+    log = fit(line, batch_loss, [Size(5)] * 10, FitSettings(0.1, 3, 4, 0.0), 1, watch)
     assert [sorted(seen[start : start + 10]) for start in (0, 10, 20)] == [list(range(10))] * 3
     assert seen[:10] != seen[10:20] and seen[:10] != sorted(seen[:10])
     assert [entry.epoch for entry in log] == [1, 1, 1, 2, 2, 2, 3, 3, 3]

@@ -55,6 +55,11 @@ def parts(folder: Path) -> Path:
     return _parts(folder.parent, folder.name.split(".")[1])
 
 
+def training(folder: Path) -> Path:
+    """Where the one training run of the work that makes `folder` leaves its checkpoint."""
+    return parts(folder) / "training"
+
+
 def _parts(store: Path, key: str) -> Path:
     return store / f".{key}.parts"
 

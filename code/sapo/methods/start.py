@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, read_costs, write_costs
-from sapo.methods.kept import kept
+from sapo.methods.kept import kept, training
 from sapo.methods.samples import sampled
 from sapo.methods.supervision import Simulation, choose_subset, supervise, write_log
 from sapo.models.loading import load_reasoner, save_reasoner
@@ -72,7 +72,7 @@ def _fine_tune(bench: Bench, folder: Path) -> Cost:
     model, encoder = load_reasoner(bench.base)
     texts = [(question.prompt, question.solution) for question in bench.gold_questions()]
     with bench.tuned(model, "sft", 0):
-        log = train_sft(model, encoder, texts, bench.settings.sft, bench.seed("sft", 0), folder.parent)
+        log = train_sft(model, encoder, texts, bench.settings.sft, bench.seed("sft", 0), training(folder.parent))
     save_reasoner(model, encoder, folder)
     write_log(folder / "log.json", log)
     lengths = [len(row["input_ids"]) for row in sft_rows(encoder, texts)]

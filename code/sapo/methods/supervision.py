@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, write_costs
-from sapo.methods.kept import kept, parts
+from sapo.methods.kept import kept, parts, training
 from sapo.models.adapters import begin_training, end_training
 from sapo.models.hardware import arithmetic
 from sapo.models.journal import Journal
@@ -23,7 +23,7 @@ from sapo.supervise.expansion import expand
 from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, label
 from sapo.supervise.rollouts import Rollouts
 from sapo.train.cost import training_cost
-from sapo.train.loop import StepLog
+from sapo.train.loop import StepLog, Watch
 from sapo.train.verifier import VerifierExample, plant_examples, train_verifier
 from sapo.workspace import digest
 
@@ -138,11 +138,11 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
     model, encoder = load_reasoner(initial)
     settings = bench.settings.verifier
-    shown = Shown(bench.shown(f"verifier of round {number}"))
+    watch = Watch(Shown(bench.shown(f"verifier of round {number}")), training(folder))
     tuning = bench.settings.tuning
     begin_training(model, tuning, tuning.verifier, bench.seed("adapters", "verifier", number))
     with arithmetic(tuning):
-        verifier, log = train_verifier(model, encoder, examples, settings, bench.seed("verifier", number), shown)
+        verifier, log = train_verifier(model, encoder, examples, settings, bench.seed("verifier", number), watch)
     end_training(verifier.backbone, tuning)
     verifier.save(folder / "verifier")
     write_records(folder / "labelled.jsonl", [trajectory for trajectory, _ in seen], Trajectory)
@@ -158,13 +158,15 @@ class Shown:
     def __init__(self, what: str) -> None:
         self.what = what
         self.bar: Progress | None = None
+        self.step = 0
 
     def __call__(self, entry: StepLog, total: int) -> None:
         if not self.what:
             return
         if self.bar is None:
             self.bar = Progress(self.what, total, "steps").__enter__()
-        self.bar.advance()
+        self.bar.advance(entry.step - self.step)  # a run that goes on begins with a later step
+        self.step = entry.step
         if entry.step == total:
             self.bar.__exit__(None, None, None)
 

@@ -10,7 +10,6 @@ a batch, where the paper averages within each completion first; long completions
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,14 @@ from transformers import PreTrainedModel, TrainerCallback
 from sapo.models.encoding import Encoder
 from sapo.records import PreferencePair
 from sapo.settings import DpoSettings
+from sapo.train.checkpoints import Checkpoints
 from sapo.train.loop import StepLog
 from sapo.train.losses import check_completions
+from sapo.train.trl_checkpoints import Resumable
 from sapo.train.trl_runs import IGNORED, fit_arguments, run_trainer, trl_run
 
-MEASURES = {"margin": "rewards/margins", "accuracy": "rewards/accuracies"}
+MEANS = ("chosen_logp", "rejected_logp")  # a token
+MEASURES = {**{name: name for name in MEANS}, "margin": "rewards/margins", "accuracy": "rewards/accuracies"}
 
 
 def train_dpo(
@@ -35,7 +37,10 @@ def train_dpo(
     seed: int,
     workdir: Path,
 ) -> list[StepLog]:
-    """Train `model` in place on preference pairs, an end token after each; nothing is left in `workdir`.
+    """Train `model` in place on preference pairs, an end token after each.
+
+    Args:
+        workdir: of this run alone. A long run leaves its last checkpoint there, for the same run to go on from.
 
     Returns:
         A log a step; its measures, all before that step's update, are `chosen_logp` and `rejected_logp`, means a token
@@ -47,6 +52,7 @@ def train_dpo(
         TrainingDiverged: see `trl_runs.run_trainer`.
     """
     rows, reference = dpo_rows(encoder, pairs), copy.deepcopy(model)
+    checkpoints = Checkpoints(workdir, model, "dpo", settings, seed, rows)
     with trl_run(model, encoder, workdir) as scratch, _mean_log_probabilities(model) as means:
         arguments = fit_arguments(model.device, settings.fit, seed, scratch) | {
             "beta": settings.beta,
@@ -55,8 +61,7 @@ def train_dpo(
         }
         trainer = _trainer(model, reference, encoder, rows, arguments)
         trainer.add_callback(_MeanOfStep(means))
-        log = run_trainer(trainer, MEASURES)
-    return [replace(entry, measures=mean | entry.measures) for entry, mean in zip(log, means, strict=True)]
+        return run_trainer(trainer, checkpoints, MEASURES)
 
 
 def _trainer(
@@ -70,7 +75,7 @@ def _trainer(
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
-    class Trainer(DPOTrainer):
+    class Trainer(Resumable, DPOTrainer):
         def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:  # pyright: ignore[reportIncompatibleMethodOverride]
             return dataset  # the ids are there already; TRL would tokenise prompt and completion together
 
@@ -106,16 +111,16 @@ def dpo_rows(encoder: Encoder, pairs: Sequence[PreferencePair]) -> list[dict[str
 
 
 class _MeanOfStep(TrainerCallback):
-    """Leaves one entry a step in `means`, where a step takes several forward passes: their mean."""
+    """Adds to a step's log what its forward passes left in `means`: their mean."""
 
     def __init__(self, means: list[dict[str, float]]) -> None:
         self.means = means
-        self.steps = 0
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        passes = self.means[self.steps :]
-        self.means[self.steps :] = [{name: sum(one[name] for one in passes) / len(passes) for name in passes[0]}]
-        self.steps += 1
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if "loss" in kwargs["logs"]:  # the summary at the end has none
+            means = {name: sum(one[name] for one in self.means) / len(self.means) for name in MEANS}
+            state.log_history[-1].update(means)
+            self.means.clear()
 
 
 @contextmanager
@@ -126,7 +131,7 @@ def _mean_log_probabilities(model: PreTrainedModel) -> Iterator[list[dict[str, f
     def collect(_module: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> None:
         lengths: Tensor = (kwargs["labels"][:, 1:] != IGNORED).sum(1)
         chosen, rejected = (output.log_probs.detach().sum(1) / lengths).chunk(2)
-        means.append({"chosen_logp": chosen.mean().item(), "rejected_logp": rejected.mean().item()})
+        means.append(dict(zip(MEANS, (chosen.mean().item(), rejected.mean().item()), strict=True)))
 
     handle = model.register_forward_hook(collect, with_kwargs=True)
     try:

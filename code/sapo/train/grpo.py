@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel, TrainerCallback
 
 from sapo.models.encoding import Encoder
 from sapo.models.fast_linear import use_fast_linears
@@ -26,7 +26,9 @@ from sapo.records import BadInput, Cost, Question, Verdict
 from sapo.settings import GrpoSettings
 from sapo.tasks.math_answers import check_grader_errors
 from sapo.tasks.task import Task
+from sapo.train.checkpoints import Checkpoints
 from sapo.train.loop import StepLog
+from sapo.train.trl_checkpoints import Resumable
 from sapo.train.trl_runs import run_trainer, trl_arguments, trl_run
 
 MEASURES = {
@@ -55,7 +57,10 @@ def train_grpo(
     seed: int,
     workdir: Path,
 ) -> tuple[list[StepLog], Cost]:
-    """Train `model` in place; nothing is left in `workdir`.
+    """Train `model` in place.
+
+    Args:
+        workdir: of this run alone. A long run leaves its last checkpoint there, for the same run to go on from.
 
     Questions come in an order that the seed decides, shuffled anew each round; those too few for a step end a round.
 
@@ -75,6 +80,7 @@ def train_grpo(
     started = time.perf_counter()
     judge = Judge(practice, encoder)
     room = min(practice.max_new_tokens, _room(model.config, encoder, practice.questions, settings))
+    checkpoints = Checkpoints(workdir, model, "grpo", settings, seed, room, practice.questions)
     with trl_run(model, encoder, workdir) as scratch:
         # TRL loads its reference from where the model's config says that it came from; where adapters are trained,
         # the frozen weights are still those.
@@ -82,7 +88,8 @@ def train_grpo(
             save_reasoner(model, encoder, scratch / "reference")
             model.config._name_or_path = str(scratch / "reference")
         trainer = _trainer(model, judge, _arguments(model.device, settings, room, seed, scratch))
-        log = run_trainer(trainer, MEASURES | ({"kl": "kl"} if settings.beta else {}))
+        trainer.add_callback(_Remembered(judge))
+        log = run_trainer(trainer, checkpoints, MEASURES | ({"kl": "kl"} if settings.beta else {}))
     check_grader_errors(judge.verdicts)
     return log, judge.cost(model.config, bool(settings.beta), time.perf_counter() - started)
 
@@ -129,6 +136,26 @@ class Judge:
         return Cost(len(self.lengths), prompt_tokens, new_tokens, float(flops), seconds, self.programs, trained)
 
 
+class _Remembered(TrainerCallback):
+    """Writes what a step's completions were to its log, and gives it back to the judge of a run that goes on."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        for entry in state.log_history:
+            self.judge.verdicts += entry["verdicts"]
+            self.judge.lengths += [(prompt, new) for prompt, new in entry["lengths"]]
+            self.judge.programs += entry["programs"]
+        self.seen = len(self.judge.verdicts), self.judge.programs
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        verdicts, programs = self.seen
+        fresh = {"verdicts": self.judge.verdicts[verdicts:], "lengths": self.judge.lengths[verdicts:]}
+        state.log_history[-1].update(fresh, programs=self.judge.programs - programs)
+        self.seen = len(self.judge.verdicts), self.judge.programs
+
+
 def _room(config: PretrainedConfig, encoder: Encoder, questions: Sequence[Question], settings: GrpoSettings) -> int:
     """Tokens that the context leaves after the longest prompt. Raises BadInput."""
     if len(questions) < settings.questions_per_step:
@@ -168,7 +195,7 @@ def _trainer(model: PreTrainedModel, judge: Judge, arguments: dict[str, Any]) ->
 
     encoder = judge.encoder
 
-    class Trainer(GRPOTrainer):
+    class Trainer(Resumable, GRPOTrainer):
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
             return [list(encoder.prompt_ids(prompt)) for prompt in prompts], None, {}  # as generation elsewhere sees it
 

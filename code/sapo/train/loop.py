@@ -6,7 +6,8 @@ number of threads gives the same weights bit for bit; rows are reshuffled every 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,14 @@ from torch import Tensor, nn
 from sapo.models.encoding import Size, bucketed_batches, filled
 from sapo.records import BadInput
 from sapo.settings import FitSettings
+from sapo.train.checkpoints import (
+    Checkpoints,
+    random_tensors,
+    restore_optimizer,
+    restore_random,
+    restore_weights,
+    trained,
+)
 
 MAX_NORM = 1.0
 
@@ -37,6 +46,27 @@ class StepLog:
     measures: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What goes with a training run and changes nothing of it.
+
+    Args:
+        progress: called after every step with its log and the total number of steps.
+        checkpoints: folder of this run alone, where a long run leaves its last checkpoint for the same run to go on.
+        rows: what the run trains on; a checkpoint of other rows is not used.
+    """
+
+    progress: Progress | None = None
+    checkpoints: Path | None = None
+    rows: Sequence[object] = ()
+
+    def over(self, rows: Sequence[object]) -> "Watch":
+        return replace(self, rows=rows)
+
+
+UNWATCHED = Watch()
+
+
 def schedule(step: int, total: int, warmup: float) -> float:
     """Factor on the learning rate at `step` = 1…`total`: up to 1 over the first `warmup` share, then down towards 0.
 
@@ -54,7 +84,7 @@ def fit(
     sizes: Sequence[Size],
     settings: FitSettings,
     seed: int,
-    progress: Progress | None = None,
+    watch: Watch = UNWATCHED,
 ) -> list[StepLog]:
     """Train `model` in place and leave it in evaluation mode.
 
@@ -62,7 +92,6 @@ def fit(
         batch_loss: the mean loss of the rows with these indices, and measures to log.
         settings: `micro_batch` examples are computed at a time, as far as whole rows allow.
         sizes: of every row; rows of similar length share a batch, `settings.batch_size` counts their examples.
-        progress: called after every step with its log and the total number of steps.
 
     Raises:
         BadInput: there is nothing to train on.
@@ -73,18 +102,13 @@ def fit(
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     device = weights[0].device
     optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=0.0, fused=True)
-    epochs = math.ceil(settings.epochs)
-    plan = [
-        (epoch, batch)
-        for epoch in range(1, epochs + 1)
-        for batch in bucketed_batches(sizes, settings.batch_size, f"{seed}/{epoch}")
-    ]
-    plan = plan[: max(1, round(settings.epochs * len(plan) / max(epochs, 1)))]
-    log: list[StepLog] = []
+    plan = _plan(sizes, settings, seed)
+    checkpoints = Checkpoints(watch.checkpoints, model, settings, seed, sizes, watch.rows)
     model.train()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # dropout; the caller's own stream of random numbers is left as it was
-        for step, (epoch, batch) in enumerate(plan, start=1):
+        log = _resume(checkpoints, model, optimizer)
+        for step, (epoch, batch) in enumerate(plan[len(log) :], start=len(log) + 1):
             lr = settings.lr * schedule(step, len(plan), settings.warmup)
             value, measures = _add_gradients(batch_loss, filled(batch, sizes, settings.at_once), sizes)
             if not math.isfinite(value):
@@ -93,10 +117,35 @@ def fit(
             if not math.isfinite(norm):
                 raise TrainingDiverged(f"gradient norm is {norm} at step {step} of {len(plan)}, loss {value:.4g}")
             log.append(StepLog(step, epoch, value, lr, norm, measures))
-            if progress:
-                progress(log[-1], len(plan))
+            if checkpoints.due():
+                tensors = trained(model, optimizer) | random_tensors()
+                checkpoints.write(step, tensors, {"log": [asdict(entry) for entry in log]})
+            if watch.progress:
+                watch.progress(log[-1], len(plan))
     model.eval()
     return log
+
+
+def _plan(sizes: Sequence[Size], settings: FitSettings, seed: int) -> list[tuple[int, list[int]]]:
+    """The epoch and the rows of every step."""
+    epochs = math.ceil(settings.epochs)
+    plan = [
+        (epoch, batch)
+        for epoch in range(1, epochs + 1)
+        for batch in bucketed_batches(sizes, settings.batch_size, f"{seed}/{epoch}")
+    ]
+    return plan[: max(1, round(settings.epochs * len(plan) / max(epochs, 1)))]
+
+
+def _resume(checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[StepLog]:
+    """Put everything back to where the last checkpoint was; the log until there, empty where there is none."""
+    found = checkpoints.read()
+    if found is None:
+        return []
+    restore_weights(model, found.tensors)
+    restore_optimizer(optimizer, found.tensors)
+    restore_random(found.tensors)
+    return [StepLog(**entry) for entry in found.state["log"]]
 
 
 def _add_gradients(

@@ -15,7 +15,7 @@ from sapo.models.encoding import Encoder, Size, pad_rows
 from sapo.models.trees import Ids, Tree, head_logits, plant, tree_hidden
 from sapo.records import PreferencePair
 from sapo.settings import OrpoSettings
-from sapo.train.loop import Progress, StepLog, fit
+from sapo.train.loop import UNWATCHED, StepLog, Watch, fit
 from sapo.train.losses import check_completions, masked_mean, orpo_loss
 
 
@@ -32,7 +32,7 @@ def train_orpo(
     pairs: Sequence[PreferencePair],
     settings: OrpoSettings,
     seed: int,
-    progress: Progress | None = None,
+    watch: Watch = UNWATCHED,
 ) -> list[StepLog]:
     """Train `model` in place on preference pairs; an end token closes both completions.
 
@@ -49,7 +49,7 @@ def train_orpo(
         return pair_loss(model, [trees[index] for index in batch], encoder.pad_id, settings)
 
     sizes = [Size(len(entry.tree.ids), len(entry.tree.units)) for entry in trees]
-    return fit(model, batch_loss, sizes, settings.fit, seed, progress)
+    return fit(model, batch_loss, sizes, settings.fit, seed, watch.over([settings, *pairs]))
 
 
 def plant_pairs(encoder: Encoder, pairs: Sequence[PreferencePair], most: int) -> list[PairTree]:

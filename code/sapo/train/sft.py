@@ -12,8 +12,10 @@ from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder
 from sapo.settings import FitSettings
+from sapo.train.checkpoints import Checkpoints
 from sapo.train.loop import StepLog
 from sapo.train.losses import check_completions
+from sapo.train.trl_checkpoints import Resumable
 from sapo.train.trl_runs import IGNORED, fit_arguments, run_trainer, trl_run
 
 
@@ -25,7 +27,10 @@ def train_sft(
     seed: int,
     workdir: Path,
 ) -> list[StepLog]:
-    """Train `model` in place on (prompt, completion) texts, an end token after each; nothing is left in `workdir`.
+    """Train `model` in place on (prompt, completion) texts, an end token after each.
+
+    Args:
+        workdir: of this run alone. A long run leaves its last checkpoint there, for the same run to go on from.
 
     Returns:
         A log a step: the mean loss of its completion tokens, and the measure `token_accuracy`.
@@ -35,9 +40,10 @@ def train_sft(
         TrainingDiverged: a loss became NaN or infinite.
     """
     rows = sft_rows(encoder, texts)
+    checkpoints = Checkpoints(workdir, model, "sft", settings, seed, rows)
     with trl_run(model, encoder, workdir) as scratch:
         trainer = _trainer(model, encoder, rows, fit_arguments(model.device, settings, seed, scratch))
-        return run_trainer(trainer, {"token_accuracy": "mean_token_accuracy"})
+        return run_trainer(trainer, checkpoints, {"token_accuracy": "mean_token_accuracy"})
 
 
 def _trainer(
@@ -48,7 +54,11 @@ def _trainer(
     from trl.trainer.sft_trainer import SFTTrainer
 
     config = SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}, max_length=None)
-    return SFTTrainer(model, config, train_dataset=Dataset.from_list(rows), processing_class=encoder.tokenizer)
+
+    class Trainer(Resumable, SFTTrainer):
+        pass
+
+    return Trainer(model, config, train_dataset=Dataset.from_list(rows), processing_class=encoder.tokenizer)
 
 
 def sft_rows(encoder: Encoder, texts: Sequence[tuple[str, str]]) -> list[dict[str, list[int]]]:

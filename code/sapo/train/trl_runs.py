@@ -1,7 +1,7 @@
 """What every TRL trainer shares here: its arguments, a model left as it was but for its weights, its logs.
 
-TRL computes the loss, shuffles by the seed and steps. It writes nothing that stays, prints nothing, reports to no
-service and sends no usage statistics; a loss that is not finite stops it at once.
+TRL computes the loss, shuffles by the seed and steps. It writes nothing that stays but the last checkpoint of a long
+run, prints nothing, reports to no service and sends no usage statistics; a loss that is not finite stops it at once.
 """
 
 import copy
@@ -23,6 +23,7 @@ from transformers.utils import logging
 
 from sapo.models.encoding import Encoder
 from sapo.settings import FitSettings
+from sapo.train.checkpoints import Checkpoints
 from sapo.train.loop import StepLog, TrainingDiverged
 
 IGNORED = -100  # label of a token that the loss leaves out
@@ -89,15 +90,18 @@ def trl_run(model: PreTrainedModel, encoder: Encoder, workdir: Path) -> Iterator
         shutil.rmtree(scratch)
 
 
-def run_trainer(trainer: Any, measures: Mapping[str, str]) -> list[StepLog]:
+def run_trainer(trainer: Any, checkpoints: Checkpoints, measures: Mapping[str, str]) -> list[StepLog]:
     """Train, and return a log a step whose measures are TRL's under the names given: {ours: TRL's}.
+
+    Args:
+        trainer: of TRL, and `Resumable`.
 
     Raises:
         TrainingDiverged: a loss or a gradient norm became NaN or infinite; the weights are those after that step.
     """
     trainer.remove_callback(PrinterCallback)  # prints every step where tqdm is off
     trainer.add_callback(_StopWhenDiverged())
-    trainer.train()
+    trainer.train_on(checkpoints)
     return [
         StepLog(
             int(entry["step"]),
@@ -159,8 +163,8 @@ def _quiet() -> Iterator[None]:
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
         with warnings.catch_warnings():
-            # TRL asks transformers by a name that the next major version drops.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            # TRL asks transformers by names that the next major version drops.
+            warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing\w*` is deprecated", FutureWarning)
             yield
     finally:
         constants.HF_HUB_DISABLE_TELEMETRY = silent

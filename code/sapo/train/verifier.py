@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from sapo.models.encoding import Encoder, Size
 from sapo.models.verifier import StepTree, Verifier, plant_steps
 from sapo.settings import VerifierSettings
-from sapo.train.loop import Progress, StepLog, fit
+from sapo.train.loop import UNWATCHED, StepLog, Watch, fit
 from sapo.train.losses import verifier_loss
 
 
@@ -32,7 +32,7 @@ def train_verifier(
     examples: Sequence[VerifierExample],
     settings: VerifierSettings,
     seed: int,
-    progress: Progress | None = None,
+    watch: Watch = UNWATCHED,
 ) -> tuple[Verifier, list[StepLog]]:
     """Fit a fresh verifier; `model` itself is not changed. The log's measure is `accuracy` of steps at 0.5.
 
@@ -55,7 +55,7 @@ def train_verifier(
         return verifier_loss(logits, labels, mask, settings.loss), {"accuracy": right}
 
     sizes = [Size(len(entry.tree.ids), len(entry.ends)) for entry in trees]
-    log = fit(verifier, batch_loss, sizes, settings.fit, seed, progress)
+    log = fit(verifier, batch_loss, sizes, settings.fit, seed, watch.over([settings, *examples]))
     return verifier, log
 
 

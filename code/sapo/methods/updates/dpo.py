@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sapo.methods.bench import Bench
+from sapo.methods.kept import training
 from sapo.methods.rounds import Round, budget, save_update
 from sapo.methods.updates.pairs import pairs_of
 from sapo.models.flops import TRAINING
@@ -21,7 +22,7 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
     lengths = [len(one.ids) for one in encoder.encode_many(rows)]
     settings = DpoSettings(own.beta, own.nll, matched(own.fit, lengths, budget(bench, rounds)))
     with bench.tuned(model, "dpo", this.number):
-        log = train_dpo(model, encoder, pairs, settings, bench.seed("dpo", this.number), folder)
+        log = train_dpo(model, encoder, pairs, settings, bench.seed("dpo", this.number), training(folder))
     save_update(folder, model, encoder, log)
     spent = training_cost(model.config, lengths, settings.fit.epochs)
     return spent + Cost(flops=spent.flops / TRAINING)  # the reference reads every row as often

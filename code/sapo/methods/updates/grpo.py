@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from sapo.methods.bench import Bench
+from sapo.methods.kept import training
 from sapo.methods.rounds import Round, budget, prompts_of, save_update
 from sapo.models.loading import load_reasoner
 from sapo.records import Cost
@@ -20,6 +21,6 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
         settings = dataclasses.replace(settings, steps=max(1, round(tokens / each)))
     practice = Practice(bench.task, bench.train_questions(), bench.limits.max_new_tokens)
     with bench.tuned(model, "grpo", this.number):
-        log, cost = train_grpo(model, encoder, practice, settings, bench.seed("grpo", this.number), folder)
+        log, cost = train_grpo(model, encoder, practice, settings, bench.seed("grpo", this.number), training(folder))
     save_update(folder, model, encoder, log)
     return cost

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from sapo.methods.bench import Bench
+from sapo.methods.kept import training
 from sapo.methods.rounds import Round, budget, save_update, shown
 from sapo.methods.updates.pairs import pairs_of
 from sapo.models.loading import load_reasoner
 from sapo.records import Cost
 from sapo.settings import OrpoSettings
 from sapo.train.cost import matched, training_cost
+from sapo.train.loop import Watch
 from sapo.train.orpo import plant_pairs, train_orpo
 
 
@@ -19,6 +21,7 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
     lengths = [len(entry.tree.ids) for entry in plant_pairs(encoder, pairs, own.fit.at_once)]
     settings = OrpoSettings(own.beta, own.nll, matched(own.fit, lengths, budget(bench, rounds)))
     with bench.tuned(model, "orpo", this.number):
-        log = train_orpo(model, encoder, pairs, settings, bench.seed("orpo", this.number), shown(bench, this, "ORPO"))
+        watch = Watch(shown(bench, this, "ORPO"), training(folder))
+        log = train_orpo(model, encoder, pairs, settings, bench.seed("orpo", this.number), watch)
     save_update(folder, model, encoder, log)
     return training_cost(model.config, lengths, settings.fit.epochs)

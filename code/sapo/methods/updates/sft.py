@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sapo.methods.bench import Bench
+from sapo.methods.kept import training
 from sapo.methods.rounds import NothingLeft, Round, budget, prompts_of, save_update
 from sapo.models.loading import load_reasoner
 from sapo.records import Cost, Trajectory, write_json
@@ -75,6 +76,6 @@ def learn(bench: Bench, this: Round, rounds: int, texts: list[tuple[str, str]], 
     lengths = [len(row["input_ids"]) for row in sft_rows(encoder, texts)]
     fit = matched(bench.settings.sft, lengths, budget(bench, rounds))
     with bench.tuned(model, "sft", this.number):
-        log = train_sft(model, encoder, texts, fit, bench.seed("sft", this.number), folder)
+        log = train_sft(model, encoder, texts, fit, bench.seed("sft", this.number), training(folder))
     save_update(folder, model, encoder, log)
     return training_cost(model.config, lengths, fit.epochs)
