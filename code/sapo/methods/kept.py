@@ -52,7 +52,7 @@ def kept(store: Path, made_from: Mapping[str, object], make: Callable[[Path], No
 
 def parts(folder: Path) -> Path:
     """Where finished parts of the work that makes `folder` (what `make` was given) survive a kill."""
-    return _parts(folder.parent, folder.name.split(".")[1])
+    return _parts(folder.parent, folder.name.removeprefix(".").split(".")[0])
 
 
 def training(folder: Path) -> Path:
