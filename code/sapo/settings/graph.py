@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -52,6 +52,7 @@ class Settings:
     seed: int
     threads: int
     workers: int
+    tracking: Literal["none", "dvclive", "mlflow", "wandb"]
     data: DataSettings
     models: dict[str, ModelSettings]
     tasks: dict[str, TaskSettings]

@@ -33,12 +33,13 @@ class Tracked:
     """One run as every tracker has it.
 
     Args:
-        name: STAGE/MODEL/TASK/SEED/METHOD. group: PROFILE/MODEL/TASK. parameters: of its settings, flat.
+        stage: that made it. group: PROFILE/MODEL/TASK. name: GROUP/STAGE/SEED/METHOD. parameters: of its settings, flat.
         values: by step, and there by name, whose first part is the round and training or the benchmark.
     """
 
-    name: str
+    stage: str
     group: str
+    name: str
     parameters: dict[str, str | float]
     values: dict[int, dict[str, float]]
 
@@ -57,9 +58,10 @@ def tracked(settings: Settings, workspace: Workspace, stage: str, place: StageAr
         values = _answers(folder) if stage == "evaluate" else _steps(folder)
         if values:
             method = named[0] if named else "start"
-            name = f"{stage}/{place.model}/{place.task}/{seed}/{method}"
             group = f"{workspace.profile}/{place.model}/{place.task}"
-            yield Tracked(name, group, _parameters(settings, method, int(seed)), values)
+            yield Tracked(
+                stage, group, f"{group}/{stage}/{seed}/{method}", _parameters(settings, method, int(seed)), values
+            )
 
 
 def _steps(folder: Path) -> dict[int, dict[str, float]]:
