@@ -78,6 +78,7 @@ def test_adapters_begin_as_nothing_are_all_that_is_trained_and_merge_into_the_we
     end_training(model, LORA)
     assert list(model.state_dict()) == names
     assert all(weight.requires_grad for weight in model.parameters())
+    assert not [name for name, module in model.named_modules() if "peft_config" in vars(module)]
     assert torch.allclose(logits(model), adapted, atol=1e-4)
     changed = {name for name, weight in model.state_dict().items() if not torch.equal(weight, frozen[name])}
     assert changed == {name for name in names if "proj.weight" in name}
@@ -163,6 +164,22 @@ def test_checkpointing_changes_no_gradient(reasoner: tuple[PreTrainedModel, Enco
     for plain, again in zip(*gradients, strict=True):
         assert plain is not None and again is not None
         assert torch.allclose(plain, again, atol=1e-6)
+
+
+def test_trl_turns_checkpointing_off_and_on_without_a_word(
+    reasoner: tuple[PreTrainedModel, Encoder], tmp_path: Path
+) -> None:
+    """Warnings are errors here: TRL does it, for the reference of DPO, by names that transformers will drop."""
+    model, encoder = reasoner
+    tuning = TuningSettings("full", "cpu", "float32", True, SIZES, SIZES)
+    logs = []
+    for own in (PLAIN, tuning):
+        trained = copy.deepcopy(model)
+        begin_training(trained, own, SIZES, 1)
+        settings = DpoSettings(0.1, 0.0, FitSettings(1e-2, 2, 4, 0.0))
+        logs.append(train_dpo(trained, encoder, PAIRS, settings, 1, tmp_path))
+        end_training(trained, own)
+    assert [entry.loss for entry in logs[1]] == pytest.approx([entry.loss for entry in logs[0]], abs=1e-5)
 
 
 def test_checkpointing_ends_with_the_training(reasoner: tuple[PreTrainedModel, Encoder]) -> None:

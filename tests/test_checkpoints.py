@@ -9,13 +9,23 @@ from typing import Any
 import pytest
 import torch
 from fakes import LineTask
+from safetensors.torch import load_file
 from tiny_models import tiny_reasoner
 from torch import Tensor, nn
 
 from sapo.methods.kept import kept, training
+from sapo.models.adapters import begin_training, end_training
 from sapo.models.encoding import Size
 from sapo.records import PreferencePair, Question, Verdict
-from sapo.settings import DpoSettings, FitSettings, GrpoSettings, OrpoSettings, VerifierSettings
+from sapo.settings import (
+    AdapterSettings,
+    DpoSettings,
+    FitSettings,
+    GrpoSettings,
+    OrpoSettings,
+    TuningSettings,
+    VerifierSettings,
+)
 from sapo.train import checkpoints as module
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.dpo import train_dpo
@@ -80,6 +90,21 @@ def grpo(place: Path, arm: Arm) -> Run:
     return model, log, (cost.rollouts, cost.prompt_tokens, cost.generated_tokens, cost.flops, cost.programs)
 
 
+def adapters(place: Path, arm: Arm) -> Run:
+    """SFT of adapters that drop out; the frozen weights are no part of the checkpoint."""
+    pytest.importorskip("peft")
+    model, encoder = tiny_reasoner()
+    sizes = AdapterSettings(rank=4, alpha=8.0, dropout=0.2)
+    tuning = TuningSettings("lora", "cpu", "float32", False, sizes, sizes)
+    begin_training(model, tuning, sizes, 1)
+    arm(model)
+    log = train_sft(model, encoder, TEXTS, FIT, 1, place)
+    names = [name for path in place.glob("*/tensors.safetensors") for name in load_file(path)]
+    assert all("lora_" in name for name in names if name.startswith("weight."))
+    end_training(model, tuning)
+    return model, log, None
+
+
 def nothing(model: nn.Module) -> None:
     """Of a run that nobody kills."""
 
@@ -126,7 +151,8 @@ def dues(monkeypatch: pytest.MonkeyPatch) -> Dues:
 
 # A run, the step after which it has its checkpoint, and the forward pass in which it is killed: amid the first epoch of
 # three steps, at its end, amid the second; of two passes a step, between the two; of 5 steps of GRPO, the fourth.
-CASES = [(sft, 2, 4), (sft, 3, 5), (sft, 5, 7), (dpo, 3, 8), (orpo, 4, 6), (verifier, 4, 6), (grpo, 3, 14)]
+CASES = [(sft, 2, 4), (sft, 3, 5), (adapters, 5, 7), (dpo, 3, 8), (orpo, 4, 6), (verifier, 4, 6), (grpo, 3, 14)]
+CASES += [(sft, 5, 7)]
 
 
 @pytest.mark.parametrize(("train", "step", "fatal"), CASES)

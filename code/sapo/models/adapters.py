@@ -92,6 +92,7 @@ def _merge(model: nn.Module, quantised: bool) -> None:
         for name, layer in list(parent.named_children()):
             if isinstance(layer, adapted):
                 setattr(parent, name, _merged(layer, quantised))
+        vars(parent).pop("peft_config", None)  # injected; peft would take the model for an adapted one
 
 
 @torch.no_grad()

@@ -4,7 +4,8 @@ Inference casts the weights. Training in bfloat16 keeps what is trained in float
 (`arithmetic`), because an update is smaller than what bfloat16 can tell apart.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -17,11 +18,34 @@ from sapo.settings import TuningSettings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
+# A remedy that every training run has.
+CHECKPOINTING = "set tuning.gradient_checkpointing=true"
+
 Module = TypeVar("Module", bound=nn.Module)
 
 
 class NoDevice(BadInput):
     """The settings want hardware that is not here; the message says which setting does without."""
+
+
+class OutOfMemory(BadInput):
+    """The device's memory is too small for the settings; the message says which to lower."""
+
+
+@contextmanager
+def enough_memory(what: str, *remedies: str) -> Iterator[None]:
+    """Where the block needs more memory than the device has, say what would make it need less.
+
+    Raises:
+        OutOfMemory: instead of PyTorch's own error, which `raise … from` keeps.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            f"{what}: the device has too little memory ({' '.join(str(error).split())[:160]}); "
+            f"{' or '.join(remedies)}; what is finished is kept, and the same command goes on from there"
+        ) from error
 
 
 def check_device(tuning: TuningSettings) -> None:

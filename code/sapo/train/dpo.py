@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, TrainerCallback
 
 from sapo.models.encoding import Encoder
+from sapo.models.hardware import CHECKPOINTING, enough_memory
 from sapo.records import PreferencePair
 from sapo.settings import DpoSettings
 from sapo.train.checkpoints import Checkpoints
@@ -53,7 +54,8 @@ def train_dpo(
     """
     rows, reference = dpo_rows(encoder, pairs), copy.deepcopy(model)
     checkpoints = Checkpoints(workdir, model, "dpo", settings, seed, rows)
-    with trl_run(model, encoder, workdir) as scratch, _mean_log_probabilities(model) as means:
+    memory = enough_memory("dpo", "lower dpo.fit.micro_batch", CHECKPOINTING)
+    with memory, trl_run(model, encoder, workdir) as scratch, _mean_log_probabilities(model) as means:
         arguments = fit_arguments(model.device, settings.fit, seed, scratch) | {
             "beta": settings.beta,
             "loss_type": ["sigmoid", "sft"] if settings.nll else ["sigmoid"],

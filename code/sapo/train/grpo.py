@@ -21,6 +21,7 @@ from transformers import PretrainedConfig, PreTrainedModel, TrainerCallback
 from sapo.models.encoding import Encoder
 from sapo.models.fast_linear import use_fast_linears
 from sapo.models.flops import TRAINING, generation_flops, prefill_flops
+from sapo.models.hardware import CHECKPOINTING, enough_memory
 from sapo.models.loading import save_reasoner
 from sapo.records import BadInput, Cost, Question, Verdict
 from sapo.settings import GrpoSettings
@@ -81,7 +82,8 @@ def train_grpo(
     judge = Judge(practice, encoder)
     room = min(practice.max_new_tokens, _room(model.config, encoder, practice.questions, settings))
     checkpoints = Checkpoints(workdir, model, "grpo", settings, seed, room, practice.questions)
-    with trl_run(model, encoder, workdir) as scratch:
+    memory = enough_memory("grpo", "lower grpo.questions_per_step or grpo.group", CHECKPOINTING)
+    with memory, trl_run(model, encoder, workdir) as scratch:
         # TRL loads its reference from where the model's config says that it came from; where adapters are trained,
         # the frozen weights are still those.
         if settings.beta and all(weight.requires_grad for weight in model.parameters()):

@@ -153,8 +153,10 @@ def _add_gradients(
 ) -> tuple[float, dict[str, float]]:
     """Gradients of the mean loss of a batch, one part of it at a time; the loss and the measures, means likewise.
 
-    A part counts by its examples. Where a loss is a mean over tokens (ORPO with `nll: full`, the verifier's steps),
-    parts with longer examples should count for a little more than they do; trainers that accumulate do the same.
+    A part counts by its examples. So the sum is the gradient of the whole batch where a loss is a mean over examples
+    (ORPO with `nll: completion`). Where it is a mean over tokens or steps (ORPO with `nll: full`, the verifier), a part
+    with longer examples should count for a little more than it does, and `micro_batch` changes the result by that much
+    beyond rounding; trainers that accumulate do the same.
     """
     examples = [sum(sizes[row].examples for row in part) for part in parts]
     value, means = 0.0, dict[str, float]()

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder, Size, pad_rows
+from sapo.models.hardware import CHECKPOINTING, enough_memory
 from sapo.models.trees import Ids, Tree, head_logits, plant, tree_hidden
 from sapo.records import PreferencePair
 from sapo.settings import OrpoSettings
@@ -49,7 +50,8 @@ def train_orpo(
         return pair_loss(model, [trees[index] for index in batch], encoder.pad_id, settings)
 
     sizes = [Size(len(entry.tree.ids), len(entry.tree.units)) for entry in trees]
-    return fit(model, batch_loss, sizes, settings.fit, seed, watch.over([settings, *pairs]))
+    with enough_memory("orpo", "lower orpo.fit.micro_batch", CHECKPOINTING):
+        return fit(model, batch_loss, sizes, settings.fit, seed, watch.over([settings, *pairs]))
 
 
 def plant_pairs(encoder: Encoder, pairs: Sequence[PreferencePair], most: int) -> list[PairTree]:

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder
+from sapo.models.hardware import CHECKPOINTING, enough_memory
 from sapo.settings import FitSettings
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.loop import StepLog
@@ -41,7 +42,7 @@ def train_sft(
     """
     rows = sft_rows(encoder, texts)
     checkpoints = Checkpoints(workdir, model, "sft", settings, seed, rows)
-    with trl_run(model, encoder, workdir) as scratch:
+    with enough_memory("sft", "lower sft.micro_batch", CHECKPOINTING), trl_run(model, encoder, workdir) as scratch:
         trainer = _trainer(model, encoder, rows, fit_arguments(model.device, settings, seed, scratch))
         return run_trainer(trainer, checkpoints, {"token_accuracy": "mean_token_accuracy"})
 

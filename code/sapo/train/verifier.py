@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder, Size
+from sapo.models.hardware import CHECKPOINTING, enough_memory
 from sapo.models.verifier import StepTree, Verifier, plant_steps
 from sapo.settings import VerifierSettings
 from sapo.train.loop import UNWATCHED, StepLog, Watch, fit
@@ -55,7 +56,8 @@ def train_verifier(
         return verifier_loss(logits, labels, mask, settings.loss), {"accuracy": right}
 
     sizes = [Size(len(entry.tree.ids), len(entry.ends)) for entry in trees]
-    log = fit(verifier, batch_loss, sizes, settings.fit, seed, watch.over([settings, *examples]))
+    with enough_memory("verifier", "lower verifier.fit.micro_batch", CHECKPOINTING):
+        log = fit(verifier, batch_loss, sizes, settings.fit, seed, watch.over([settings, *examples]))
     return verifier, log
 
 
