@@ -33,7 +33,7 @@ class Tracked:
     """One run as every tracker has it.
 
     Args:
-        stage: that made it. group: PROFILE/MODEL/TASK. name: GROUP/STAGE/SEED/METHOD. parameters: of its settings, flat.
+        group: PROFILE/MODEL/TASK. name: PROFILE/MODEL/TASK/STAGE/SEED/METHOD. parameters: of its settings, flat.
         values: by step, and there by name, whose first part is the round and training or the benchmark.
     """
 
