@@ -1,8 +1,5 @@
 """The whole graph, tiny: a copy of the working tree, profile smoke, `dvc repro`, and again."""
 
-import os
-import shutil
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -10,43 +7,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from clone import ROOT, changed, commit, copy_tree, run
 
 from sapo.__main__ import STAGES
 from sapo.settings import load_settings
 
-ROOT = Path(__file__).parents[1]
 WRITTEN_BY_STAGES = ("dvc.lock", "params.yaml", "README.md", "results/", "figures/")
 
 if not ((ROOT / "code" / "sapo" / "stages" / "report.py").is_file() and (ROOT / "data.dvc").is_file()):
     pytest.skip("the stages are not all written", allow_module_level=True)
-
-
-def run(folder: Path, *command: str) -> str:
-    """Run a command in `folder` with its own code and this interpreter's environment; returns its output."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(folder / "code"), "GIT_CONFIG_GLOBAL": os.devnull}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return done.stdout
-
-
-def commit(folder: Path) -> None:
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "all")
-
-
-def changed(folder: Path) -> list[str]:
-    return [line[3:] for line in run(folder, "git", "status", "--porcelain").splitlines()]
-
-
-def copy_tree(folder: Path) -> None:
-    names = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-    run(folder, "git", "init", "-q")
-    commit(folder)
 
 
 def test_the_graph_runs_cold_and_then_has_nothing_to_do(tmp_path: Path) -> None:
