@@ -54,26 +54,38 @@ COMMANDS = {
 
 # What the machine may refuse in the middle of a stage, in the system's words.
 DISK = ("No space left on device", "Disk quota exceeded", "Read-only file system", "Permission denied")
+MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+# What draws and scores; trainings name their own setting (models/hardware.py).
+LOWER = "lower sampling.rows or workers, or engine.memory where vLLM draws; `python -m sapo plan` says what fits"
 GO_ON = "what is finished is kept, and the same command goes on from there"
 
 
 def main(arguments: list[str]) -> int:
-    """Run one stage or command; 0 when it went well, 2 on bad input or a disk that refuses, 130 on an interrupt."""
+    """Run one stage or command; 0: it went well, 2: bad input, or no room on disk or in memory, 130: an interrupt."""
     try:
         _dispatch(arguments)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (OSError, SafetensorError) as error:
-        reason = next((reason for reason in DISK if reason in str(error)), "")
-        if not reason:
+    except (OSError, SafetensorError, RuntimeError, MemoryError) as error:
+        said = _refusal(error)
+        if not said:
             raise
-        print(f"error: {reason}: {' '.join(str(error).split())[:300]}; {GO_ON}", file=sys.stderr)
+        print(f"error: {said}; {GO_ON}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"interrupted: {GO_ON}", file=sys.stderr)
         return 130
     return 0
+
+
+def _refusal(error: Exception) -> str:
+    """What the machine refused, on one line; "" for a bug. PyTorch's errors of memory are told by their words."""
+    words = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or any(reason in words for reason in MEMORY):
+        return f"too little memory{': ' if words else ''}{words[:300]}; {LOWER}"
+    full = isinstance(error, OSError | SafetensorError) and next((reason for reason in DISK if reason in words), "")
+    return f"{full}: {words[:300]}" if full else ""
 
 
 def _dispatch(arguments: list[str]) -> None:

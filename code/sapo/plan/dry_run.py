@@ -23,12 +23,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 
 from sapo.models.adapters import begin_training, end_training
 from sapo.models.encoding import Encoder
-from sapo.models.hardware import arithmetic, cast, check_device, on_device
+from sapo.models.hardware import OutOfMemory, arithmetic, cast, check_device, on_device
 from sapo.models.loading import save_reasoner
 from sapo.models.local import LocalSampler
 from sapo.models.sampling import Request
 from sapo.plan.memory import Lengths, used
-from sapo.records import BadInput, PreferencePair, Question, Trajectory
+from sapo.records import PreferencePair, Question, Trajectory
 from sapo.settings import AdapterSettings, FitSettings, ScratchSettings, Settings
 from sapo.supervise.labellers import LabelItem, Rules, label
 from sapo.supervise.rollouts import Rollouts
@@ -50,10 +50,6 @@ LOWER = {
     "dpo": "dpo.fit.micro_batch",
     "grpo": "grpo.questions_per_step",
 }
-
-
-class OutOfMemory(BadInput):
-    """A phase needs more memory than there is; the message names the phase and the setting to lower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +87,7 @@ def dry_run(settings: Settings, config: PretrainedConfig, lengths: Lengths, rows
 
     Raises:
         NoDevice, ExtraMissing: what the settings want is not here.
-        OutOfMemory: a phase does not fit.
+        OutOfMemory: a phase does not fit; names it and the setting to lower.
     """
     check_device(settings.tuning)
     torch.manual_seed(settings.seed)
@@ -121,7 +117,7 @@ def _measured(phase: str, run: Callable[[], object], device: str) -> Measured:
             # TRL asks transformers by names that the next major version drops.
             warnings.filterwarnings("ignore", "`gradient_checkpointing_(en|dis)able` is deprecated", FutureWarning)
             run()
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (torch.OutOfMemoryError, OutOfMemory, MemoryError) as error:
         raise OutOfMemory(
             f"dry run: phase {phase} does not fit into the memory of {device}: lower {LOWER[phase]}; `python -m sapo "
             "plan` says what else would help"
