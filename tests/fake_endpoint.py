@@ -13,7 +13,10 @@ from sapo.engines.pace import Time
 
 @dataclass(frozen=True)
 class Response:
-    """What the server sends. `hangs`: nothing, until the server is closed; `cuts`: the connection, without a word."""
+    """What the server sends. `hangs`: nothing after the body (without one, nothing at all) until the server is closed.
+
+    `cuts`: the connection, without a word.
+    """
 
     body: bytes = b""
     status: int = 200
@@ -72,16 +75,20 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         response = self.server.fake.respond(self.path, dict(self.headers.items()), body)
+        if response.body and not response.cuts:
+            self._send(response)
         if response.hangs:
             self.server.fake.closing.wait()
         if response.hangs or response.cuts:
             self.close_connection = True
-            return
+
+    def _send(self, response: Response) -> None:
         self.send_response(response.status)
-        for name, value in ({"Content-Length": str(len(response.body))} | response.headers).items():
+        length = {} if response.hangs else {"Content-Length": str(len(response.body))}
+        for name, value in (length | response.headers).items():
             self.send_header(name, value)
-        self.end_headers()
-        with suppress(BrokenPipeError):  # who asked is gone
+        with suppress(ConnectionError):  # who asked is gone
+            self.end_headers()
             self.wfile.write(response.body)
 
     def do_GET(self) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from sapo.engines.answer_cache import HEADER, AnswerCache, read_answers
-from sapo.engines.endpoint import Reply
+from sapo.engines.replies import Reply
 from sapo.records import RecordError
 
 ONE, TWO = Reply("first error: 1\r\n\u2028ä\ud800", True, 10, None), Reply("cut", False, None, 3)
@@ -37,8 +38,11 @@ def test_reading_changes_nothing_and_makes_no_file(tmp_path: Path, path: Path) -
     assert not (tmp_path / "none").exists()
 
 
-def test_a_kill_at_any_byte_keeps_every_whole_answer_and_the_file_goes_on(path: Path) -> None:
+def test_a_kill_at_any_byte_keeps_every_whole_answer_and_the_file_goes_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Cut after each byte: what was written whole stays (its line feed may be gone), and the next answer fits."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # hundreds of them are slow, and no power fails here
     whole = path.read_bytes()
     first, second = (len(b"".join(whole.splitlines(keepends=True)[:n])) - 1 for n in (2, 3))
     for size in range(len(whole)):
@@ -104,6 +108,28 @@ def test_two_cannot_write_at_once(path: Path) -> None:
         pass
     with AnswerCache(path) as cache:
         assert len(cache.answers) == 2
+
+
+def test_who_waits_gets_the_file_with_what_the_other_has_paid_for(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second opens the file while the first has it, and gets it when the first has added a third answer."""
+    found: list[str] = []
+
+    def second() -> None:
+        with AnswerCache(path, waits=True) as cache:
+            found.extend(cache.answers)
+
+    with AnswerCache(path) as cache:
+        thread = threading.Thread(target=second)
+        thread.start()
+        while not (said := capsys.readouterr().err):
+            thread.join(0.01)
+        cache.add("k3", ONE, "m", "item", 2)
+        assert found == []
+    thread.join()
+    assert said == f"{path}: another process is asking for these answers; waiting for it\n"
+    assert found == ["k1", "k2", "k3"]
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

@@ -38,11 +38,13 @@ def reasoner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_actors_draw_what_one_process_draws_at_costs_that_do_not_depend_on_their_number(
-    reasoner: Path, tmp_path: Path
+    reasoner: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """And one line says how far all of them are."""
     model, encoder = load_reasoner(reasoner)
     local, spent = LocalSampler(model, encoder, 16).complete(REQUESTS, 1.0, 24)
-    two = open_sampler(reasoner, DRAWING, tmp_path).complete(REQUESTS, 1.0, 24)
+    two = open_sampler(reasoner, DRAWING, tmp_path, "rollouts").complete(REQUESTS, 1.0, 24)
+    assert capsys.readouterr().err.count("rollouts: 300/300 samples") == 1
     engine = dataclasses.replace(SETTINGS.engine, actors=1)
     one = open_sampler(reasoner, dataclasses.replace(DRAWING, engine=engine), tmp_path).complete(REQUESTS, 1.0, 24)
     assert two[0] == local and len({completion.text for completion in local}) > 100

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -18,7 +19,8 @@ import pytest
 import torch
 
 from sapo.configure import compose
-from sapo.engines.server import ServerSampler
+from sapo.engines.replies import Reply
+from sapo.engines.server import ServerSampler, request_body
 from sapo.models.encoding import Encoder
 from sapo.models.loading import load_reasoner
 from sapo.models.local import LocalSampler
@@ -63,7 +65,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def test_a_real_server_draws_as_the_embedded_sampler_does(tmp_path: Path) -> None:
-    """Greedy: token for token. Sampled: the first token of 400 draws against the model's own probabilities.
+    """Greedy: token for token, cut where the answer ends. Sampled: the first token of 400 draws at temperature 4.
 
     With p of a token, 400 draws have it 400 p times, give or take five times sqrt(400 p (1 - p)).
     """
@@ -75,15 +77,34 @@ def test_a_real_server_draws_as_the_embedded_sampler_does(tmp_path: Path) -> Non
         engine = dataclasses.replace(ENGINE, url=url)
         server = ServerSampler(LLAMA, engine, tmp_path)
         greedy, _ = server.complete(requests, 0.0, 48)
-        sampled, _ = server.complete(draws, 1.5, 1)
+        cut, _ = server.complete(requests, 0.0, 48, first_line)
+        sampled, _ = server.complete(draws, 4.0, 1)
+        streamed = stream_of(server, requests[0])
     local, _ = LocalSampler(model, encoder, 32).complete(requests, 0.0, 48)
+    shorter, _ = LocalSampler(model, encoder, 32).complete(requests, 0.0, 48, first_line)
+    assert [c.text for c in cut] == [c.text for c in shorter]
+    assert (streamed.text, streamed.completion_tokens) == (local[0].text, local[0].tokens)
     assert [c.text for c in greedy] == [c.text for c in local]
     assert [c.tokens for c in greedy] == [c.tokens for c in local]
-    chances = first_chances(model, encoder, requests[0].prompt, 1.5)
+    chances = first_chances(model, encoder, requests[0].prompt, 4.0)
     seen = Counter(c.text for c in sampled)
-    assert len(seen) > 1
+    assert len(seen) > 50
     for text, chance in chances.items():
         assert abs(seen[text] - 400 * chance) <= 5 * (400 * chance * (1 - chance)) ** 0.5 + 1, text
+
+
+def first_line(text: str) -> int | None:
+    return text.find("\n") + 1 or None
+
+
+def stream_of(server: ServerSampler, request: Request) -> Reply:
+    """A greedy completion, sent token by token. That server counts at the end only, so none of it is left out."""
+    (ask,) = server.reader.asks([request], 48)
+    body = request_body(ask, 0.0, "transformers", server.reader.encoder.eos_id) | {
+        "model": server.model,
+        "stream": True,
+    }
+    return server.endpoint.complete(body, threading.Event(), lambda text: True)
 
 
 def first_chances(model: Any, encoder: Encoder, prompt: str, temperature: float) -> Counter[str]:

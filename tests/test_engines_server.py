@@ -11,9 +11,10 @@ from fake_endpoint import Clock, Response, failure, serve
 from tiny_models import tiny_reasoner
 
 from sapo.configure import compose
-from sapo.engines.endpoint import TEXT, Endpoint, EndpointError, Key, Limits
+from sapo.engines.endpoint import Endpoint, EndpointError, Limits
 from sapo.engines.opening import Drawing, engine_name, open_sampler
 from sapo.engines.prompts import first_complete
+from sapo.engines.replies import TEXT, Key
 from sapo.engines.server import ServerSampler
 from sapo.models.flops import generation_flops
 from sapo.models.loading import load_reasoner, save_reasoner

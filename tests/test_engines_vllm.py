@@ -1,22 +1,18 @@
 """The adapter to vLLM: what it passes on, what it makes of the answers, and that vLLM has such parameters.
 
-vLLM itself needs a GPU. The fake below takes the parameters of the released version and no others; where a wheel is at
-hand, `SAPO_VLLM_WHEEL=…/vllm-0.33.0-….whl` has its source compared with them (`pip download vllm --no-deps`).
+vLLM itself needs a GPU. The fake takes the parameters of the released version and no others; where a wheel is at hand,
+`SAPO_VLLM_WHEEL=…/vllm-0.33.0-….whl` has its source compared with them (`pip download vllm --no-deps`).
 """
 
 import ast
 import os
-import sys
-import types
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
+from fake_vllm import CORE, ENGINE, LLM, METHODS, MODEL, OUTPUT, OUTPUTS, PARAMETERS, FakeVllm, install
 from tiny_models import tiny_reasoner
 
 from sapo.configure import compose
@@ -31,69 +27,6 @@ SETTINGS = compose(Path(__file__).parents[1], ["profile=nano", "engine.kind=vllm
 DRAWING = Drawing(SETTINGS.engine, SETTINGS.tuning, 8)
 REQUESTS = [Request("Ben has 15 coins.\n", "", 5), Request("def f(xs):\n", "    xs = ", 6), Request("so\n", "", 7)]
 
-# Of vLLM 0.33.0, as far as the adapter uses them.
-LLM = {"model", "dtype", "seed", "gpu_memory_utilization", "trust_remote_code"}
-ENGINE = {"enable_prefix_caching", "generation_config"}  # of EngineArgs, which takes what LLM passes on
-PARAMETERS = {"n", "temperature", "seed", "max_tokens", "top_p", "top_k", "min_p", "skip_special_tokens", "detokenize"}
-GENERATE = {"prompts", "sampling_params", "use_tqdm"}
-OUTPUT = {"token_ids", "finish_reason"}
-
-
-class Parameters:
-    """vllm.SamplingParams."""
-
-    def __init__(self, **given: Any) -> None:
-        assert given.keys() <= PARAMETERS
-        self.given = given
-
-
-@dataclass
-class Output:
-    """vllm.CompletionOutput."""
-
-    token_ids: list[int]
-    finish_reason: str
-
-
-@dataclass
-class Outputs:
-    """vllm.RequestOutput."""
-
-    outputs: list[Output]
-
-
-@dataclass
-class FakeVllm:
-    """vllm.LLM over the embedded sampler: greedy draws are those of the model."""
-
-    local: LocalSampler
-    made: list[dict[str, Any]] = field(default_factory=list)
-    asked: list[tuple[list[int], dict[str, Any]]] = field(default_factory=list)
-    loses: int = 0
-
-    def llm(self, model: str, **given: Any) -> "FakeVllm":
-        assert given.keys() <= LLM | ENGINE
-        self.made.append({"model": model, **given})
-        return self
-
-    def generate(
-        self, prompts: Sequence[dict[str, list[int]]], sampling_params: Sequence[Parameters], *, use_tqdm: bool
-    ) -> list[Outputs]:
-        found = []
-        for prompt, parameters in zip(prompts, sampling_params, strict=True):
-            ids = prompt["prompt_token_ids"]
-            self.asked.append((ids, parameters.given))
-            found.append(Outputs([self._draw(ids, parameters.given)]))
-        return found[self.loses :]
-
-    def _draw(self, ids: list[int], given: dict[str, Any]) -> Output:
-        """The likeliest tokens, whatever the temperature."""
-        drawn: list[int] = []
-        while len(drawn) < given["max_tokens"] and drawn[-1:] != [self.local.encoder.eos_id]:
-            with torch.inference_mode():
-                drawn.append(int(self.local.model(torch.tensor([ids + drawn])).logits[0, -1].argmax()))
-        return Output(drawn, "stop" if drawn[-1] == self.local.encoder.eos_id else "length")
-
 
 @pytest.fixture(scope="module")
 def reasoner(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -104,13 +37,8 @@ def reasoner(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeVllm:
-    """vLLM as installed."""
     made = FakeVllm(LocalSampler(*tiny_reasoner("llama"), 8))
-    module: Any = types.ModuleType("vllm")
-    module.LLM, module.SamplingParams, module.__version__ = made.llm, Parameters, "0.33.0"
-    monkeypatch.setitem(sys.modules, "vllm", module)
-    monkeypatch.setattr(metadata, "version", lambda name: "0.33.0")
-    monkeypatch.delitem(sys.modules, "sapo.engines.vllm_engine", raising=False)
+    install(made, monkeypatch)
     return made
 
 
@@ -145,6 +73,13 @@ def test_fewer_completions_than_asked_for_are_an_error(fake: FakeVllm, reasoner:
         open_sampler(reasoner, DRAWING, tmp_path).complete(REQUESTS, 0.0, 12)
 
 
+def test_a_line_says_how_far_the_drawing_is(
+    fake: FakeVllm, reasoner: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_sampler(reasoner, DRAWING, tmp_path, "rollouts").complete(REQUESTS, 0.0, 12)
+    assert "rollouts: 3/3 samples" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("name", "actors"), [("vllm", 0), ("ray", 2)])
 def test_an_engine_that_is_not_installed_is_one_line_with_the_command(
     name: str, actors: int, monkeypatch: pytest.MonkeyPatch, reasoner: Path, tmp_path: Path
@@ -166,14 +101,18 @@ def test_the_released_version_has_the_parameters_that_the_adapter_uses() -> None
     with zipfile.ZipFile(wheel) as file:
         trees = {
             path: ast.parse(file.read(f"vllm/{path}"))
-            for path in ("entrypoints/llm.py", "engine/arg_utils.py", "sampling_params.py", "outputs.py")
+            for path in (LLM, "engine/arg_utils.py", "sampling_params.py", "outputs.py", CORE, "inputs/engine.py")
         }
-    assert arguments(trees["entrypoints/llm.py"], "LLM", "__init__") >= LLM
-    assert arguments(trees["entrypoints/llm.py"], "LLM", "generate") >= GENERATE
+    assert arguments(trees[LLM], "LLM", "__init__") >= MODEL
+    assert "self.llm_engine = LLMEngine." in ast.unparse(trees[LLM])
+    for method, names in METHODS.items():
+        assert arguments(trees[CORE], "LLMEngine", method) >= names
+    (given,) = [node for node in ast.walk(trees["inputs/engine.py"]) if getattr(node, "name", "") == "tokens_input"]
+    assert isinstance(given, ast.FunctionDef) and given.args.args[0].arg == "prompt_token_ids"
     assert fields(trees["engine/arg_utils.py"], "EngineArgs") >= ENGINE
     assert fields(trees["sampling_params.py"], "SamplingParams") >= PARAMETERS
     assert fields(trees["outputs.py"], "CompletionOutput") >= OUTPUT
-    assert "outputs" in arguments(trees["outputs.py"], "RequestOutput", "__init__")
+    assert arguments(trees["outputs.py"], "RequestOutput", "__init__") >= OUTPUTS
 
 
 def body(tree: ast.Module, name: str) -> list[ast.stmt]:

@@ -10,12 +10,13 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from sapo.engines.endpoint import Reply
+from sapo.engines.replies import Reply
 from sapo.records import RecordError
 
 HEADER = b'{"schema": "PaidAnswers/2"}\n'
@@ -87,12 +88,12 @@ class AnswerCache:
     """The file, open for one process; `answers` holds what is in it. Threads may share it.
 
     Args:
-        waits: for another process that has the file, instead of refusing.
+        waits: for another process that has the file, saying so, instead of refusing.
     """
 
     def __init__(self, path: Path, waits: bool = False) -> None:
         self.path = path
-        self._lock_mode = fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB)
+        self._waits = waits
         self.answers: dict[str, Reply] = {}
         self._lock = threading.Lock()
         self._file = -1
@@ -108,9 +109,6 @@ class AnswerCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             self._open()
-        except BlockingIOError:
-            self._close()
-            raise RecordError(f"{self.path}: another process is asking for these answers") from None
         except OSError as error:
             self._close()
             raise RecordError(f"{self.path}: cannot be opened: {error.strerror}") from error
@@ -120,7 +118,14 @@ class AnswerCache:
         return self
 
     def _open(self) -> None:
-        fcntl.flock(self._file, self._lock_mode)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            said = f"{self.path}: another process is asking for these answers"
+            if not self._waits:
+                raise RecordError(said) from None
+            sys.stderr.write(f"{said}; waiting for it\n")
+            fcntl.flock(self._file, fcntl.LOCK_EX)
         data = self.path.read_bytes()
         self.answers, sound = _parse(self.path, data)
         os.ftruncate(self._file, sound)

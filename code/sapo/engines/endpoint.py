@@ -20,13 +20,17 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from sapo.engines.pace import Pace, Time
+from sapo.engines.replies import CHAT, Enough, Kind, NoCompletion, parse_reply, read_stream
+from sapo.engines.replies import Key as Key
+from sapo.engines.replies import Reply as Reply
+from sapo.engines.replies import shown as shown
 from sapo.records import BadInput
 
 AGAIN = {408, 429, 500, 502, 503, 504, 529}
@@ -34,8 +38,7 @@ REFUSALS = {400, 413, 422}
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 LONGEST_BACK_OFF = 60.0
 LARGEST_BODY = 2**23
-SHORTEST_SECRET = 8
-SHOWN = 200  # characters of remote text in a message
+STREAM = "text/event-stream"
 
 
 class EndpointError(BadInput):
@@ -44,35 +47,6 @@ class EndpointError(BadInput):
 
 class Refused(Exception):
     """The endpoint will not answer this one request; the text says why."""
-
-
-class _NoCompletion(Exception):
-    """A body that is no completion of the kind asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Of completions: where they are asked for, and where a choice holds its text."""
-
-    path: str
-    text: Callable[[Any], object]
-
-
-CHAT = Kind("/chat/completions", lambda choice: choice["message"]["content"])
-TEXT = Kind("/completions", lambda choice: choice["text"])
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A secret; "" for an endpoint that needs none."""
-
-    value: str = field(repr=False)
-
-    def hide(self, text: str) -> str:
-        """`text` without the key. Shorter ones are no secrets, and would be found in innocent texts."""
-        if len(self.value) < SHORTEST_SECRET:
-            return text
-        return text.replace(self.value, "[key]").replace(self.value.replace("/", "\\/"), "[key]")
 
 
 def key_from(variable: str) -> Key:
@@ -102,16 +76,6 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer: its text ("" where there is none), whether it ended by itself, and the endpoint's count of tokens."""
-
-    text: str
-    complete: bool
-    prompt_tokens: int | None
-    completion_tokens: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Failure:
     reason: str
     retry_after: float | None = None
@@ -135,8 +99,11 @@ class Endpoint:
         here = [urllib.request.ProxyHandler({})] if urlsplit(self.url).hostname in LOOPBACK else []
         self._opener = urllib.request.build_opener(_NoRedirects, *here)
 
-    def complete(self, body: Mapping[str, object], stop: threading.Event) -> Reply:
+    def complete(self, body: Mapping[str, object], stop: threading.Event, enough: Enough | None = None) -> Reply:
         """The answer to one request.
+
+        Args:
+            enough: of a body that asks for a stream: ends it early, as `read_stream` says.
 
         Raises:
             Refused: not to this request. EndpointError: not to any. Stopped: `stop` was set before it was asked.
@@ -148,7 +115,7 @@ class Endpoint:
             with self._lock:
                 self.sent += 1
                 self.retried += attempt > 0
-            found = self._send(data)
+            found = self._send(data, enough)
             if isinstance(found, Reply):
                 return found
             if attempt + 1 >= self.limits.attempts:
@@ -164,17 +131,20 @@ class Endpoint:
         else:
             self._pace.hold(failure.retry_after)
 
-    def _send(self, data: bytes) -> Reply | _Failure:
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "sapo"}
+    def _send(self, data: bytes, enough: Enough | None) -> Reply | _Failure:
+        kinds = f"application/json, {STREAM}" if enough else "application/json"
+        headers = {"Content-Type": "application/json", "Accept": kinds, "User-Agent": "sapo"}
         if self._key.value:
             headers["Authorization"] = f"Bearer {self._key.value}"
         request = urllib.request.Request(self.url, data, headers, method="POST")
         try:
             with self._opener.open(request, timeout=self.limits.timeout) as response:
-                return parse_reply(self._read(response, LARGEST_BODY), self._key, self.kind)
+                if enough and response.headers.get_content_type() == STREAM:
+                    return read_stream(self._parts(lambda: response.readline(LARGEST_BODY)), self._key, enough)
+                return parse_reply(self._read(response), self._key, self.kind)
         except urllib.error.HTTPError as error:
             return self._status(error)
-        except _NoCompletion as error:
+        except NoCompletion as error:
             return _Failure(f"the answer is no completion: {error}")
         except (OSError, http.client.HTTPException) as error:
             if isinstance(getattr(error, "reason", error), ssl.SSLCertVerificationError):
@@ -185,8 +155,8 @@ class Endpoint:
         """What a status other than 2xx means. Raises Refused or EndpointError."""
         with error:
             try:
-                body = self._read(error, LARGEST_BODY).decode("utf-8", "replace")
-            except (OSError, http.client.HTTPException, _NoCompletion):
+                body = self._read(error).decode("utf-8", "replace")
+            except (OSError, http.client.HTTPException, NoCompletion):
                 body = ""
         reason = f"status {error.code}: {self._shown(body)}"
         if error.code in AGAIN:
@@ -195,17 +165,19 @@ class Endpoint:
             raise Refused(reason) from None
         raise EndpointError(f"{self.url}: {reason}") from None
 
-    def _read(self, response: Any, most: int) -> bytes:
-        """The body, within the time limit as a whole and not only for each part of it."""
-        end, parts, size = self._time.now() + self.limits.timeout, [], 0
-        while part := response.read1(2**16):
-            parts.append(part)
+    def _read(self, response: Any) -> bytes:
+        return b"".join(self._parts(lambda: response.read1(2**16)))
+
+    def _parts(self, take: Callable[[], bytes]) -> Iterator[bytes]:
+        """What arrives, within the time limit as a whole and not only for each part of it."""
+        end, size = self._time.now() + self.limits.timeout, 0
+        while part := take():
             size += len(part)
-            if size > most:
-                raise _NoCompletion(f"more than {most} bytes")
+            if size > LARGEST_BODY:
+                raise NoCompletion(f"more than {LARGEST_BODY} bytes")
             if self._time.now() > end:
                 raise TimeoutError("timed out while the body arrived")
-        return b"".join(parts)
+            yield part
 
     def _shown(self, text: str) -> str:
         return shown(self._key.hide(text))
@@ -230,28 +202,6 @@ def completions_url(url: str, key: Key, kind: Kind = CHAT) -> str:
     return f"{bare}{kind.path}" if parts.path.strip("/") else f"{bare}/v1{kind.path}"
 
 
-def parse_reply(raw: bytes, key: Key, kind: Kind = CHAT) -> Reply:
-    """The first choice of a completion. Raises _NoCompletion."""
-    try:
-        value = json.loads(raw)
-        choice = value["choices"][0]
-        text = kind.text(choice)
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-        raise _NoCompletion(shown(key.hide(raw.decode("utf-8", "replace")))) from None
-    if not isinstance(text, str | None):
-        raise _NoCompletion(f"its text is a {type(text).__name__}")
-    usage = value.get("usage")
-    counts = usage if isinstance(usage, dict) else {}
-    complete = choice.get("finish_reason") != "length"
-    return Reply(
-        key.hide(text or ""), complete, _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
-    )
-
-
-def _count(value: object) -> int | None:
-    return value if type(value) is int and 0 <= value < 2**53 else None
-
-
 def seconds_of(retry_after: str | None) -> float | None:
     """`Retry-After` in seconds, from a number or a date; None where it is missing or neither."""
     if retry_after is None:
@@ -262,8 +212,3 @@ def seconds_of(retry_after: str | None) -> float | None:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
-
-
-def shown(text: str) -> str:
-    """Remote text for a message: its beginning, with everything but plain characters escaped."""
-    return ascii(text[:SHOWN]) + ("…" if len(text) > SHOWN else "")

@@ -43,7 +43,7 @@ def open_sampler(reasoner: Path, drawing: Drawing, answers: Path, what: str = ""
     installed("ray", "ray")
     from sapo.engines.ray_actors import RaySampler
 
-    return RaySampler(reasoner, drawing, answers)
+    return RaySampler(reasoner, drawing, answers, what)
 
 
 def opener(reasoner: Path, drawing: Drawing, answers: Path, what: str = "") -> Callable[[], Sampler]:
@@ -54,7 +54,7 @@ def opener(reasoner: Path, drawing: Drawing, answers: Path, what: str = "") -> C
         installed("vllm", "vllm")
         from sapo.engines.vllm_engine import VllmSampler
 
-        sampler = VllmSampler(reasoner, drawing.engine.memory, drawing.tuning.dtype)
+        sampler = VllmSampler(reasoner, drawing.engine.memory, drawing.tuning.dtype, what)
         return lambda: sampler
     model, encoder = load_reasoner(reasoner)
     for_inference(model, drawing.tuning)

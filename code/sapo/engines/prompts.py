@@ -66,7 +66,7 @@ class Reader:
             raise BadInput(f"no prompt leaves room in the context of {self.context} tokens")
         return found
 
-    def gathered(
+    def completions_and_cost(
         self, count: int, asks: Sequence[Ask], drawn: Sequence[Drawn], until: Until | None
     ) -> tuple[list[Completion], Cost]:
         """Completions in the order of `count` requests, empty where nothing was asked, and their cost."""

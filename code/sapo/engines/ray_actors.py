@@ -13,6 +13,7 @@ On a cluster every machine needs this package, and the reasoner's folder under t
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ray.util import ActorPool  # pyright: ignore[reportMissingImports]
 from sapo.engines.opening import Drawing, opener
 from sapo.engines.prompts import EngineError
 from sapo.models.sampling import Completion, Request, Until
+from sapo.progress import Progress
 from sapo.records import BadInput, Cost
 
 PIECE = 64  # requests; small enough that a lost actor costs little, large enough for a batch
@@ -44,8 +46,12 @@ class Drawer:
 class RaySampler:
     """A `Sampler` over `drawing.engine.actors` actors, which end with it."""
 
-    def __init__(self, reasoner: Path, drawing: Drawing, answers: Path) -> None:
-        """Raises EngineError: there is no such cluster."""
+    def __init__(self, reasoner: Path, drawing: Drawing, answers: Path, what: str = "") -> None:
+        """`what` names the work in the one progress line of all actors; silent when empty.
+
+        Raises EngineError: there is no such cluster.
+        """
+        self.what = what
         connect(drawing.engine.cluster, drawing.engine.actors)
         options: dict[str, Any] = {"max_restarts": RESTARTS, "max_task_retries": RESTARTS, "num_cpus": 1}
         if drawing.tuning.device == "cuda" and drawing.engine.kind != "server":
@@ -66,10 +72,14 @@ class RaySampler:
 
         found: dict[int, Completion] = {}
         cost = Cost()
+        progress = Progress(self.what, len(requests)) if self.what and requests else nullcontext()
         try:
-            for piece, (completions, spent) in zip(pieces, ActorPool(self.actors).map(draw, pieces), strict=True):
-                found |= zip(piece, completions, strict=True)
-                cost += spent
+            with progress as shown:
+                for piece, (completions, spent) in zip(pieces, ActorPool(self.actors).map(draw, pieces), strict=True):
+                    found |= zip(piece, completions, strict=True)
+                    cost += spent
+                    if shown:
+                        shown.advance(len(piece))
         except RayTaskError as error:
             if isinstance(error.cause, BadInput):
                 raise EngineError(str(error.cause)) from None

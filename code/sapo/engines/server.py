@@ -7,6 +7,10 @@
    ends the work, it goes on from there. Two processes that ask the same ask once.
 3. Pace, retries and back-pressure are those of `endpoint`. A request that is refused ends the work.
 4. The seed of a request decides its completion as far as the server keeps that promise.
+5. Where the embedded sampler would stop (`until`), the text is cut and the server is told to stop, by closing the
+   connection over which it sends its tokens. vLLM and SGLang stop there; llama.cpp says how many tokens it drew only at
+   the end, which is waited for. `transformers serve` is not told: it seeds one generator for all its work, into which a
+   completion that is still ending would reach. So texts are those of the embedded sampler everywhere, costs are not.
 
 Departures from the embedded sampler: with `dialect: transformers` prompt and prefix are tokenised together, because
 that server reads texts only; and a completion whose end token is the last one allowed counts as not finished. A server
@@ -24,9 +28,10 @@ from pathlib import Path
 from typing import Literal
 
 from sapo.engines.answer_cache import AnswerCache
-from sapo.engines.endpoint import TEXT, Endpoint, EndpointError, Key, Limits, Refused, Reply, key_from
+from sapo.engines.endpoint import Endpoint, EndpointError, Limits, Refused, key_from
 from sapo.engines.pace import Stopped
-from sapo.engines.prompts import Ask, Drawn, read_shape
+from sapo.engines.prompts import Ask, Drawn, first_complete, read_shape
+from sapo.engines.replies import TEXT, Enough, Key, Reply
 from sapo.models.sampling import Completion, Request, Until
 from sapo.progress import Progress
 from sapo.records import Cost
@@ -38,6 +43,11 @@ TIMEOUT = 600.0
 
 # Servers fill what a request leaves open from the model's own generation settings, or with defaults of theirs.
 UNTOUCHED: dict[str, object] = {"top_p": 1.0, "top_k": -1, "min_p": 0.0}
+# Token by token, each with the count so far (an extension that vLLM and SGLang share).
+STREAMED: dict[str, object] = {
+    "stream": True,
+    "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,31 +86,34 @@ class ServerSampler:
     ) -> tuple[list[Completion], Cost]:
         """See `Sampler.complete`. Raises EndpointError; finished answers are kept."""
         asks = self.reader.asks(requests, max_new_tokens)
-        bodies = [request_body(ask, temperature, self.dialect, self.reader.encoder.eos_id) for ask in asks]
+        stops = STREAMED if until and self.dialect == "ids" else {}
+        bodies = [request_body(ask, temperature, self.dialect, self.reader.encoder.eos_id) | stops for ask in asks]
         keys = [_sha256(body) for body in bodies]  # the folder may move, its content is in the name of the file
         calls = {
             key: Call(ask, {"model": self.model, **body}) for key, ask, body in zip(keys, asks, bodies, strict=True)
         }
-        with AnswerCache(self._answers / f"{_sha256([self._digest, keys])}.jsonl", waits=True) as cache:
-            self._collect(calls, cache)
+        enough = (lambda text: first_complete(text, until) is not None) if stops else None
+        rule = f"{until.__module__}.{until.__qualname__}" if until and stops else ""  # it decides what is drawn
+        with AnswerCache(self._answers / f"{_sha256([self._digest, rule, keys])}.jsonl", waits=True) as cache:
+            self._collect(calls, cache, enough)
         drawn = [_drawn(cache.answers[key]) for key in keys]
-        return self.reader.gathered(len(requests), asks, drawn, until)
+        return self.reader.completions_and_cost(len(requests), asks, drawn, until)
 
-    def _collect(self, calls: Mapping[str, Call], cache: AnswerCache) -> None:
+    def _collect(self, calls: Mapping[str, Call], cache: AnswerCache, enough: Enough | None) -> None:
         """Ask for what the cache does not hold. Raises EndpointError, which says how much is kept."""
         try:
-            self._ask({key: call for key, call in calls.items() if key not in cache.answers}, cache)
+            self._ask({key: call for key, call in calls.items() if key not in cache.answers}, cache, enough)
         except EndpointError as error:
             done = len(calls.keys() & cache.answers.keys())
             said = f"{done} of {len(calls)} completions of this call are kept in {cache.path}; the same command goes on"
             raise EndpointError(f"{error}. {said}") from error
 
-    def _ask(self, missing: Mapping[str, Call], cache: AnswerCache) -> None:
+    def _ask(self, missing: Mapping[str, Call], cache: AnswerCache, enough: Enough | None) -> None:
         stop = threading.Event()
 
         def ask(key: str) -> None:
             try:
-                reply = self.endpoint.complete(missing[key].body, stop)
+                reply = self.endpoint.complete(missing[key].body, stop, enough)
             except Refused as reason:
                 raise EndpointError(f"{self.endpoint.url}: refused a request for {self.model}: {reason}") from None
             except Stopped:
