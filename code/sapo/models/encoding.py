@@ -54,6 +54,10 @@ class Encoder:
         """Ids of a text on its own, without specials."""
         return tuple(self._plain.encode(completion, add_special_tokens=False).ids)
 
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of drawn ids; special tokens leave no trace in it."""
+        return self._plain.decode(list(ids), skip_special_tokens=True)
+
     def encode(self, prompt: str, completion: str, eos: bool = True) -> Encoded:
         """Prompt ids, completion ids and (by default) the end-of-sequence token."""
         return self.encode_many([(prompt, completion)], eos)[0]

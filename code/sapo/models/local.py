@@ -75,7 +75,7 @@ class LocalSampler:
         """
         if temperature < 0 or max_new_tokens < 0:
             raise ValueError(f"temperature {temperature} and a limit of {max_new_tokens} tokens: negative")
-        prompts = [self.encoder.prompt_ids(r.prompt) + self.encoder.completion_ids(r.prefix) for r in requests]
+        prompts = self._encoded(requests)
         found = self._without_room(requests, prompts)
         if max_new_tokens == 0:
             return [Completion("", 0, False)] * len(requests), Cost(len(requests))
@@ -94,6 +94,12 @@ class LocalSampler:
                 if progress:
                     progress.advance(len(ended))
         return [found[i] for i in range(len(requests))], cost + self._drawn(prompts, found)
+
+    def _encoded(self, requests: Sequence[Request]) -> list[Prompt]:
+        """Ids of every request's prompt and prefix; rollouts ask for the same ones many times."""
+        prompts = {text: self.encoder.prompt_ids(text) for text in {request.prompt for request in requests}}
+        prefixes = {text: self.encoder.completion_ids(text) for text in {request.prefix for request in requests}}
+        return [prompts[request.prompt] + prefixes[request.prefix] for request in requests]
 
     def _without_room(self, requests: Sequence[Request], prompts: Sequence[Prompt]) -> Found:
         """Empty, unfinished completions of the prompts that leave no room for a single token, by their index."""
@@ -143,19 +149,14 @@ class LocalSampler:
     def _completion(self, ids: list[int], until: Until | None) -> Completion:
         """The text of ids without the end token; finished by that token or by `until`."""
         ended = ids[-1] == self.encoder.eos_id
-        shown = [ids[:-1] if ended else ids]
-        (text,) = self.encoder.tokenizer.batch_decode(
-            shown, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
+        text = self.encoder.text(ids[:-1] if ended else ids)
         complete = cut(text, until)
         return Completion(text if complete is None else complete, len(ids), ended or complete is not None)
 
     @cached_property
     def _newlines(self) -> NDArray[np.bool_]:
         """Of every id that the model can draw: whether its text holds a newline."""
-        ids = [[token] for token in range(self.model.config.vocab_size)]
-        texts = self.encoder.tokenizer.batch_decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return np.array(["\n" in text for text in texts])
+        return np.array(["\n" in self.encoder.text([token]) for token in range(self.model.config.vocab_size)])
 
     def _read(self, prompts: Sequence[tuple[int, int]]) -> Cost:
         """What reading prompts of (length, known) tokens costs; the first token's logits count as drawn."""
