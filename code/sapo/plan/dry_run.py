@@ -110,7 +110,7 @@ def dry_run(settings: Settings, config: PretrainedConfig, lengths: Lengths, rows
 
 def _measured(phase: str, run: Callable[[], object], device: str) -> Measured:
     gc.collect()
-    _reset(device)
+    reset_peak(device)
     started = time.perf_counter()
     try:
         with warnings.catch_warnings():
@@ -122,10 +122,10 @@ def _measured(phase: str, run: Callable[[], object], device: str) -> Measured:
             f"dry run: phase {phase} does not fit into the memory of {device}: lower {LOWER[phase]}; `python -m sapo "
             "plan` says what else would help"
         ) from error
-    return Measured(phase, time.perf_counter() - started, _peak(device))
+    return Measured(phase, time.perf_counter() - started, peak_memory(device))
 
 
-def _reset(device: str) -> None:
+def reset_peak(device: str) -> None:
     """Forget peaks of earlier phases, where the system can."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -136,7 +136,7 @@ def _reset(device: str) -> None:
             return  # the peak is then that of all phases so far
 
 
-def _peak(device: str) -> int:
+def peak_memory(device: str) -> int:
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     status = Path("/proc/self/status")

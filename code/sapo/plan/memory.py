@@ -67,10 +67,10 @@ def peaks(settings: Settings, shape: Shape, lengths: Lengths) -> dict[str, float
 
 
 def used(settings: Settings) -> set[str]:
-    """Phases that some method of the settings' groups goes through."""
+    """Phases that some method of the cells' groups goes through."""
     found = {"sampling", "scoring", "sft", "verifier"}
-    for group in settings.groups.values():
-        for method in group.methods:
+    for name in {cell.group for cell in settings.cells.values()}:
+        for method in settings.groups[name].methods:
             updates = method_settings(settings, method, settings.seed).loop.updates
             found |= {"sft" if update == "star" else update for update in updates}
     return found
