@@ -39,8 +39,9 @@ SWEEPS = (
     Sweep("beta, weight of the odds ratio", lambda own: own.orpo.beta, BETAS),
     Sweep(ROUNDS, lambda own: len(own.loop.updates), ("sapo_six_rounds",)),
 )
-# What is no ablation; the online ORM with more rounds is there for its verifiers.
-SWEPT = (*(method for sweep in SWEEPS for method in sweep.methods), "sapo_without_pf_six_rounds")
+# What is no ablation; other methods with more rounds are there for their verifiers.
+LONGER = ("sapo_without_pf", "sapo_omega", "sapo_shepherd", "sipf")
+SWEPT = (*(method for sweep in SWEEPS for method in sweep.methods), *(f"{method}_six_rounds" for method in LONGER))
 
 Points = dict[Checkpoint, float]
 
