@@ -5,6 +5,7 @@ that has nothing left to train on, or whose training diverges, leaves `stopped.j
 others go on, and the tables name it.
 """
 
+from itertools import product
 from pathlib import Path
 
 from sapo.methods.bench import Bench, copy_output
@@ -20,19 +21,21 @@ from sapo.workspace import StageArguments, Workspace, stage_directory
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
     with stage_directory(workspace.methods(place.model, place.task)) as folder:
-        works = [
-            (rounds(settings, method), work(settings, workspace, place, method, seed, folder))
-            for cell in settings.cells.values()
-            if (cell.model, cell.task) == (place.model, place.task)
-            for seed in settings.groups[cell.group].seeds
-            for method in settings.groups[cell.group].methods
-        ]
+        works: list[tuple[int, Work]] = []
+        for cell in settings.cells.values():
+            if (cell.model, cell.task) != (place.model, place.task):
+                continue
+            group = settings.groups[cell.group]
+            for method, seed in product(group.methods, group.seeds):
+                bench = Bench(method_settings(settings, method, seed), workspace, place.model, place.task)
+                name = f"{place.model} {place.task}: {method} seed {seed}"
+                works.append((rounds(bench), Work(name, run_one, (bench, folder / str(seed) / method))))
         # The longest first: the processes end together, and rounds that methods share are made before they are asked.
         share([own for _, own in sorted(works, key=lambda entry: -entry[0])], settings.workers)
 
 
-def rounds(settings: Settings, method: str) -> int:
-    return len(method_settings(settings, method, settings.seed).loop.updates)
+def rounds(bench: Bench) -> int:
+    return len(bench.settings.loop.updates)
 
 
 def run_one(bench: Bench, folder: Path) -> None:
