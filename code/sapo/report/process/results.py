@@ -117,7 +117,7 @@ def _checkpoints(settings: Settings, folder: Path, model: str, task: str) -> Ite
     seeds = seeds_of(settings, model, task)
     yield V0, seeds
     methods: dict[str, list[int]] = {}
-    for method, seed, _ in planned(settings, model, task):
+    for method, seed in planned(settings, model, task):
         methods.setdefault(method, []).append(seed)
     for method, own in methods.items():
         numbers_ = sorted({int(path.name) for seed in own for path in (folder / str(seed) / method).glob("*")})
