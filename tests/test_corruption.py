@@ -17,7 +17,7 @@ import torch
 from tiny_models import tiny_reasoner
 
 from sapo.engines.answer_cache import AnswerCache, read_answers
-from sapo.engines.endpoint import Reply
+from sapo.engines.replies import Reply
 from sapo.evaluate.efficiency import LabelRow, TruthRow
 from sapo.evaluate.process.items import ProcessItem, read_items, write_items
 from sapo.methods.bench import read_costs, write_costs

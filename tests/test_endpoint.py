@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 from sapo.engines.endpoint import (
     Endpoint,
     EndpointError,
-    Key,
     Limits,
     Refused,
-    Reply,
     completions_url,
     key_from,
     seconds_of,
 )
 from sapo.engines.pace import Pace, Stopped
+from sapo.engines.replies import Key, Reply
 
 CANARY = "sk-canary/4711+abcdef"
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Grüße"}], "temperature": 0.7, "seed": 1}

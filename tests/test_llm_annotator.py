@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sapo.engines.answer_cache import AnswerCache, read_answers
-from sapo.engines.endpoint import Endpoint, EndpointError, Key, Limits, Reply
+from sapo.engines.endpoint import Endpoint, EndpointError, Limits
+from sapo.engines.replies import Key, Reply
 from sapo.evaluate.process import llm_annotator as llm
 from sapo.evaluate.process.items import ProcessItem
 from sapo.evaluate.process.llm_prompt import Unusable, prompt, read_answer

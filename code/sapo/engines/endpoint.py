@@ -27,10 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sapo.engines.pace import Pace, Time
-from sapo.engines.replies import CHAT, Enough, Kind, NoCompletion, parse_reply, read_stream
-from sapo.engines.replies import Key as Key
-from sapo.engines.replies import Reply as Reply
-from sapo.engines.replies import shown as shown
+from sapo.engines.replies import CHAT, Enough, Key, Kind, NoCompletion, Reply, parse_reply, read_stream, shown
 from sapo.records import BadInput
 
 AGAIN = {408, 429, 500, 502, 503, 504, 529}

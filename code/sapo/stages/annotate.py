@@ -19,7 +19,8 @@ from typing import Any
 
 from sapo.configure import PARAMS
 from sapo.engines.answer_cache import AnswerCache, read_answers
-from sapo.engines.endpoint import Endpoint, Key, Limits, Reply, key_from, shown
+from sapo.engines.endpoint import Endpoint, Limits, key_from
+from sapo.engines.replies import Key, Reply, shown
 from sapo.evaluate.process import llm_annotator as llm
 from sapo.evaluate.process.annotate import annotated
 from sapo.evaluate.process.card import agreement

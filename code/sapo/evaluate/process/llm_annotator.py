@@ -21,8 +21,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sapo.engines.answer_cache import AnswerCache
-from sapo.engines.endpoint import Endpoint, EndpointError, Refused, Reply
+from sapo.engines.endpoint import Endpoint, EndpointError, Refused
 from sapo.engines.pace import Stopped
+from sapo.engines.replies import Reply
 from sapo.evaluate.process.annotate import Dropped, agreed
 from sapo.evaluate.process.items import ProcessItem
 from sapo.evaluate.process.llm_prompt import Unusable, prompt, read_answer

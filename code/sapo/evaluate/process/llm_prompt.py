@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from sapo.engines.endpoint import Reply
+from sapo.engines.replies import Reply
 from sapo.evaluate.process.items import NO_ERROR, ProcessItem
 from sapo.records import Question
 
