@@ -53,11 +53,6 @@ def read_published(path: Path = PUBLISHED) -> list[Row]:
     return found
 
 
-def methods_of(rows: Sequence[Row], location: str) -> list[str]:
-    """Methods of one table, in its order."""
-    return list(dict.fromkeys(row.method for row in rows if row.location == location))
-
-
 def _row(cells: list[str], where: str) -> Row:
     if len(cells) != len(fields(Row)):
         raise PublishedError(f"{where}: {len(cells)} values, expected {len(fields(Row))}")
