@@ -5,7 +5,6 @@ Values are in %, as printed. Where a paper does not say how many items a number 
 
 import csv
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
