@@ -46,6 +46,7 @@ from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, Trajectory, read_json, write_records
 from sapo.settings import method_settings
 from sapo.tasks.catalog import TASKS
+from sapo.train.jobs import Job
 from sapo.train.loop import StepLog
 from sapo.train.pairs import PairError
 from sapo.workspace import Workspace
@@ -68,11 +69,15 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
 
         return train
 
+    def carry_out(job: Job, loaded: Any, *rest: Any) -> Any:
+        found.seen.append((job.kind, last[0], job.rows))
+        return loaded[0], log
+
     log = [StepLog(1, 1, 0.5, 1e-3, 1.0)]
     for module in (sft, orpo, dpo, grpo):
         monkeypatch.setattr(module, "load_reasoner", load)
-    monkeypatch.setattr(sft, "train_sft", trainer("sft", log))
-    monkeypatch.setattr(orpo, "train_orpo", trainer("orpo", log))
+    monkeypatch.setattr(sft, "carry_out", carry_out)
+    monkeypatch.setattr(orpo, "carry_out", carry_out)
     monkeypatch.setattr(dpo, "train_dpo", trainer("dpo", log))
     monkeypatch.setattr(grpo, "train_grpo", trainer("grpo", (log, Cost(rollouts=5))))
     return found

@@ -12,7 +12,9 @@ from sapo.models.verifier import Verifier
 from sapo.records import Cost, Trajectory, read_records
 from sapo.supervise.sampling import distinct, gold_trajectories
 from sapo.train.cost import training_cost
-from sapo.train.sft import sft_rows, train_sft
+from sapo.train.jobs import Job, carry_out
+from sapo.train.loop import Watch
+from sapo.train.sft import sft_rows
 from sapo.workspace import digest
 
 SECTIONS = ("tuning", "sft", "sampling", "rollouts", "labels", "expansion", "verifier", "data")
@@ -71,8 +73,8 @@ def _fine_tune(bench: Bench, folder: Path) -> Cost:
     """M_0 = SFT(M, D_org)."""
     model, encoder = load_reasoner(bench.base)
     texts = [(question.prompt, question.solution) for question in bench.gold_questions()]
-    with bench.tuned(model, "sft", 0):
-        log = train_sft(model, encoder, texts, bench.settings.sft, bench.seed("sft", 0), training(folder.parent))
+    job = Job("sft", bench.base, texts, bench.settings.sft, bench.seed("sft", 0), bench.seed("adapters", "sft", 0))
+    model, log = carry_out(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder.parent)))
     save_reasoner(model, encoder, folder)
     write_log(folder / "log.json", log)
     lengths = [len(row["input_ids"]) for row in sft_rows(encoder, texts)]

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, write_costs
 from sapo.methods.kept import kept, parts, training
-from sapo.models.adapters import begin_training, end_training
-from sapo.models.hardware import arithmetic, enough_memory
+from sapo.models.hardware import enough_memory
 from sapo.models.journal import Journal
 from sapo.models.loading import load_reasoner
 from sapo.models.sampling import Completion, Request, Sampler, Until
@@ -24,8 +23,9 @@ from sapo.supervise.expansion import expand
 from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, label
 from sapo.supervise.rollouts import Rollouts
 from sapo.train.cost import training_cost
+from sapo.train.jobs import Job, carry_out
 from sapo.train.loop import StepLog, Watch
-from sapo.train.verifier import VerifierExample, plant_examples, train_verifier
+from sapo.train.verifier import VerifierExample, plant_examples
 from sapo.workspace import digest
 
 BATCHES = 32  # of `sampling.rows` requests are kept together: the last of them, half empty, costs a hundredth
@@ -155,10 +155,9 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     settings = bench.settings.verifier
     watch = Watch(Shown(bench.shown(f"verifier of round {number}")), training(folder))
     tuning = bench.settings.tuning
-    begin_training(model, tuning, tuning.verifier, bench.seed("adapters", "verifier", number))
-    with arithmetic(tuning):
-        verifier, log = train_verifier(model, encoder, examples, settings, bench.seed("verifier", number), watch)
-    end_training(verifier.backbone, tuning)
+    seeds = bench.seed("verifier", number), bench.seed("adapters", "verifier", number)
+    job = Job("verifier", initial, examples, settings, *seeds)
+    verifier, log = carry_out(job, (model, encoder), tuning, watch)
     verifier.save(folder / "verifier")
     write_records(folder / "labelled.jsonl", [trajectory for trajectory, _ in seen], Trajectory)
     write_records(folder / "labels.jsonl", [labels for _, labels in seen], StepLabels)

@@ -14,7 +14,8 @@ from sapo.records import BadInput
 # No number of a run is negative; these must also be more than nothing.
 POSITIVE = {"lr", "batch_size", "epochs", "rows", "per_position", "max_new_tokens", "resamples", "train_questions"}
 POSITIVE |= {"test_questions", "ood_questions", "vocabulary", "hidden", "layers", "heads", "context"}
-POSITIVE |= {"workers", "threads", "training_tokens", "group", "steps", "questions_per_step", "rank", "alpha"}
+POSITIVE |= {"devices", "workers", "threads"}
+POSITIVE |= {"training_tokens", "group", "steps", "questions_per_step", "rank", "alpha"}
 
 Section = TypeVar("Section")
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from sapo.models.loading import SEAL, UNREADABLE, LoadingError, check_seal, seal
 from sapo.records import BadInput, read_json, write_json
+from sapo.train.processes import this_process
 
 INTERVAL = 60.0  # seconds between checkpoints, and between the first and the start: short runs write none
 REST = 20  # times the seconds that writing one took, until the next: writing takes a twentieth of the time at most
@@ -49,11 +50,12 @@ class Checkpoints:
         self._place = place
         self._made_from = made_from
         self._start = _sample(model) if place else b""
+        self._writes = place is not None and this_process().rank == 0
         self._after = time.monotonic() + INTERVAL
 
     def due(self) -> bool:
         """Whether it is time for another one."""
-        return self._place is not None and time.monotonic() >= self._after
+        return self._writes and time.monotonic() >= self._after
 
     def write(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Keep this instead of the checkpoint before.
@@ -117,7 +119,8 @@ def _sample(model: nn.Module) -> bytes:
 
 def trained(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The weights that are trained and what the optimiser remembers of them, by flat names."""
-    tensors = {f"weight.{name}": weight for name, weight in model.named_parameters() if weight.requires_grad}
+    weights = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    tensors: dict[str, Tensor] = {f"weight.{name}": weight for name, weight in weights}
     for number, memory in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in memory.items()}
     return tensors

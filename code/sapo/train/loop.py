@@ -23,6 +23,7 @@ from sapo.train.checkpoints import (
     restore_weights,
     trained,
 )
+from sapo.train.processes import Process, sum_gradients, summed, this_process
 
 MAX_NORM = 1.0
 
@@ -102,17 +103,23 @@ def fit(
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     device = weights[0].device
     optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=0.0, fused=True)
+    process = this_process()
+    at_once = min(settings.at_once, math.ceil(settings.batch_size / process.number))
     plan = _plan(sizes, settings, seed)
     checkpoints = Checkpoints(watch.checkpoints, model, settings, seed, sizes, watch.rows)
     model.train()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # dropout; the caller's own stream of random numbers is left as it was
         log = _resume(checkpoints, model, optimizer)
+        if process.rank:
+            torch.manual_seed(seed + process.rank + len(log))
         for step, (epoch, batch) in enumerate(plan[len(log) :], start=len(log) + 1):
             lr = settings.lr * schedule(step, len(plan), settings.warmup)
-            value, measures = _add_gradients(batch_loss, filled(batch, sizes, settings.at_once), sizes)
+            value, measures = _add_gradients(batch_loss, filled(batch, sizes, at_once), sizes, process)
             if not math.isfinite(value):
                 raise TrainingDiverged(f"loss is {value} at step {step} of {len(plan)} (learning rate {lr:.2g})")
+            if process.number > 1:
+                sum_gradients(weights)
             norm = _update(optimizer, weights, lr)
             if not math.isfinite(norm):
                 raise TrainingDiverged(f"gradient norm is {norm} at step {step} of {len(plan)}, loss {value:.4g}")
@@ -149,9 +156,12 @@ def _resume(checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.O
 
 
 def _add_gradients(
-    batch_loss: BatchLoss, parts: Sequence[Sequence[int]], sizes: Sequence[Size]
+    batch_loss: BatchLoss, parts: Sequence[Sequence[int]], sizes: Sequence[Size], process: Process
 ) -> tuple[float, dict[str, float]]:
     """Gradients of the mean loss of a batch, one part of it at a time; the loss and the measures, means likewise.
+
+    Processes take the parts in turn. Loss and measures are those of the whole batch in all of them; gradients are each
+    one's own.
 
     A part counts by its examples. So the sum is the gradient of the whole batch where a loss is a mean over examples
     (ORPO with `nll: completion`). Where it is a mean over tokens or steps (ORPO with `nll: full`, the verifier), a part
@@ -160,7 +170,8 @@ def _add_gradients(
     """
     examples = [sum(sizes[row].examples for row in part) for part in parts]
     value, means = 0.0, dict[str, float]()
-    for part, count in zip(parts, examples, strict=True):
+    mine = slice(process.rank, None, process.number)
+    for part, count in zip(parts[mine], examples[mine], strict=True):
         share = count / sum(examples)
         loss, measures = batch_loss(part)
         value += share * loss.item()
@@ -169,7 +180,7 @@ def _add_gradients(
         (share * loss).backward()
         for name, measure in measures.items():
             means[name] = means.get(name, 0.0) + share * measure.item()
-    return value, means
+    return summed(value, means) if process.number > 1 else (value, means)
 
 
 def _update(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter], lr: float) -> float:

@@ -26,6 +26,7 @@ from sapo.train.checkpoints import (
     restore_weights,
     trained,
 )
+from sapo.train.processes import same_random, this_process
 
 ORDER = "random.order"
 
@@ -85,9 +86,11 @@ class _Keeper(TrainerCallback):
         self.trainer = trainer
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        loader = kwargs["train_dataloader"]
-        own = loader.synchronized_generator or loader.batch_sampler.sampler.generator
-        self.trainer.generator = own or torch.default_generator
+        batches = kwargs["train_dataloader"].batch_sampler
+        if this_process().number > 1:
+            same_random()  # every process orders all rows and takes its share
+            batches = batches.batch_sampler
+        self.trainer.generator = batches.sampler.generator or torch.default_generator
         if self.trainer.found is not None:
             self.trainer.generator.set_state(self.trainer.found.tensors[ORDER])
         self.trainer.order = self.trainer.generator.get_state()

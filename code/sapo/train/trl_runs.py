@@ -25,6 +25,7 @@ from sapo.models.encoding import Encoder
 from sapo.settings import FitSettings
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.loop import StepLog, TrainingDiverged
+from sapo.train.processes import this_process
 
 IGNORED = -100  # label of a token that the loss leaves out
 
@@ -63,18 +64,24 @@ def fit_arguments(device: torch.device, settings: FitSettings, seed: int, scratc
 
     Where `micro_batch` does not divide `batch_size`, batches are the next multiple of it.
     """
-    return trl_arguments(device, settings.lr, settings.at_once, seed, scratch) | {
+    return trl_arguments(device, settings.lr, _rows(settings), seed, scratch) | {
         "gradient_accumulation_steps": accumulated(settings),
         "num_train_epochs": settings.epochs,
         "warmup_steps": settings.warmup,  # below 1 it is a share of all steps
         "lr_scheduler_type": "linear",
         "train_sampling_strategy": "group_by_length",
+        "ddp_find_unused_parameters": False,
     }
 
 
 def accumulated(settings: FitSettings) -> int:
-    """Forward passes whose gradients are added up for one step."""
-    return math.ceil(settings.batch_size / settings.at_once)
+    """Forward passes of each process whose gradients are added up for one step."""
+    return math.ceil(settings.batch_size / (_rows(settings) * this_process().number))
+
+
+def _rows(settings: FitSettings) -> int:
+    """Rows that go through the model together, in each process."""
+    return min(settings.at_once, math.ceil(settings.batch_size / this_process().number))
 
 
 @contextmanager

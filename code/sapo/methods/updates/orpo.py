@@ -10,8 +10,9 @@ from sapo.models.loading import load_reasoner
 from sapo.records import Cost
 from sapo.settings import OrpoSettings
 from sapo.train.cost import matched, training_cost
+from sapo.train.jobs import Job, carry_out
 from sapo.train.loop import Watch
-from sapo.train.orpo import plant_pairs, train_orpo
+from sapo.train.orpo import plant_pairs
 
 
 def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
@@ -20,8 +21,9 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
     own = bench.settings.orpo
     lengths = [len(entry.tree.ids) for entry in plant_pairs(encoder, pairs, own.fit.at_once)]
     settings = OrpoSettings(own.beta, own.nll, matched(own.fit, lengths, budget(bench, rounds)))
-    with bench.tuned(model, "orpo", this.number):
-        watch = Watch(shown(bench, this, "ORPO"), training(folder))
-        log = train_orpo(model, encoder, pairs, settings, bench.seed("orpo", this.number), watch)
+    seeds = bench.seed("orpo", this.number), bench.seed("adapters", "orpo", this.number)
+    watch = Watch(shown(bench, this, "ORPO"), training(folder))
+    job = Job("orpo", this.start, pairs, settings, *seeds)
+    model, log = carry_out(job, (model, encoder), bench.settings.tuning, watch)
     save_update(folder, model, encoder, log)
     return training_cost(model.config, lengths, settings.fit.epochs)

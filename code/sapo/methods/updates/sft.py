@@ -16,7 +16,9 @@ from sapo.models.loading import load_reasoner
 from sapo.records import Cost, Trajectory, write_json
 from sapo.supervise.sampling import gold_trajectories
 from sapo.train.cost import matched, training_cost
-from sapo.train.sft import sft_rows, train_sft
+from sapo.train.jobs import Job, carry_out
+from sapo.train.loop import Watch
+from sapo.train.sft import sft_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ def learn(bench: Bench, this: Round, rounds: int, texts: list[tuple[str, str]], 
     model, encoder = load_reasoner(this.start)
     lengths = [len(row["input_ids"]) for row in sft_rows(encoder, texts)]
     fit = matched(bench.settings.sft, lengths, budget(bench, rounds))
-    with bench.tuned(model, "sft", this.number):
-        log = train_sft(model, encoder, texts, fit, bench.seed("sft", this.number), training(folder))
+    seeds = bench.seed("sft", this.number), bench.seed("adapters", "sft", this.number)
+    job = Job("sft", this.start, texts, fit, *seeds)
+    model, log = carry_out(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder)))
     save_update(folder, model, encoder, log)
     return training_cost(model.config, lengths, fit.epochs)

@@ -1,0 +1,151 @@
+"""One training run, in this process or, where `tuning.devices` is more than 1, in as many that accelerate launches.
+
+A run on several devices is a folder: `job.json`, with everything that decides the run, goes in; `made/` (a reasoner or
+a verifier) and `log.json` come out. `accelerate launch … -m sapo.train.jobs FOLDER` is one of its processes. Every
+process has the whole model (data parallel): `tuning.accelerate` may name a configuration file of accelerate's for
+machines and ports, not one that splits the model (FSDP, DeepSpeed).
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import PreTrainedModel
+
+from sapo.models.adapters import begin_training, end_training
+from sapo.models.encoding import Encoder
+from sapo.models.hardware import NoDevice, arithmetic
+from sapo.models.loading import load_reasoner, save_reasoner
+from sapo.models.verifier import Verifier
+from sapo.records import BadInput, PreferencePair, read_json, write_json, write_text
+from sapo.settings import FitSettings, OrpoSettings, TuningSettings, VerifierSettings
+from sapo.settings.typed_values import build
+from sapo.train.loop import StepLog, Watch
+from sapo.train.orpo import train_orpo
+from sapo.train.sft import train_sft
+from sapo.train.verifier import VerifierExample, train_verifier
+
+Made = PreTrainedModel | Verifier
+SETTINGS = {"sft": FitSettings, "orpo": OrpoSettings, "verifier": VerifierSettings}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is trained on what.
+
+    Args:
+        start: the saved reasoner to train, or whose backbone the verifier starts from.
+        rows: (prompt, completion) texts, preference pairs or labelled trajectories.
+        adapters: seed of the adapters' first weights.
+    """
+
+    kind: Literal["sft", "orpo", "verifier"]
+    start: Path
+    rows: Sequence[Any]
+    settings: Any
+    seed: int
+    adapters: int
+
+
+def carry_out(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, watch: Watch) -> Any:
+    """Train, and return what was made (an ordinary reasoner or verifier) with a log a step.
+
+    Args:
+        loaded: what `job.start` holds; trained in place on one device.
+        watch: with a folder for checkpoints, which also holds the job of several devices; those show no progress.
+
+    Raises:
+        BadInput: what the training raises, also in another process; or the launcher failed.
+    """
+    if tuning.devices == 1:
+        return _train(job, loaded, tuning, watch)
+    if watch.checkpoints is None:
+        raise BadInput(f"{job.kind}: training on {tuning.devices} devices needs a folder")
+    folder = watch.checkpoints / "job"
+    _launch(job, tuning, folder)
+    log = [StepLog(**entry) for entry in read_json(folder / "log.json", list)]
+    made: Made = Verifier.load(folder / "made") if job.kind == "verifier" else load_reasoner(folder / "made")[0]
+    return made, log
+
+
+def _train(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, watch: Watch) -> Any:
+    model, encoder = loaded
+    made: Made = model
+    begin_training(model, tuning, tuning.verifier if job.kind == "verifier" else tuning.reasoner, job.adapters)
+    with arithmetic(tuning):
+        if job.kind == "verifier":
+            made, log = train_verifier(model, encoder, job.rows, job.settings, job.seed, watch)
+        elif job.kind == "orpo":
+            log = train_orpo(model, encoder, job.rows, job.settings, job.seed, watch)
+        else:
+            if watch.checkpoints is None:
+                raise BadInput("sft: training needs a folder")
+            log = train_sft(model, encoder, job.rows, job.settings, job.seed, watch.checkpoints)
+    end_training(made.backbone if isinstance(made, Verifier) else made, tuning)
+    return made, log
+
+
+def _launch(job: Job, tuning: TuningSettings, folder: Path) -> None:
+    if tuning.device == "cuda" and torch.cuda.device_count() < tuning.devices:
+        raise NoDevice(f"tuning: devices is {tuning.devices}, but PyTorch sees {torch.cuda.device_count()} GPUs")
+    shutil.rmtree(folder, ignore_errors=True)
+    rows = [asdict(row) if job.kind == "orpo" else list(row) for row in job.rows]
+    content = {"kind": job.kind, "start": str(job.start.resolve()), "rows": rows, "settings": asdict(job.settings)}
+    write_json(folder / "job.json", content | {"seed": job.seed, "adapters": job.adapters, "tuning": asdict(tuning)})
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(tuning.devices)]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command += ["--config_file", tuning.accelerate] if tuning.accelerate else ["--multi_gpu", "--num_machines", "1"]
+    command += ["-m", "sapo.train.jobs", str(folder.resolve())]
+    paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}, check=False)
+    if (folder / "error.txt").is_file():
+        raise BadInput((folder / "error.txt").read_text(encoding="utf-8"))
+    if done.returncode:
+        raise BadInput(f"{job.kind} on {tuning.devices} devices ended with {done.returncode}; what it said is above")
+
+
+def _read(folder: Path) -> tuple[Job, TuningSettings]:
+    content = read_json(folder / "job.json")
+    kind, rows = content["kind"], content["rows"]
+    if kind == "orpo":
+        rows = [PreferencePair(**row) for row in rows]
+    elif kind == "verifier":
+        rows = [VerifierExample(name, prompt, tuple(steps), tuple(labels)) for name, prompt, steps, labels in rows]
+    else:
+        rows = [(prompt, completion) for prompt, completion in rows]
+    settings = build(SETTINGS[kind], content["settings"], f"{folder}: settings")
+    tuning = build(TuningSettings, content["tuning"], f"{folder}: tuning")
+    return Job(kind, Path(content["start"]), rows, settings, content["seed"], content["adapters"]), tuning
+
+
+def main(folder: Path) -> None:
+    """One of the processes of a job; the first leaves what they made."""
+    from accelerate import DistributedType, PartialState
+
+    job, tuning = _read(folder)
+    state = PartialState(cpu=tuning.device == "cpu")
+    if state.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        raise NoDevice(f"tuning: accelerate: {tuning.accelerate} splits the model; only data parallel is supported")
+    made, log = _train(job, load_reasoner(job.start), tuning, Watch(None, folder.parent))
+    if state.is_main_process:
+        if isinstance(made, Verifier):
+            made.save(folder / "made")
+        else:
+            save_reasoner(made, load_reasoner(job.start)[1], folder / "made")
+        write_json(folder / "log.json", [asdict(entry) for entry in log])
+    state.wait_for_everyone()
+    state.destroy_process_group()
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]))
+    except BadInput as error:
+        write_text(Path(sys.argv[1]) / "error.txt", str(error))
+        sys.exit(2)
