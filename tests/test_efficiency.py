@@ -1,6 +1,7 @@
 """What labels cost and how true they are: who is measured, what agreement is, the stage, the report of its files."""
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from sapo.supervise.labellers import LabelItem, Rules, label
 from sapo.supervise.rollouts import CACHED_TOKENS, Rollouts
 from sapo.tasks.catalog import EMBEDDED, TASKS
 from sapo.tasks.task import DataSource, Split
-from sapo.workspace import StageArguments, Workspace, digest
+from sapo.workspace import StageArguments, Workspace, WorkspaceError, digest
 
 ROOT = Path(__file__).parents[1]
 PLACE = StageArguments("tiny", "lines")
@@ -222,6 +223,10 @@ def test_the_stage_counts_what_labels_cost_and_repeats_itself(
     assert summary["labellers"]["shepherd"]["shepherd"] == {"first_error": 1.0, "steps": 1.0}
     assert {n for n in LABELLERS if (folder / n / "scores.jsonl").is_file()} == {"shepherd", "omega", "saps", "ours"}
     before = digest(folder)
+    shutil.rmtree(workspace.scratch)
+    stage.run(settings, workspace, PLACE)
+    assert digest(folder) == before
+    monkeypatch.delattr(stage, "answer_of")  # nothing is labelled again
     stage.run(settings, workspace, PLACE)
     assert digest(folder) == before
     (entry,) = read_efficiency(settings, workspace)
@@ -242,7 +247,7 @@ def test_a_task_without_truth_has_costs_and_agreement_only(settings: Settings, w
 
 
 def test_a_missing_run_is_named(settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match=r"sampled\.jsonl: no such file"):
+    with pytest.raises(WorkspaceError, match=r"start/1/sft: no such file or folder; `dvc repro` makes it"):
         stage.run(settings, Workspace(tmp_path, "nowhere"), StageArguments("tiny", "nano_math"))
     with pytest.raises(RecordError, match=r"measured\.jsonl: no such file"):
         read_efficiency(settings, Workspace(tmp_path, "nowhere"))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from sapo.report.results import Checkpoint
 from sapo.report.style import save
 from sapo.settings import CellSettings, GroupSettings, Settings
 from sapo.stages import base, methods, process, start, verifiers
-from sapo.workspace import StageArguments, Workspace
+from sapo.workspace import StageArguments, Workspace, digest
 
 ROOT = Path(__file__).parents[1]
 METHODS = ("sapo", "sapo_without_pf")
@@ -124,6 +125,44 @@ def test_tables_and_metrics_say_the_same(results: list[ProcessResults]) -> None:
     chosen = [row[2] for row in tables.choice_table(results).rows]
     assert chosen[:5] == ["one sample", "majority", "pass@N", "V0 (OmegaPRM)", "online ORM"] or "SAPRM" in chosen
     assert tables.benchmark_table(results).rows[0][0] == "nano_math"
+
+
+class Killed(Exception):
+    """Stands for SIGKILL: nothing in between catches it."""
+
+
+def die(*_: object) -> None:
+    raise Killed
+
+
+def test_a_killed_stage_goes_on_where_it_was(run: tuple[Settings, Workspace], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed where V_0 is judged, behind re-ranking; then neither the samples nor the first run's output are lost."""
+    settings, workspace = run
+    place = StageArguments("gemma2_nano", "nano_math")
+    monkeypatch.chdir(workspace.root)
+    output = workspace.verifiers(place.model, place.task)
+    before, aside = digest(output), workspace.root / "aside"
+    workspace.scratch.rename(aside)
+    for dies in ("_judge", "_rerank"):
+        with monkeypatch.context() as patch:
+            patch.setattr(verifiers, dies, die)
+            if dies == "_judge":
+                with pytest.raises(Killed):
+                    verifiers.run(settings, workspace, place)
+            else:
+                verifiers.run(settings, workspace, place)
+        assert digest(output) == before
+    shutil.rmtree(workspace.scratch)
+    aside.rename(workspace.scratch)
+
+
+def test_a_benchmark_is_drawn_once(run: tuple[Settings, Workspace], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, workspace = run
+    before = digest(workspace.process("nano_math"))
+    monkeypatch.chdir(workspace.root)
+    monkeypatch.setattr(process, "sample", die)
+    process.run(settings, workspace, StageArguments(task="nano_math"))
+    assert digest(workspace.process("nano_math")) == before
 
 
 def test_scores_of_another_benchmark_are_refused(run: tuple[Settings, Workspace]) -> None:

@@ -6,7 +6,7 @@ costs by length, and `summary.json` with the means. The verifier that detects is
 model and task. Seconds differ from run to run: `benchmarks/labelling.py` measures them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from sapo.methods.bench import Bench, read_costs, write_costs
 from sapo.methods.kept import SECONDS
 from sapo.methods.supervision import score
 from sapo.models.loading import load_reasoner
-from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, StepScores, Trajectory, read_records, write_json, write_records
 from sapo.settings import Settings
 from sapo.stages.benches import first_bench
+from sapo.stages.keeping import hand_over, keep
 from sapo.stages.workers import Work, share
 from sapo.supervise.expansion import expand
 from sapo.supervise.labellers import LabelItem, Labelled, Rules, label
@@ -27,7 +27,10 @@ from sapo.supervise.rollouts import Rollouts
 from sapo.supervise.sampling import distinct
 from sapo.tasks.catalog import EMBEDDED
 from sapo.train.verifier import VerifierExample, train_verifier
-from sapo.workspace import StageArguments, Workspace, stage_directory
+from sapo.workspace import StageArguments, Workspace, digest, stage_directory
+
+CODE = ("evaluate/efficiency.py", "stages/efficiency.py")
+SECTIONS = ("tuning", "rollouts", "labels", "detect", "saps", "expansion", "verifier", "efficiency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,29 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     bench = first_bench(settings, workspace, place.model, place.task)
     with stage_directory(workspace.efficiency(place.model, place.task)) as folder:
         title = f"efficiency {place.model} {place.task}"
-        share([Work(f"{title}: {name}", measure, (bench, name, folder / name)) for name in LABELLERS], settings.workers)
+        made_from = made_from_of(bench)
+        works = [Work(f"{title}: {name}", measure, (bench, made_from, name, folder / name)) for name in LABELLERS]
+        share(works, settings.workers)
         summarise(prepare(bench), folder)
 
 
-def measure(bench: Bench, name: str, folder: Path) -> None:
+def made_from_of(bench: Bench) -> dict[str, object]:
+    """What every labeller's answer is made from, besides its own arithmetic."""
+    parts = ("sft", "verifier", "sampled.jsonl", "labelled.jsonl")
+    return {
+        "place": [bench.model, bench.task_name, bench.settings.seed],
+        "start": {name: digest(bench.start / name) for name in parts},
+        **{name: getattr(bench.settings, name) for name in SECTIONS},
+    }
+
+
+def measure(bench: Bench, made_from: Mapping[str, object], name: str, folder: Path) -> None:
     """What one labeller says of the trajectories, what that cost, and what a verifier learns from it."""
+    own = {**made_from, "labeller": name}
+    hand_over(keep(bench, "efficiency", CODE, own, lambda kept: _measure(bench, name, kept)), folder)
+
+
+def _measure(bench: Bench, name: str, folder: Path) -> None:
     comparison = prepare(bench)
     answer = answer_of(comparison, name)
     write_records(folder / "labels.jsonl", efficiency.label_rows(answer.wrong), LabelRow)
@@ -86,8 +106,7 @@ def summarise(comparison: Comparison, folder: Path) -> None:
         if (path := folder / name / "scores.jsonl").is_file():
             scores[name] = read_records(path, StepScores)
         costs |= read_costs(folder / name)
-        for part in ("costs.json", SECONDS):  # now in one file
-            (folder / name / part).unlink()
+        (folder / name / "costs.json").unlink()  # now in one file
     write_costs(folder, costs)
     (folder / SECONDS).unlink()
     write_json(folder / "summary.json", _summary(chosen, truth, held_out, rows, scores))
@@ -102,7 +121,7 @@ def prepare(bench: Bench) -> Comparison:
     chosen = efficiency.choose(samples, list(questions), seen, count, bench.seed("efficiency"))
     items: dict[str, list[LabelItem]] = {}
     detection: dict[str, Cost] = {}
-    scorer = Verifier.load(bench.start / "verifier")
+    scorer = bench.verifier(bench.start / "verifier")
     for kind, trajectories in {**chosen.wrong, RIGHT: chosen.costed}.items():
         scorer.cost = Cost()
         scores = score(scorer, questions, trajectories)

@@ -5,19 +5,20 @@ how many right ones hold a wrong step (null where the truth of a step is not kno
 pretrained model, which has no seed and stands under every one, and `sft`, both as round 0.
 """
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from sapo.evaluate.solve import flawed, solve
 from sapo.methods.bench import Bench
-from sapo.methods.kept import PACKAGE, kept
 from sapo.records import Outcome, write_json, write_records
 from sapo.settings import Settings, seeds_of
+from sapo.stages.keeping import hand_over, keep
 from sapo.stages.workers import Work, share
 from sapo.tasks.catalog import EMBEDDED, find_task
 from sapo.tasks.protocols import conditions
 from sapo.workspace import StageArguments, Workspace, digest, stage_directory
+
+CODE = ("evaluate/solve.py", "stages/evaluate.py")
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
@@ -40,17 +41,13 @@ def checkpoints(settings: Settings, workspace: Workspace, place: StageArguments)
 
 
 def answer(bench: Bench, reasoner: Path, folder: Path) -> None:
-    """Answers of one reasoner to both benchmarks."""
+    """Answers of one reasoner to both benchmarks; equal reasoners answer once."""
     made_from = {
-        "phase": "evaluate",
         "place": [bench.task_name],
         "reasoner": digest(reasoner),
-        "limits": bench.limits,
-        "data": bench.settings.data,
         **conditions(bench.settings.data.protocol),
-        "solve": digest(PACKAGE / "evaluate" / "solve.py"),
     }
-    shutil.copytree(kept(bench.store, made_from, lambda made: _answer(bench, reasoner, made)), folder)
+    hand_over(keep(bench, "evaluate", CODE, made_from, lambda made: _answer(bench, reasoner, made)), folder)
 
 
 def _answer(bench: Bench, reasoner: Path, folder: Path) -> None:

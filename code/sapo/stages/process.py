@@ -5,22 +5,30 @@ seed; the first wrong step is named by the oracle (embedded tasks) or by rollout
 """
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sapo.evaluate.process import annotate
 from sapo.evaluate.process.card import Facts, data_card, statistics
 from sapo.evaluate.process.choose import Candidate, choose, gather
-from sapo.evaluate.process.items import ProcessItem, write_items
+from sapo.evaluate.process.items import ProcessItem, read_items, write_items
 from sapo.methods.bench import Bench
-from sapo.records import Question, RecordError, Trajectory, write_plain_json, write_text
+from sapo.methods.kept import parts
+from sapo.models.journal import Journal
+from sapo.records import Question, RecordError, Trajectory, read_records, write_plain_json, write_records, write_text
 from sapo.settings import ProcessBenchmarkSettings, Settings
 from sapo.stages.benches import first_bench
+from sapo.stages.keeping import keep
+from sapo.stages.workers import Work, share
 from sapo.supervise.rollouts import CACHED_TOKENS, Rollouts
 from sapo.supervise.sampling import sample
 from sapo.tasks.catalog import EMBEDDED
-from sapo.workspace import StageArguments, Workspace, stage_directory
+from sapo.workspace import StageArguments, Workspace, digest, stage_directory
 
+CODE = ("evaluate/efficiency.py", "evaluate/process", "stages/process.py")
+AT_ONCE = 2**14  # rollouts that are on disk together: what a kill costs at most
 NAMES = {"gsm8k": "gsm_process"}  # as the papers call it; others are TASK_process
 LICENCES = {
     "gsm8k": "Questions: GSM8K, MIT. Trajectories and annotations: Apache-2.0.",
@@ -35,7 +43,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         for model in dict.fromkeys((spec.first, spec.second, spec.judge or spec.first))
     }
     questions = benches[spec.first].questions(task, "test", settings.process.questions)
-    samples = {model: draw(benches[model], questions) for model in (spec.first, spec.second)}
+    samples = drawn(benches, (spec.first, spec.second), questions)
     known = EMBEDDED.get(task)
     candidates = gather(questions, samples, known.step_truth if known else None)
     bench = benches[spec.first]
@@ -69,13 +77,35 @@ def sft_model(bench: Bench) -> Path:
     return bench.start / "sft"
 
 
-def draw(bench: Bench, questions: Sequence[Question]) -> list[Trajectory]:
-    """Samples of a reasoner for the benchmark's questions."""
+def drawn(
+    benches: Mapping[str, Bench], models: Sequence[str], questions: Sequence[Question]
+) -> dict[str, list[Trajectory]]:
+    """Samples of every reasoner for the benchmark's questions."""
+    chosen = {model: benches[model] for model in dict.fromkeys(models)}
+    works = [Work(f"process {b.task_name}: {b.model} samples", draw, (b, questions)) for b in chosen.values()]
+    share(works, benches[models[0]].settings.workers)
+    return {
+        model: read_records(draw(bench, questions) / "samples.jsonl", Trajectory) for model, bench in chosen.items()
+    }
+
+
+def draw(bench: Bench, questions: Sequence[Question]) -> Path:
+    """The folder with the samples of one reasoner."""
     settings = dataclasses.replace(bench.settings.sampling, per_question=bench.settings.process.samples)
-    sampler = bench.sampler(sft_model(bench), "samples of the process benchmark")
-    limit, seed = bench.limits.max_new_tokens, bench.seed("process samples")
-    drawn, _ = sample(bench.task, sampler, questions, settings, limit, seed)
-    return drawn
+    made_from = place_of(bench) | {"questions": len(questions), "sampling": settings}
+
+    def make(folder: Path) -> None:
+        sampler = bench.sampler(sft_model(bench), "samples of the process benchmark")
+        limit, seed = bench.limits.max_new_tokens, bench.seed("process samples")
+        found, _ = sample(bench.task, sampler, questions, settings, limit, seed)
+        write_records(folder / "samples.jsonl", found, Trajectory)
+
+    return keep(bench, "process samples", CODE, made_from, make)
+
+
+def place_of(bench: Bench) -> dict[str, object]:
+    place = [bench.model, bench.task_name, bench.settings.seed]
+    return {"place": place, "reasoner": digest(sft_model(bench))}
 
 
 def annotated(
@@ -92,10 +122,22 @@ def annotated(
     # Equal prefixes once and lazily: both keep a vote's distribution, and `reuse` does not.
     saving = {"lazy": True, "merge": True, "reuse": False, "cached_tokens": CACHED_TOKENS}
     drawing = dataclasses.replace(bench.settings.rollouts, **saving)
-    sampler = bench.sampler(sft_model(bench), "rollouts of the annotator", drawing.cached_tokens)
-    streams = [
-        Rollouts(bench.task, sampler, drawing, bench.limits.max_new_tokens, bench.seed("annotator", number))
-        for number in range(process.votes)
-    ]
-    found = annotate.rollout(streams, chosen, process.agree)
-    return found.items, len(found.dropped)
+    read = [f"{c.id}\0{c.trajectory.text}" for c in chosen]
+    made_from = place_of(bench) | {
+        "chosen": hashlib.sha256("\0".join(read).encode()).hexdigest(),
+        "rollouts": drawing,
+        "votes": [process.votes, process.agree],
+    }
+
+    def make(folder: Path) -> None:
+        opened = functools.partial(bench.sampler, sft_model(bench), "rollouts of the annotator", drawing.cached_tokens)
+        sampler = Journal(parts(folder), AT_ONCE, opened)
+        streams = [
+            Rollouts(bench.task, sampler, drawing, bench.limits.max_new_tokens, bench.seed("annotator", number))
+            for number in range(process.votes)
+        ]
+        found = annotate.rollout(streams, chosen, process.agree)
+        write_items(folder / "items.jsonl", found.items)
+
+    items = read_items(keep(bench, "process votes", CODE, made_from, make) / "items.jsonl")
+    return items, len(chosen) - len(items)

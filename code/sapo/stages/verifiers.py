@@ -4,12 +4,13 @@ Writes `SEED/METHOD/ROUND/` with `scores.jsonl`, the items' scores by V_i, and i
 `rewards.json`, how true the labels are that V_i learned from and what it rewards. For the methods of `MCE`, on the
 first seed, `mce.jsonl` has the labels of the items by rollouts of M_i, the reasoner that V_i was made from: the upper
 bound. Methods of `CONTINUED` add their later rounds to those of the method that they continue.
-`self_verification.json` is table 2. `rerank.json` has many samples of M_0 a question with the rewards that the
-last verifier of each of `RERANKERS` gives them, and what beam search finds with the verifiers of `MCE`.
+`self_verification.json` is table 2, from these scores and labels. `rerank.json` has many samples of M_0 a question
+with the rewards that the last verifier of each of `RERANKERS` gives them, and what beam search finds with the
+verifiers of `MCE`.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from sapo.evaluate.process.label_truth import label_truth, reward_truth
 from sapo.evaluate.process.self_verification import as_trajectory, self_verify
 from sapo.evaluate.rerank import Beam, beam_search
 from sapo.methods.bench import Bench
-from sapo.methods.supervision import score
+from sapo.methods.supervision import journal, score
 from sapo.models.verifier import Verifier
 from sapo.records import Question, StepLabels, StepScores, Trajectory, read_records, write_json, write_records
-from sapo.settings import Settings, method_settings, seeds_of
+from sapo.settings import Settings, method_settings
+from sapo.stages.benches import benches_of
+from sapo.stages.keeping import hand_over, keep
 from sapo.stages.workers import Work, share
 from sapo.supervise.labellers import LabelItem, Rules, label
 from sapo.supervise.rollouts import CACHED_TOKENS, Rollouts
@@ -29,13 +32,21 @@ from sapo.supervise.sampling import distinct, sample
 from sapo.tasks.catalog import EMBEDDED
 from sapo.workspace import StageArguments, Workspace, digest, stage_directory
 
+RECORDS = ("labelled.jsonl", "labels.jsonl", "sampled.jsonl")  # of a round, besides its verifier
 MCE = ("sapo", "sapo_without_pf")  # with and without process supervision (figure 1)
 # The first rounds of these are the other method's own, found again and not made twice.
-CONTINUED = {"sapo_six_rounds": "sapo", "sapo_without_pf_six_rounds": "sapo_without_pf"}
+CONTINUED = {
+    "sapo_six_rounds": "sapo",
+    "sapo_without_pf_six_rounds": "sapo_without_pf",
+    "sapo_omega_six_rounds": "sapo_omega",
+    "sapo_shepherd_six_rounds": "sapo_shepherd",
+    "sipf_six_rounds": "sipf",
+}
 RERANKERS = ("start", "sapo_without_pf", "sapo_omega", "sapo_shepherd", "sapo", "sipf", "sapo_ours")
-REWARDED = 400  # samples a round whose rewards are compared with the truth
+REWARDED = 200  # samples a round whose rewards are compared with the truth
 BEAM = Beam(width=4, expand=4, steps=24, temperature=1.0, limit=40)
 ROUNDS = {"V1-R1": (1, 1), "V1-R3": (1, 3), "V3-R3": (3, 3)}  # table 2: verifier and reasoner of these rounds
+CODE = ("evaluate/efficiency.py", "evaluate/process", "evaluate/rerank.py", "stages/verifiers.py")
 SAVING = {"lazy": True, "merge": True, "reuse": True, "cached_tokens": CACHED_TOKENS}  # labels stay what they are
 
 
@@ -52,24 +63,29 @@ class Made:
         return self.name.split("/")[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The process benchmark, and the SHA-256 of its file."""
+
+    items: list[ProcessItem]
+    digest: str
+
+
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
-    items = read_items(workspace.process(place.task) / "items.jsonl")
-    seeds = seeds_of(settings, place.model, place.task)
-    benches = {
-        seed: Bench(dataclasses.replace(settings, seed=seed), workspace, place.model, place.task) for seed in seeds
-    }
+    path = workspace.process(place.task) / "items.jsonl"
+    items, benches = Items(read_items(path), digest(path)), benches_of(settings, workspace, place.model, place.task)
     with stage_directory(workspace.verifiers(place.model, place.task)) as folder:
-        title, works = f"verifiers {place.model} {place.task}", []
+        title, works, first = f"verifiers {place.model} {place.task}", [], next(iter(benches))
         for seed, bench in benches.items():
             found = list(rounds(settings, bench))
-            if seed == seeds[0]:
-                works += [Work(f"{title}: re-ranking", rerank, (bench, found, folder / "rerank.json"))]
-                works += [Work(f"{title}: self-verification", verify, (bench, items, found, folder))]
+            if seed == first:
+                works += [Work(f"{title}: re-ranking", rerank, (bench, found, folder))]
                 for reasoner, own in by_reasoner(made for made in found if made.method in MCE).items():
                     paths = [folder / made.name for made in own]
                     works += [Work(f"{title}: MCE {own[0].name}", estimate, (bench, items, reasoner, paths))]
             works += [Work(f"{title}: {m.name}", judge, (bench, items, m, folder / m.name)) for m in found]
         share(works, settings.workers)
+        verify(items.items, folder / str(first) / "sapo", folder / "self_verification.json")
 
 
 def rounds(settings: Settings, bench: Bench) -> Iterator[Made]:
@@ -99,18 +115,24 @@ def by_reasoner(found: Iterable[Made]) -> dict[Path, list[Made]]:
     return {equal[0].reasoner: equal for equal in own.values()}
 
 
-def judge(bench: Bench, items: Sequence[ProcessItem], made: Made, folder: Path) -> None:
+def judge(bench: Bench, items: Items, made: Made, folder: Path) -> None:
     """Scores of the items; and in the laboratory, how true its labels and its rewards are."""
-    verifier = Verifier.load(made.folder / "verifier")
+    of = {name: digest(made.folder / name) for name in ("verifier", *RECORDS)}
+    made_from = {"place": [bench.task_name], "items": items.digest, "verifier": of}
+    hand_over(keep(bench, "judge", CODE, made_from, lambda kept: _judge(bench, items.items, made, kept)), folder)
+
+
+def _judge(bench: Bench, items: Sequence[ProcessItem], made: Made, folder: Path) -> None:
+    verifier = bench.verifier(made.folder / "verifier")
     write_records(folder / "scores.jsonl", scores_of(verifier, items), StepScores)
     task = EMBEDDED.get(bench.task_name)
     if task is None:
         return
     questions = {question.id: question for question in bench.train_questions()}
-    labelled = read_records(made.folder / "labelled.jsonl", Trajectory)
-    labels = read_records(made.folder / "labels.jsonl", StepLabels)
-    write_json(folder / "labels.json", asdict(label_truth(task, questions, labelled, labels)))
-    samples = distinct(bench.task, read_records(made.folder / "sampled.jsonl", Trajectory))[:REWARDED]
+    labelled, labels, sampled = (made.folder / name for name in RECORDS)
+    trajectories, own = read_records(labelled, Trajectory), read_records(labels, StepLabels)
+    write_json(folder / "labels.json", asdict(label_truth(task, questions, trajectories, own)))
+    samples = distinct(bench.task, read_records(sampled, Trajectory))[:REWARDED]
     rewarded = reward_truth(task, questions, samples, score(verifier, questions, samples))
     write_json(folder / "rewards.json", asdict(rewarded))
 
@@ -121,29 +143,42 @@ def scores_of(verifier: Verifier, items: Sequence[ProcessItem]) -> list[StepScor
     return [StepScores(item.id, own) for item, own in zip(items, found, strict=True)]
 
 
-def estimate(bench: Bench, items: Sequence[ProcessItem], reasoner: Path, folders: Sequence[Path]) -> None:
+def estimate(bench: Bench, items: Items, reasoner: Path, folders: Sequence[Path]) -> None:
     """MCE: the items' labels by rollouts of a reasoner at every step, for every round that was made from it."""
+    rollouts = bench.settings.rollouts
+    made_from = {
+        "place": [bench.model, bench.task_name, bench.settings.seed],
+        "items": items.digest,
+        "reasoner": digest(reasoner),
+        "rollouts": [rollouts.per_position, rollouts.temperature],
+    }
+    made = keep(bench, "estimate", CODE, made_from, lambda kept: _estimate(bench, items.items, reasoner, kept))
+    for folder in folders:
+        hand_over(made, folder)
+
+
+def _estimate(bench: Bench, items: Sequence[ProcessItem], reasoner: Path, folder: Path) -> None:
     questions = questions_of(bench, items)
     given = [LabelItem(questions[item.question_id], as_trajectory(item)) for item in items]
     labels = dataclasses.replace(bench.settings.labels, witness=True, monotone=True)
     rules = Rules(labels, bench.settings.detect, bench.settings.saps)
-    found = label("shepherd", given, rollouts_of(bench, reasoner, "MCE"), rules)
-    for folder in folders:
-        write_records(folder / "mce.jsonl", [entry.labels for entry in found], StepLabels)
+    settings = dataclasses.replace(bench.settings.rollouts, **SAVING)
+    sampler = journal(bench, reasoner, "MCE", folder, settings.cached_tokens)
+    rollouts = Rollouts(bench.task, sampler, settings, bench.limits.max_new_tokens, bench.seed("MCE"))
+    found = label("shepherd", given, rollouts, rules)
+    write_records(folder / "mce.jsonl", [entry.labels for entry in found], StepLabels)
 
 
-def verify(bench: Bench, items: Sequence[ProcessItem], found: Sequence[Made], folder: Path) -> None:
-    """Table 2, where SAPO has the rounds for it."""
-    by_round = {int(made.name.split("/")[2]): made for made in found if made.method == "sapo"}
-    questions, said = questions_of(bench, items), {}
+def verify(items: Sequence[ProcessItem], folder: Path, path: Path) -> None:
+    """Table 2, where SAPO has the rounds for it, from what was found in `folder` of every round."""
+    said = {}
     for name, (of_verifier, of_reasoner) in ROUNDS.items():
-        if not {of_verifier, of_reasoner} <= by_round.keys():
-            continue
-        verifier = Verifier.load(by_round[of_verifier].folder / "verifier")
-        scores = [own.scores for own in scores_of(verifier, items)]
-        rollouts = rollouts_of(bench, by_round[of_reasoner].reasoner, "self-verification")
-        said[name] = asdict(self_verify(items, questions, scores, rollouts))
-    write_json(folder / "self_verification.json", said)
+        scores, labels = folder / str(of_verifier) / "scores.jsonl", folder / str(of_reasoner) / "mce.jsonl"
+        if scores.is_file() and labels.is_file():
+            by_verifier = [own.scores for own in read_records(scores, StepScores)]
+            by_reasoner = [own.labels for own in read_records(labels, StepLabels)]
+            said[name] = asdict(self_verify(items, by_verifier, by_reasoner))
+    write_json(path, said)
 
 
 def questions_of(bench: Bench, items: Sequence[ProcessItem]) -> dict[str, Question]:
@@ -153,15 +188,21 @@ def questions_of(bench: Bench, items: Sequence[ProcessItem]) -> dict[str, Questi
     return {question.id: question for question in found if question.id in asked}
 
 
-def rollouts_of(bench: Bench, reasoner: Path, what: str) -> Rollouts:
-    """Rollouts with every saving that leaves labels what they are."""
-    settings = dataclasses.replace(bench.settings.rollouts, **SAVING)
-    sampler = bench.sampler(reasoner, what, settings.cached_tokens)
-    return Rollouts(bench.task, sampler, settings, bench.limits.max_new_tokens, bench.seed(what))
-
-
-def rerank(bench: Bench, found: Sequence[Made], path: Path) -> None:
+def rerank(bench: Bench, found: Sequence[Made], folder: Path) -> None:
     """Samples of M_0 for best-of-N, with the reward of every sample by each verifier; answers of beam search."""
+    last = {made.method: made for made in found if made.method in RERANKERS}
+    process = bench.settings.process
+    made_from = {
+        "place": [bench.model, bench.task_name, bench.settings.seed],
+        "reasoner": digest(bench.start / "sft"),
+        "verifiers": {method: digest(made.folder / "verifier") for method, made in last.items()},
+        "counts": [process.rerank_questions, process.rerank_samples],
+        "temperature": bench.settings.sampling.temperature,
+    }
+    hand_over(keep(bench, "rerank", CODE, made_from, lambda kept: _rerank(bench, last, kept / "rerank.json")), folder)
+
+
+def _rerank(bench: Bench, last: Mapping[str, Made], path: Path) -> None:
     process, task = bench.settings.process, bench.task
     questions = bench.questions(bench.task_name, "test", process.rerank_questions)
     settings = dataclasses.replace(bench.settings.sampling, per_question=process.rerank_samples)
@@ -170,11 +211,10 @@ def rerank(bench: Bench, found: Sequence[Made], path: Path) -> None:
     own = {question.id: [t for t in drawn if t.question_id == question.id] for question in questions}
     missing = {q.id: process.rerank_samples - len(own[q.id]) for q in questions}  # empty completions are wrong ones
     by_id = {question.id: question for question in questions}
-    last = {made.method: made for made in found if made.method in RERANKERS}
     different = list({(t.question_id, t.text): t for t in drawn}.values())  # equal texts have equal rewards
     rewards, beams = {}, {}
     for method, made in last.items():
-        verifier = Verifier.load(made.folder / "verifier")
+        verifier = bench.verifier(made.folder / "verifier")
         scored = zip(different, score(verifier, by_id, different), strict=True)
         reward = {(t.question_id, t.text): round(s.reward, 6) for t, s in scored}
         rewards[method] = [

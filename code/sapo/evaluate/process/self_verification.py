@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from sapo.evaluate.efficiency import called
 from sapo.evaluate.process.items import ProcessItem
-from sapo.records import Question, Trajectory
+from sapo.records import Trajectory
 from sapo.supervise.detection import detect
-from sapo.supervise.rollouts import Prefix, Rollouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +28,19 @@ def as_trajectory(item: ProcessItem) -> Trajectory:
 
 
 def self_verify(
-    items: Sequence[ProcessItem],
-    questions: dict[str, Question],
-    scores: Sequence[tuple[float, ...]],
-    rollouts: Rollouts,
+    items: Sequence[ProcessItem], scores: Sequence[tuple[float, ...]], labels: Sequence[tuple[int, ...]]
 ) -> SelfVerification:
-    """Check every detection with the reasoner behind `rollouts`; positions 0 and n are known without it.
+    """Check every detection with the reasoner's labels; positions 0 and n are known without it.
 
     Args:
-        questions: by id, at least those of the items. scores: c^_1…c^_n of each item by the verifier.
+        scores: c^_1…c^_n of each item by the verifier. labels: c_1…c_n of each item by rollouts of the reasoner.
     """
-    detected = [detect(own) for own in scores]
-    asked = [
-        [j for j in (t, t + 1) if 0 < j < len(item.steps)] if _must_be_located(item, own) else []
-        for item, own, t in zip(items, scores, detected, strict=True)
-    ]
-    wanted = [
-        Prefix(questions[item.question_id], as_trajectory(item), j)
-        for item, positions in zip(items, asked, strict=True)
-        for j in positions
-    ]
-    answers = iter(rollouts.ask(wanted))
     by_reasoner, by_truth = [], []
-    for item, own, t, positions in zip(items, scores, detected, asked, strict=True):
-        said = {0: True, len(item.steps): False} | {j: next(answers).label for j in positions}
+    for item, own, found in zip(items, scores, labels, strict=True):
         if _must_be_located(item, own):
-            by_reasoner.append(said[t] and not said[t + 1])
+            t = detect(own)
+            said = (1, *found[:-1], 0)
+            by_reasoner.append(said[t] == 1 and said[t + 1] == 0)
             by_truth.append(item.first_error == t + 1)
         else:
             right = item.right == all(called(own))
