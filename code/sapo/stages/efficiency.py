@@ -6,6 +6,7 @@ costs by length, and `summary.json` with the means. The verifier that detects is
 model and task. Seconds differ from run to run: `benchmarks/labelling.py` measures them.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from sapo.train.verifier import VerifierExample, train_verifier
 from sapo.workspace import StageArguments, Workspace, digest, stage_directory
 
 CODE = ("evaluate/efficiency.py", "stages/efficiency.py")
+PARTS = 4  # labellers that share one preparation: every so many-th of them
 SECTIONS = ("tuning", "rollouts", "labels", "detect", "saps", "expansion", "verifier", "efficiency")
 
 
@@ -58,7 +60,8 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     with stage_directory(workspace.efficiency(place.model, place.task)) as folder:
         title = f"efficiency {place.model} {place.task}"
         made_from = made_from_of(bench)
-        works = [Work(f"{title}: {name}", measure, (bench, made_from, name, folder / name)) for name in LABELLERS]
+        parts = [tuple(LABELLERS)[first::PARTS] for first in range(PARTS)]
+        works = [Work(f"{title}: {', '.join(part)}", measure, (bench, made_from, part, folder)) for part in parts]
         share(works, settings.workers)
         summarise(prepare(bench), folder)
 
@@ -73,18 +76,23 @@ def made_from_of(bench: Bench) -> dict[str, object]:
     }
 
 
-def measure(bench: Bench, made_from: Mapping[str, object], name: str, folder: Path) -> None:
-    """What one labeller says of the trajectories, what that cost, and what a verifier learns from it."""
-    own = {**made_from, "labeller": name}
-    hand_over(keep(bench, "efficiency", CODE, own, lambda kept: _measure(bench, name, kept)), folder)
+def measure(bench: Bench, made_from: Mapping[str, object], names: Sequence[str], folder: Path) -> None:
+    """What some labellers say of the trajectories, what that costs, and what verifiers learn from it."""
+    comparison = functools.cache(lambda: prepare(bench))  # once for all of them, and not where all are known
+    for name in names:
+
+        def make(kept: Path, name: str = name) -> None:
+            measure_one(comparison(), name, kept)
+
+        hand_over(keep(bench, "efficiency", CODE, {**made_from, "labeller": name}, make), folder / name)
 
 
-def _measure(bench: Bench, name: str, folder: Path) -> None:
-    comparison = prepare(bench)
+def measure_one(comparison: Comparison, name: str, folder: Path) -> None:
+    """The same for one labeller."""
     answer = answer_of(comparison, name)
     write_records(folder / "labels.jsonl", efficiency.label_rows(answer.wrong), LabelRow)
     write_costs(folder, {f"{name}/{length}": cost for length, cost in answer.costs.items()})
-    if LABELLERS[name].trains and bench.task_name in EMBEDDED:
+    if LABELLERS[name].trains and comparison.bench.task_name in EMBEDDED:
         scores = _trained_scores(comparison, [*answer.wrong, *answer.right])
         write_records(folder / "scores.jsonl", scores, StepScores)
 
