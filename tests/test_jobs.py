@@ -1,7 +1,9 @@
 """Training on several devices: two processes on the CPU, launched by accelerate, train as one does."""
 
 import dataclasses
+import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,26 @@ def test_a_job_comes_back_from_its_folder_as_it_was(
     assert command[command.index("--num_processes") + 1] == "2"
     assert command[command.index("--config_file") + 1] == "cluster.yaml" and "--multi_gpu" not in command
     assert command[-2:] == ["sapo.train.jobs", str(tmp_path / "two" / "job")]
+
+
+def test_a_process_ends_with_the_command_that_launched_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice the owner is there, then it is not."""
+    looks: list[int] = []
+
+    def kill(owner: int, signal: int) -> None:
+        looks.append(owner)
+        if len(looks) == 3:
+            raise ProcessLookupError
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "kill", kill)
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with pytest.raises(SystemExit, match="1"):
+        jobs._end_with(77)
+    assert looks == [77, 77, 77]
 
 
 def test_more_devices_than_there_are_is_refused(start: Path, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,7 +99,10 @@ def _launch(job: Job, tuning: TuningSettings, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     rows = [asdict(row) if job.kind == "orpo" else list(row) for row in job.rows]
     content = {"kind": job.kind, "start": str(job.start.resolve()), "rows": rows, "settings": asdict(job.settings)}
-    write_json(folder / "job.json", content | {"seed": job.seed, "adapters": job.adapters, "tuning": asdict(tuning)})
+    write_json(
+        folder / "job.json",
+        content | {"seed": job.seed, "adapters": job.adapters, "tuning": asdict(tuning), "owner": os.getpid()},
+    )
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(tuning.devices)]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     command += ["--config_file", tuning.accelerate] if tuning.accelerate else ["--multi_gpu", "--num_machines", "1"]
@@ -124,11 +129,22 @@ def _read(folder: Path) -> tuple[Job, TuningSettings]:
     return Job(kind, Path(content["start"]), rows, settings, content["seed"], content["adapters"]), tuning
 
 
+def _end_with(owner: int) -> None:
+    """End this process when the one that launched the job is gone: a killed command leaves nobody training."""
+    while True:
+        time.sleep(1)
+        try:
+            os.kill(owner, 0)
+        except ProcessLookupError:
+            os._exit(1)
+
+
 def main(folder: Path) -> None:
     """One of the processes of a job; the first leaves what they made."""
     from accelerate import DistributedType, PartialState
 
     job, tuning = _read(folder)
+    threading.Thread(target=_end_with, args=(read_json(folder / "job.json")["owner"],), daemon=True).start()
     state = PartialState(cpu=tuning.device == "cpu")
     if state.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
         raise NoDevice(f"tuning: accelerate: {tuning.accelerate} splits the model; only data parallel is supported")
