@@ -60,6 +60,17 @@ def test_a_killed_process_is_named_with_its_work(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) >= 3
 
 
+def test_a_process_that_is_ended_before_its_work_is_no_lie(tmp_path: Path) -> None:
+    """It was never seen: what the pool itself ended by SIGTERM afterwards is not blamed."""
+    with pytest.raises(WorkerDied, match=r"^a process was ended from outside\. "):
+        share([Work(f"work {n}", end, (tmp_path, str(n))) for n in range(4)], 2)
+
+
+def end(folder: Path, name: str) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+
 SLEEPERS = """
 import sys, time, os
 from pathlib import Path

@@ -93,9 +93,10 @@ def _do(number: int, work: Work) -> None:
 
 def _obituary(works: Sequence[Work], begun: Sequence[int], processes: set[BaseProcess]) -> str:
     """Which work went down with which signal; the pool has ended the processes that were still alive by SIGTERM."""
-    dead = [process for process in processes if process.exitcode not in (0, -signal.SIGTERM)] or processes
+    dead = [process for process in processes if process.exitcode not in (0, -signal.SIGTERM)]
     last = {pid: work.name for pid, work in zip(begun, works, strict=True)}
     said = [f"{last.get(process.pid or 0, 'a process')} ended by {_end(process.exitcode or 0)}" for process in dead]
+    said = said or ["a process was ended from outside"]  # by SIGTERM, or before it had begun any work
     return (
         f"{'; '.join(sorted(said))}. SIGKILL is how the system answers when memory runs out: fewer `workers` or "
         "`sampling.rows` need less. Finished work is kept: the same command goes on from there"
