@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sapo import __main__ as command
 from sapo.configure import PARAMS, compose
 from sapo.models.flops import TRAINING, prefill_flops
+from sapo.plan import graph
 from sapo.plan.architecture import BUNDLED, NoShape, config_of, parameters
 from sapo.plan.devices import DEVICES, Device, UnknownDevice, device_of, seconds
 from sapo.plan.forecast import forecast
@@ -24,6 +25,7 @@ from sapo.plan.methods import Place, method_parts, start_parts
 from sapo.plan.parts import Bill, Part, drawing, learning
 from sapo.plan.texts import TEXTS, UnknownTexts, texts_of
 from sapo.settings import ModelSettings, Settings, load_settings, method_settings
+from sapo.stages import verifiers
 
 ROOT = Path(__file__).parents[1]
 WITHIN = 0.3
@@ -79,7 +81,8 @@ def compared(settings: Settings, measured: dict[str, Any]) -> list[tuple[str, st
 
 
 def test_the_forecast_of_nano_is_within_30_percent_of_the_last_complete_run(nano: Settings) -> None:
-    """Of the committed results, if they are of the profile as it is. Lengths and shares were measured in such a run.
+    """Of the committed results, if they are of the profile as it is. Lengths and shares were measured in such a run;
+    after another one `python -m sapo plan --measure` measures them anew.
 
     Samples' tokens, tokens that verifiers read and learn from, FLOPs and programs, summed over a model's methods.
     """
@@ -118,6 +121,11 @@ def test_work_that_methods_share_is_planned_once(nano: Settings) -> None:
     assert keys("sapo")[0] == keys("grpo")[0]  # the samples of round 1 are those of the start
     assert not {*keys("sapo")[1:]} & {*keys("orpo_mc")[1:]}
     assert not {*keys("sapo_without_dv")[1:]} & {*keys("sapo")[1:]}
+
+
+def test_the_plan_of_stage_verifiers_is_of_the_methods_that_the_stage_names() -> None:
+    assert graph.MCE == verifiers.MCE
+    assert len(verifiers.RERANKERS) == graph.RERANKERS
 
 
 def test_samples_and_rollouts_are_counts_of_the_settings(nano: Settings) -> None:
@@ -258,7 +266,7 @@ def test_more_rows_and_longer_ones_never_need_less(qwen: tuple[Settings, Shape],
 def test_unknown_devices_tasks_and_models_are_named(nano: Settings) -> None:
     with pytest.raises(UnknownDevice, match="--gpu rtx9090: no such device; known: cpu, rtx3090"):
         device_of("rtx9090")
-    with pytest.raises(UnknownTexts, match="tasks: chess: a plan knows the texts of nano_math, nano_code, gsm8k"):
+    with pytest.raises(UnknownTexts, match="tasks: chess: a plan knows the texts of nano_code, nano_math, gsm8k"):
         texts_of("chess")
     foreign = ModelSettings("hub", "llama", "nobody/nothing", "0" * 40)
     with pytest.raises(NoShape, match=r"models: far: no config of nobody/nothing .* `hf download nobody/nothing"):

@@ -1,12 +1,14 @@
 """How long the texts of a task are and how they end: what a plan cannot compute.
 
-Embedded tasks are measured; real ones are assumed, and a run of a few questions tells better. Lengths are tokens,
-shares are of 0 to 1.
+Embedded tasks are measured (`measured.json`), real ones are assumed until a run of them is: `python -m sapo plan
+--measure` takes what the run of params.yaml has on disk (`plan/calibration.py`). Lengths are tokens, shares 0 to 1.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from sapo.records import BadInput
+from sapo.records import BadInput, read_plain_json
+from sapo.settings import build
 
 
 class UnknownTexts(BadInput):
@@ -57,40 +59,7 @@ class Texts:
         return self.source.startswith("measured")
 
 
-NANO = "measured: nano, both models, seed 1, 2026-11-21"
-TEXTS = {
-    "nano_math": Texts(
-        prompt=25.1,
-        gold=43.0,
-        completion=46.7,
-        steps=7.3,
-        right=0.33,
-        different=0.57,
-        different_right=0.17,
-        unseen=0.95,
-        merged=0.9,
-        apart=(0.39, 0.21, 0.76, 0.7),
-        expanded=0.62,
-        paired=(0.38, 0.27),
-        judging=0.0,
-        source=NANO,
-    ),
-    "nano_code": Texts(
-        prompt=13.9,
-        gold=21.6,
-        completion=21.9,
-        steps=6.0,
-        right=0.59,
-        different=0.34,
-        different_right=0.53,
-        unseen=0.45,
-        merged=0.9,
-        apart=(0.56, 0.34, 0.78, 0.75),
-        expanded=0.45,
-        paired=(0.26, 0.31),
-        judging=0.003,
-        source=NANO,
-    ),
+ASSUMED = {
     "gsm8k": Texts(
         prompt=70.0,
         gold=125.0,
@@ -124,6 +93,9 @@ TEXTS = {
         source="assumed: 3.5 characters a token of the gold programs, accuracies near the papers' SFT",
     ),
 }
+MEASURED = Path(__file__).with_name("measured.json")  # `python -m sapo plan --measure` writes it
+TEXTS = {task: build(Texts, own, f"{MEASURED}: {task}") for task, own in read_plain_json(MEASURED).items()}
+TEXTS |= {task: texts for task, texts in ASSUMED.items() if task not in TEXTS}
 # Out-of-domain questions are answered only: (prompt, completion).
 ANSWERED = {
     "nano_math_ood": (40.0, 45.0),

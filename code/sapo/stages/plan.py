@@ -1,21 +1,27 @@
 """`python -m sapo plan [--gpu NAME]`: what a run of params.yaml will take, before it starts.
+`python -m sapo plan --measure`: how long the texts of its finished run are and how they end, for plans to come.
 
 Prints by stage and in total: trajectories, rollouts, tokens, FLOPs, hours, dollars; peaks of memory and what does not
 fit, with the setting that would make it fit; disk; and which of these figures were measured. Runs no model.
 """
 
 import argparse
+import dataclasses
+import datetime
 from pathlib import Path
 
 from sapo.configure import PARAMS
+from sapo.plan.calibration import measured_texts
 from sapo.plan.devices import DEVICES, Device, device_of
 from sapo.plan.forecast import Forecast, Row, forecast
 from sapo.plan.memory import GIB
 from sapo.plan.parts import Bill
-from sapo.plan.texts import texts_of
+from sapo.plan.texts import MEASURED, texts_of
+from sapo.records import read_plain_json, write_plain_json
 from sapo.report.rendering import show
 from sapo.report.tables import Table
 from sapo.settings import Settings, load_settings
+from sapo.workspace import Workspace
 
 HEADER = ("Stage", "Samples", "Rollouts", "Read tokens", "Generated", "Trained", "FLOPs", "Hours", "US $")
 
@@ -28,11 +34,29 @@ def main(arguments: list[str]) -> None:
     """
     parser = argparse.ArgumentParser(prog="python -m sapo plan", description=__doc__)
     parser.add_argument("--gpu", metavar="NAME", help=f"one of {', '.join(DEVICES)}; without: cpu, or a100 for cuda")
+    parser.add_argument("--measure", action="store_true", help="from the run below runs/, into the plan's own code")
     given = parser.parse_args(arguments)
     settings = load_settings(PARAMS)
+    if given.measure:
+        measure(settings, Workspace(Path(), settings.profile), MEASURED)
+        return
     name = given.gpu or ("cpu" if settings.tuning.device == "cpu" else "a100")
     device = device_of(name)
     show(tables(settings, name, device, forecast(settings, device, Path())))
+
+
+def measure(settings: Settings, workspace: Workspace, file: Path) -> None:
+    """Put what a finished run says of the texts of its tasks into `file`; what that knows of other tasks stays.
+
+    Raises:
+        NotMeasured: the run is not finished.
+    """
+    source = f"measured: {settings.profile}, {' and '.join(settings.models)}, one seed, {datetime.date.today()}"
+    found = {task: measured_texts(settings, workspace, task, source) for task in settings.tasks}
+    known = read_plain_json(file) if file.is_file() else {}
+    write_plain_json(file, known | {task: dataclasses.asdict(texts) for task, texts in found.items()})
+    rows = [(task, source) for task in found]
+    show([Table(f"Texts measured, in {file}", ("Task", "From"), tuple(rows), "Tests compare the plan with the run.")])
 
 
 def tables(settings: Settings, name: str, device: Device, found: Forecast) -> list[Table]:
