@@ -14,7 +14,7 @@ from torch import nn
 
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.records import BadInput, PreferencePair
-from sapo.settings import AdapterSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
+from sapo.settings import AdapterSettings, DpoSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
 from sapo.train import jobs, processes
 from sapo.train.jobs import Job, carry_out
 from sapo.train.loop import Watch
@@ -38,8 +38,9 @@ def start(tmp_path: Path) -> Path:
 
 
 def job(kind: Any, start: Path) -> Job:
-    rows = {"sft": TEXTS, "orpo": PAIRS, "verifier": EXAMPLES}[kind]
+    rows = {"sft": TEXTS, "orpo": PAIRS, "dpo": PAIRS, "verifier": EXAMPLES}[kind]
     settings = {"sft": WHOLE, "orpo": OrpoSettings(0.5, "completion", FIT), "verifier": VerifierSettings("mse", FIT)}
+    settings |= {"dpo": DpoSettings(0.1, 0.0, WHOLE)}
     return Job(kind, start, rows, settings[kind], 3, 4)
 
 
@@ -48,12 +49,12 @@ def flat(model: nn.Module) -> torch.Tensor:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("kind", ["sft", "orpo", "verifier"])
+@pytest.mark.parametrize("kind", ["sft", "orpo", "dpo", "verifier"])
 def test_two_processes_have_the_loss_curve_and_the_weights_of_one(kind: str, start: Path, tmp_path: Path) -> None:
     """The same sums in another order: losses, norms and measures agree to 1e-4 of themselves, weights to 1e-3."""
     made, log = carry_out(job(kind, start), load_reasoner(start), ONE, Watch(None, tmp_path / "one"))
     again, curve = carry_out(job(kind, start), load_reasoner(start), TWO, Watch(None, tmp_path / "two"))
-    assert len(log) == len(curve) == {"sft": 4, "orpo": 6, "verifier": 6}[kind]
+    assert len(log) == len(curve) == {"sft": 4, "orpo": 6, "dpo": 4, "verifier": 6}[kind]
     for one, two in zip(log, curve, strict=True):
         assert (two.step, two.epoch, two.lr) == (one.step, one.epoch, one.lr)
         assert two.loss == pytest.approx(one.loss, rel=1e-4)
@@ -68,7 +69,7 @@ def test_two_processes_have_the_loss_curve_and_the_weights_of_one(kind: str, sta
 def carry_out_nothing(kind: str, start: Path) -> nn.Module:
     """What a run with a learning rate of next to nothing makes."""
     own = job(kind, start)
-    fit = dataclasses.replace(WHOLE if kind == "sft" else FIT, lr=1e-12)
+    fit = dataclasses.replace(WHOLE if kind in ("sft", "dpo") else FIT, lr=1e-12)
     settings = fit if kind == "sft" else dataclasses.replace(own.settings, fit=fit)
     made, _ = carry_out(
         dataclasses.replace(own, settings=settings), load_reasoner(start), ONE, Watch(None, start.parent / "none")
@@ -83,7 +84,7 @@ def test_what_is_wrong_in_a_process_is_said_by_the_command(start: Path, tmp_path
         carry_out(own, load_reasoner(start), TWO, Watch(None, tmp_path / "two"))
 
 
-@pytest.mark.parametrize("kind", ["sft", "orpo", "verifier"])
+@pytest.mark.parametrize("kind", ["sft", "orpo", "dpo", "verifier"])
 def test_a_job_comes_back_from_its_folder_as_it_was(
     kind: str, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

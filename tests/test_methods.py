@@ -78,7 +78,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
         monkeypatch.setattr(module, "load_reasoner", load)
     monkeypatch.setattr(sft, "carry_out", carry_out)
     monkeypatch.setattr(orpo, "carry_out", carry_out)
-    monkeypatch.setattr(dpo, "train_dpo", trainer("dpo", log))
+    monkeypatch.setattr(dpo, "carry_out", carry_out)
     monkeypatch.setattr(grpo, "train_grpo", trainer("grpo", (log, Cost(rollouts=5))))
     return found
 

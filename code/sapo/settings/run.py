@@ -46,7 +46,7 @@ class TuningSettings:
         dtype: of the arithmetic, and of frozen weights; weights that are trained are kept in float32.
         gradient_checkpointing: activations are computed again for the backward pass, layer by layer.
         reasoner, verifier: sizes of their adapters; nothing to `full`.
-        devices: that share the batches of SFT, ORPO and the verifier, a process each. DPO and GRPO train on one.
+        devices: that share the batches of SFT, ORPO, DPO and the verifier, a process each. GRPO trains on one.
         accelerate: configuration file of accelerate's for these processes; "": one machine, plain data parallel.
     """
 

@@ -23,6 +23,7 @@ from sapo.settings import DpoSettings
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.loop import StepLog
 from sapo.train.losses import check_completions
+from sapo.train.processes import summed, this_process
 from sapo.train.trl_checkpoints import Resumable
 from sapo.train.trl_runs import IGNORED, fit_arguments, run_trainer, trl_run
 
@@ -121,6 +122,8 @@ class _MeanOfStep(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if "loss" in kwargs["logs"]:  # the summary at the end has none
             means = {name: sum(one[name] for one in self.means) / len(self.means) for name in MEANS}
+            if (number := this_process().number) > 1:
+                means = {name: total / number for name, total in summed(0.0, means)[1].items()}
             state.log_history[-1].update(means)
             self.means.clear()
 

@@ -26,15 +26,16 @@ from sapo.models.hardware import NoDevice, arithmetic
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import BadInput, PreferencePair, read_json, write_json, write_text
-from sapo.settings import FitSettings, OrpoSettings, TuningSettings, VerifierSettings
+from sapo.settings import DpoSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
 from sapo.settings.typed_values import build
+from sapo.train.dpo import train_dpo
 from sapo.train.loop import StepLog, Watch
 from sapo.train.orpo import train_orpo
 from sapo.train.sft import train_sft
 from sapo.train.verifier import VerifierExample, train_verifier
 
 Made = PreTrainedModel | Verifier
-SETTINGS = {"sft": FitSettings, "orpo": OrpoSettings, "verifier": VerifierSettings}
+SETTINGS = {"sft": FitSettings, "orpo": OrpoSettings, "dpo": DpoSettings, "verifier": VerifierSettings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Job:
         adapters: seed of the adapters' first weights.
     """
 
-    kind: Literal["sft", "orpo", "verifier"]
+    kind: Literal["sft", "orpo", "dpo", "verifier"]
     start: Path
     rows: Sequence[Any]
     settings: Any
@@ -87,8 +88,9 @@ def _train(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSett
             log = train_orpo(model, encoder, job.rows, job.settings, job.seed, watch)
         else:
             if watch.checkpoints is None:
-                raise BadInput("sft: training needs a folder")
-            log = train_sft(model, encoder, job.rows, job.settings, job.seed, watch.checkpoints)
+                raise BadInput(f"{job.kind}: training needs a folder")
+            train = train_dpo if job.kind == "dpo" else train_sft
+            log = train(model, encoder, job.rows, job.settings, job.seed, watch.checkpoints)
     end_training(made.backbone if isinstance(made, Verifier) else made, tuning)
     return made, log
 
@@ -97,7 +99,7 @@ def _launch(job: Job, tuning: TuningSettings, folder: Path) -> None:
     if tuning.device == "cuda" and torch.cuda.device_count() < tuning.devices:
         raise NoDevice(f"tuning: devices is {tuning.devices}, but PyTorch sees {torch.cuda.device_count()} GPUs")
     shutil.rmtree(folder, ignore_errors=True)
-    rows = [asdict(row) if job.kind == "orpo" else list(row) for row in job.rows]
+    rows = [asdict(row) if job.kind in ("orpo", "dpo") else list(row) for row in job.rows]
     content = {"kind": job.kind, "start": str(job.start.resolve()), "rows": rows, "settings": asdict(job.settings)}
     write_json(
         folder / "job.json",
@@ -118,7 +120,7 @@ def _launch(job: Job, tuning: TuningSettings, folder: Path) -> None:
 def _read(folder: Path) -> tuple[Job, TuningSettings]:
     content = read_json(folder / "job.json")
     kind, rows = content["kind"], content["rows"]
-    if kind == "orpo":
+    if kind in ("orpo", "dpo"):
         rows = [PreferencePair(**row) for row in rows]
     elif kind == "verifier":
         rows = [VerifierExample(name, prompt, tuple(steps), tuple(labels)) for name, prompt, steps, labels in rows]

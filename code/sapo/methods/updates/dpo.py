@@ -11,7 +11,8 @@ from sapo.models.loading import load_reasoner
 from sapo.records import Cost
 from sapo.settings import DpoSettings
 from sapo.train.cost import matched, training_cost
-from sapo.train.dpo import train_dpo
+from sapo.train.jobs import Job, carry_out
+from sapo.train.loop import Watch
 
 
 def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
@@ -21,8 +22,9 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
     rows = [(p.prompt, text) for p in pairs for text in (p.chosen, p.rejected)]
     lengths = [len(one.ids) for one in encoder.encode_many(rows)]
     settings = DpoSettings(own.beta, own.nll, matched(own.fit, lengths, budget(bench, rounds)))
-    with bench.tuned(model, "dpo", this.number):
-        log = train_dpo(model, encoder, pairs, settings, bench.seed("dpo", this.number), training(folder))
+    seeds = bench.seed("dpo", this.number), bench.seed("adapters", "dpo", this.number)
+    job = Job("dpo", this.reasoner, pairs, settings, *seeds)
+    model, log = carry_out(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder)))
     save_update(folder, model, encoder, log)
     spent = training_cost(model.config, lengths, settings.fit.epochs)
     return spent + Cost(flops=spent.flops / TRAINING)  # the reference reads every row as often
