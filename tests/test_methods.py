@@ -62,12 +62,9 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
         last[0] = folder.name if folder.name != "model" else "previous"
         return tiny_reasoner()
 
-    def trainer(kind: str, result: Any) -> Any:
-        def train(model: Any, encoder: Any, given: Any, *rest: Any) -> Any:
-            found.seen.append((kind, last[0], given.questions if kind == "grpo" else given))
-            return result
-
-        return train
+    def train(model: Any, encoder: Any, given: Any, *rest: Any) -> Any:
+        found.seen.append(("grpo", last[0], given.questions))
+        return log, Cost(rollouts=5)
 
     def carry_out(job: Job, loaded: Any, *rest: Any) -> Any:
         found.seen.append((job.kind, last[0], job.rows))
@@ -79,7 +76,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     monkeypatch.setattr(sft, "carry_out", carry_out)
     monkeypatch.setattr(orpo, "carry_out", carry_out)
     monkeypatch.setattr(dpo, "carry_out", carry_out)
-    monkeypatch.setattr(grpo, "train_grpo", trainer("grpo", (log, Cost(rollouts=5))))
+    monkeypatch.setattr(grpo, "train_grpo", train)
     return found
 
 
