@@ -73,9 +73,8 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     log = [StepLog(1, 1, 0.5, 1e-3, 1.0)]
     for module in (sft, orpo, dpo, grpo):
         monkeypatch.setattr(module, "load_reasoner", load)
-    monkeypatch.setattr(sft, "carry_out", carry_out)
-    monkeypatch.setattr(orpo, "carry_out", carry_out)
-    monkeypatch.setattr(dpo, "carry_out", carry_out)
+    for module in (sft, orpo, dpo):
+        monkeypatch.setattr(module, "carry_out", carry_out)
     monkeypatch.setattr(grpo, "train_grpo", train)
     return found
 
