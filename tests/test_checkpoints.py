@@ -151,8 +151,8 @@ def dues(monkeypatch: pytest.MonkeyPatch) -> Dues:
 
 # A run, the step after which it has its checkpoint, and the forward pass in which it is killed: amid the first epoch of
 # three steps, at its end, amid the second; of two passes a step, between the two; of 5 steps of GRPO, the fourth.
-CASES = [(sft, 2, 4), (sft, 3, 5), (adapters, 5, 7), (dpo, 3, 8), (orpo, 4, 6), (verifier, 4, 6), (grpo, 3, 14)]
-CASES += [(sft, 5, 7)]
+CASES = [(sft, 3, 5), (adapters, 5, 7), (dpo, 3, 8), (orpo, 4, 6), (verifier, 4, 6), (grpo, 3, 14)]
+CASES += [pytest.param(sft, step, fatal, marks=pytest.mark.nightly) for step, fatal in ((2, 4), (5, 7))]
 
 
 @pytest.mark.parametrize(("train", "step", "fatal"), CASES)
