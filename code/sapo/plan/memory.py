@@ -3,8 +3,9 @@
 1. Weights that are trained: 4 bytes each, and as many for the gradient, 8 for Adam. Frozen ones: as `tuning.dtype`, in
    4 bits (and their scales) 0.52 a weight. Adapters have rank x (in + out) weights a layer.
 2. Activations of a token: what the layers keep, or with checkpointing the input of every layer and one layer's own.
-3. Logits of a token: vocabulary x (its dtype, float32, and the gradient).
-4. DPO and GRPO hold a reference; a verifier is made beside the reasoner that it starts from.
+3. Logits of a token: vocabulary x (its dtype, float32, and the gradient). TRL's GRPO computes them in tiles: none.
+4. DPO and GRPO hold a reference, DPO's in 4 bits where the model is; a verifier is made beside the reasoner that it
+   starts from.
 """
 
 import dataclasses
@@ -56,13 +57,13 @@ def peaks(settings: Settings, shape: Shape, lengths: Lengths) -> dict[str, float
         "scoring": shape.weights * _size(settings) + BATCH_TOKENS * _layer(settings, shape),
         "sft": _training(settings, shape, settings.sft, row, row),
         "verifier": _training(settings, shape, settings.verifier.fit, row, 0, settings.tuning.verifier)
-        + shape.weights * (4 if settings.tuning.kind == "full" else _size(settings)),
+        + _loaded(settings, shape),
         "orpo": _training(settings, shape, settings.orpo.fit, lengths.prompt + 2 * lengths.completion, 2 * row),
         "dpo": _training(settings, shape, settings.dpo.fit, 2 * row, 2 * row) + _frozen(settings, shape),
     }
     group = settings.grpo.group * settings.grpo.questions_per_step
     fit = FitSettings(settings.grpo.lr, 1, group, 0.0)
-    trains["grpo"] = _training(settings, shape, fit, row, lengths.completion) + _frozen(settings, shape)
+    trains["grpo"] = _training(settings, shape, fit, row, 0) + _loaded(settings, shape)
     return {name: value for name, value in trains.items() if name in used(settings)}
 
 
@@ -105,6 +106,11 @@ def _weights(settings: Settings, shape: Shape, sizes: AdapterSettings) -> float:
         return 16.0 * shape.weights
     adapters = sum(sizes.rank * (inside + outside) for inside, outside in shape.linear)
     return _frozen(settings, shape) + 16.0 * adapters
+
+
+def _loaded(settings: Settings, shape: Shape) -> float:
+    """A whole model as it was loaded, whose layers are not in 4 bits."""
+    return float(shape.weights) * (4 if settings.tuning.kind == "full" else _size(settings))
 
 
 def _frozen(settings: Settings, shape: Shape) -> float:
