@@ -129,13 +129,13 @@ def test_the_plan_of_stage_verifiers_is_of_the_methods_that_the_stage_names() ->
 
 
 def test_samples_and_rollouts_are_counts_of_the_settings(nano: Settings) -> None:
-    """400 questions x 8 samples; saps asks at most 2 positions of a wrong trajectory, 16 rollouts each."""
+    """256 questions x 8 samples; saps asks at most 2 positions of a wrong trajectory, 16 rollouts each."""
     config = config_of("qwen2_nano", nano.models["qwen2_nano"], nano.scratch, ROOT)
     place = Place(nano, "qwen2_nano", "nano_math", config, TEXTS["nano_math"])
     by = {part.what: part.bill for part in method_parts(place) if part.stage == "methods"}
-    assert by["sampling"].rollouts == 3200
-    assert by["sampling"].generated_tokens == pytest.approx(3200 * TEXTS["nano_math"].completion)
-    assert 0 < by["labelling"].rollouts <= 400 * 2 * 16
+    assert by["sampling"].rollouts == 2048
+    assert by["sampling"].generated_tokens == pytest.approx(2048 * TEXTS["nano_math"].completion)
+    assert 0 < by["labelling"].rollouts <= 256 * 2 * 16
 
 
 def test_bills_by_hand() -> None:
