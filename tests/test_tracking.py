@@ -190,7 +190,7 @@ def test_a_tracker_that_is_not_installed_is_refused_before_the_work(
         raise metadata.PackageNotFoundError
 
     check_tracker("none")
-    monkeypatch.setattr(tracking.metadata, "version", missing)
+    monkeypatch.setattr(metadata, "version", missing)
     check_tracker("none")
     with pytest.raises(TrackerMissing, match=rf'tracking: {name} is not installed: pip install -e "\.\[{name}\]"'):
         check_tracker(name)
