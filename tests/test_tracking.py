@@ -130,7 +130,8 @@ def test_mlflow_writes_a_database_unless_the_environment_names_a_server(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: bool
 ) -> None:
     with_mlflow(monkeypatch, named)
-    send("mlflow", [RUN, RUN], tmp_path)
+    send("mlflow", [RUN], tmp_path)
+    send("mlflow", [RUN], tmp_path)
     uri = None if named else f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert FakeClient.made == [uri, ("e1", {"group": "p/m/t"}, RUN.name), ("ended", "r1")]
     params, metrics = FakeClient.batches
@@ -163,6 +164,8 @@ def test_what_was_sent_is_not_sent_again_and_what_changed_is(
     changed = Tracked(RUN.stage, RUN.group, RUN.name, RUN.parameters, {1: {"u/loss": 2.5}})
     send("wandb", [RUN, changed], tmp_path)
     assert [run.logged[0][1]["u/loss"] for run in wandb.made] == [2.0, 2.5]
+    send("wandb", [RUN, changed], tmp_path)
+    send("dvclive", [], tmp_path)  # which is not installed, and not asked for
     assert capsys.readouterr().err == "wandb: 1 runs sent\nwandb: 1 runs sent\n"
 
 

@@ -50,11 +50,12 @@ def send(name: str, runs: Iterable[Tracked], folder: Path) -> None:
     Args:
         folder: runs/.tracking. What trackers write to a disk goes below it, unless their own variables say otherwise.
     """
-    tracker, sent = TRACKERS[name](), 0
-    for run in runs:
-        mark = folder / "sent" / name / run.digest
-        if mark.is_file():
-            continue
+    marked = [(run, folder / "sent" / name / run.digest) for run in runs]
+    fresh = [(run, mark) for run, mark in marked if not mark.is_file()]
+    if not fresh:
+        return
+    tracker = TRACKERS[name]()
+    for run, mark in fresh:
         try:
             tracker.log(run, folder)
         except tracker.refusals as error:
@@ -62,8 +63,7 @@ def send(name: str, runs: Iterable[Tracked], folder: Path) -> None:
             sys.stderr.write(f"{name} did not take {run.name}: {reason}; the stage's results are whole\n")
             return
         write_text(mark, run.name + "\n")
-        sent += 1
-    sys.stderr.write(f"{name}: {sent} runs sent\n")
+    sys.stderr.write(f"{name}: {len(fresh)} runs sent\n")
 
 
 def _dvclive() -> Tracker:
