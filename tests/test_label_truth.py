@@ -1,12 +1,11 @@
 """Labels and rewards beside the truth, counted by hand."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import pytest
 from fakes import LineTask, question, trajectory
 
-from sapo.evaluate.process.label_truth import LabelTruth, RewardTruth, label_truth, reward_truth
+from sapo.evaluate.process.label_truth import LabelTruth, label_truth, reward_truth
 from sapo.records import Question, StepLabels, StepScores
 from sapo.tasks.task import EmbeddedTask
 
@@ -58,4 +57,7 @@ def test_rewards_beside_the_truth() -> None:
     samples = [trajectory("a", ["ok", "lose"]), trajectory("b", ["ok", "win"])]
     scores = [StepScores("a", (0.8, 0.4)), StepScores("b", (0.9, 0.9))]
     found = reward_truth(TASK, QUESTIONS, samples, scores)
-    assert asdict(found) == pytest.approx(asdict(RewardTruth(2, 0.75, 0.75, 0.5, 0.5)))
+    assert [question for question, *_ in found.each] == [sample.question_id for sample in samples]
+    assert [pair for _, *pair in found.each] == [pytest.approx([0.6, 0.5]), pytest.approx([0.9, 1.0])]
+    assert (found.samples, found.all_true, found.right) == (2, 0.5, 0.5)
+    assert (found.reward, found.true_steps) == pytest.approx((0.75, 0.75))

@@ -50,7 +50,7 @@ class Judgement:
         threshold: of the development half; scores below it call a step wrong.
         trajectories, steps: in the reported half.
         metrics: one `Estimate` for each of `METRICS`, 0 to 1.
-        bins: of the reliability plot.
+        bins: of the reliability plot; `rights` has the share of right steps of each with its interval.
         draws_M_R: numbers of `METRICS` in the sample (column 0) and in every resample, NaN where undefined.
         drawn_from: groups, in order, and seed that the resamples were drawn with.
     """
@@ -60,6 +60,7 @@ class Judgement:
     steps: int
     metrics: dict[str, Estimate]
     bins: tuple[Bin, ...]
+    rights: tuple[Estimate, ...]
     draws_M_R: np.ndarray = field(repr=False, compare=False)
     drawn_from: tuple[tuple[str, ...], int] = field(repr=False)
 
@@ -90,6 +91,7 @@ def judge(items: Sequence[ProcessItem], scores: Sequence[StepScores], seed: int,
         sum(len(one.labels) for one in reported),
         _estimates(draws_M_R),
         tuple(reliability(reported)),
+        tuple(_rights(reported, group_N, times_R_G)),
         draws_M_R,
         (tuple(groups_G.tolist()), seed),
     )
@@ -133,15 +135,16 @@ def _check_paired(judgements: Sequence[Judgement]) -> None:
 
 
 def _estimates(draws_M_R: np.ndarray) -> dict[str, Estimate]:
-    found = {}
-    for name, draws_R in zip(METRICS, draws_M_R, strict=True):
-        known = draws_R[1:][~np.isnan(draws_R[1:])]
-        if np.isnan(draws_R[0]) or not len(known):
-            found[name] = Estimate(None, None, None)
-            continue
-        low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        found[name] = Estimate(float(draws_R[0]), float(low), float(high))
-    return found
+    return {name: _estimate(draws_R) for name, draws_R in zip(METRICS, draws_M_R, strict=True)}
+
+
+def _estimate(draws_R: np.ndarray) -> Estimate:
+    """Of the sample (first) and its resamples; NaN where a number is undefined."""
+    known = draws_R[1:][~np.isnan(draws_R[1:])]
+    if np.isnan(draws_R[0]) or not len(known):
+        return Estimate(None, None, None)
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(draws_R[0]), float(low), float(high))
 
 
 def _shares(judged: Sequence[Judged], threshold: float, group_N: np.ndarray, times_R_G: np.ndarray) -> list[np.ndarray]:
@@ -163,6 +166,19 @@ def _shares(judged: Sequence[Judged], threshold: float, group_N: np.ndarray, tim
         both = of_wrong + of_fine
         f1 = np.where(both == 0, 0.0, 2 * of_wrong * of_fine / both)
     return [right / steps, (found_wrong + found_fine) / (wrong + fine), f1]
+
+
+def _rights(judged: Sequence[Judged], group_N: np.ndarray, times_R_G: np.ndarray) -> list[Estimate]:
+    """The share of right steps of every bin of `reliability`."""
+    scores, labels, group_S = _steps(judged, group_N)
+    place = np.minimum((scores * BINS).astype(int), BINS - 1)
+    found = []
+    for own in (place == number for number in range(BINS)):
+        if own.any():
+            right_R, steps_R = _drawn(np.array([own * labels, own.astype(float)]), group_S, times_R_G)
+            with np.errstate(invalid="ignore"):  # a resample may have no step of the bin
+                found.append(_estimate(right_R / steps_R))
+    return found
 
 
 def _calibration_errors(judged: Sequence[Judged], group_N: np.ndarray, times_R_G: np.ndarray) -> np.ndarray:

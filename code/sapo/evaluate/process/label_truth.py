@@ -66,13 +66,17 @@ def label_truth(
 
 @dataclass(frozen=True, slots=True)
 class RewardTruth:
-    """Means over the samples of one round: what the verifier gives, and what is true (0 to 1)."""
+    """Means over the samples of one round: what the verifier gives, and what is true (0 to 1).
+
+    `each` has the question of every sample, its reward and the share of its prefixes that are true.
+    """
 
     samples: int
     reward: float
     true_steps: float
     all_true: float
     right: float
+    each: tuple[tuple[str, float, float], ...]
 
 
 def reward_truth(
@@ -83,10 +87,12 @@ def reward_truth(
 ) -> RewardTruth:
     """Rewards (eq. 14) beside the share of prefixes that are true: rewards that rise while it falls are hacked."""
     truths = [prefix_truth(task.step_truth(questions[t.question_id], t.steps)) for t in samples]
+    rewards, shares = [s.reward for s in scores], [statistics.fmean(truth) for truth in truths]
     return RewardTruth(
         len(samples),
-        statistics.fmean(s.reward for s in scores),
-        statistics.fmean(statistics.fmean(truth) for truth in truths),
+        statistics.fmean(rewards),
+        statistics.fmean(shares),
         statistics.fmean(all(truth) for truth in truths),
         statistics.fmean(t.right for t in samples),
+        tuple((t.question_id, reward, share) for t, reward, share in zip(samples, rewards, shares, strict=True)),
     )

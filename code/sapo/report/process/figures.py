@@ -81,11 +81,12 @@ def rewards_beside_truth(results: Sequence[ProcessResults]) -> Drawn | None:
             ends = []
             for method in methods:
                 for kind, line in (("reward", "-"), ("true_steps", ":")):
-                    own = {c.round: getattr(v, kind) for c, v in _known(entry, method).items()}
+                    own: Series = {c.round: getattr(v, kind) for c, v in _known(entry, method).items()}
                     if not own:
                         continue
-                    x, y = list(own), [100 * value for value in own.values()]
+                    x, y = list(own), [100 * i.value for i in own.values()]
                     look = LOOKS[method]
+                    _bars(axes, np.array(x), own, look)
                     axes.plot(x, y, look.marker, linestyle=line, color=look.color, markersize=4)
                     words = f"{'reward' if kind == 'reward' else 'truth'}, {verifier_name(method)}"
                     ends.append((x[-1], y[-1], words, look.color))
@@ -95,7 +96,9 @@ def rewards_beside_truth(results: Sequence[ProcessResults]) -> Drawn | None:
             axes.set_title(f"{entry.task}, {entry.model}", loc="left")
             axes.set_xticks(range(1, 1 + max((int(x) for x, *_ in ends), default=1)))
         if figure:
-            note(figure, "Solid: what the round's verifier gives; dotted: the true share of right step prefixes.")
+            note(
+                figure, "Solid: what the round's verifier gives; dotted: share of true prefixes. Bars: 95 % intervals."
+            )
     return (figure, rows) if figure and rows else None
 
 
@@ -140,21 +143,20 @@ def reliability_of_verifiers(results: Sequence[ProcessResults]) -> Drawn | None:
                 if last is None:
                     continue
                 shown.add(method)
-                look, bins = LOOKS[method], entry.verifiers[last].bins
+                look, bins, rights = LOOKS[method], entry.verifiers[last].bins, entry.verifiers[last].rights
                 x, y = [100 * b.score for b in bins], [100 * b.right for b in bins]
-                axes.plot(
-                    x, y, look.marker, linestyle=look.line, color=look.color, markersize=4, markerfacecolor=look.face
-                )
+                _bars(axes, np.array(x), dict(enumerate(rights)), look)
+                axes.plot(x, y, look.marker, linestyle=look.line, color=look.color, markersize=4, mfc=look.face)
                 rows += [
                     {"model": entry.model, "task": entry.task, "verifier": verifier_name(method), "round": last.round}
-                    | {"steps": b.steps, "score_percent": 100 * b.score, "right_percent": 100 * b.right}
-                    for b in bins
+                    | {"steps": b.steps, "score_percent": 100 * b.score, **percents("right", right)}
+                    for b, right in zip(bins, rights, strict=True)
                 ]
             _legend(axes, shown)
             axes.set(xlabel="Score (%)", ylabel="Steps that are right (%)", xlim=(0, 100), ylim=(0, 100))
             axes.set_title(f"{entry.task}, {entry.model}", loc="left")
         if figure:
-            note(figure, "Last round, first seed. On the line a score says how often it is right.")
+            note(figure, "Last round, first seed. On the line a score says how often it is right. Bars: 95 %.")
     return (figure, rows) if figure and rows else None
 
 
@@ -167,15 +169,10 @@ def best_of_n(results: Sequence[ProcessResults]) -> Drawn | None:
             ends = []
             for name, look, own in _choices(entry):
                 x, y = list(own), [100 * i.value for i in own.values()]
-                reach = [
-                    [100 * (i.value - i.low) for i in own.values()],
-                    [100 * (i.high - i.value) for i in own.values()],
-                ]
                 if name == "SAPRM":
-                    axes.fill_between(x, np.subtract(y, reach[0]), np.add(y, reach[1]), color=look.color, alpha=0.12)
-                axes.plot(
-                    x, y, look.marker, linestyle=look.line, color=look.color, markersize=4, markerfacecolor=look.face
-                )
+                    shade = [100 * i.low for i in own.values()], [100 * i.high for i in own.values()]
+                    axes.fill_between(x, *shade, color=look.color, alpha=0.12)
+                axes.plot(x, y, look.marker, linestyle=look.line, color=look.color, markersize=4, mfc=look.face)
                 ends.append((x[-1], y[-1], name, look.color))
                 rows += [_row(entry, name, n, "accuracy", i) for n, i in own.items()]
             axes.set_xscale("log", base=2)
@@ -253,8 +250,7 @@ def _lines(axes: Axes, drawn: Sequence[tuple[str, Look, Series]], title: str, la
     for place, (name, look, own) in enumerate(drawn):
         x = np.array(list(own), float) + 0.05 * (place - (len(drawn) - 1) / 2)
         y = np.array([100 * i.value for i in own.values()])
-        reach = np.array([[100 * (i.value - i.low), 100 * (i.high - i.value)] for i in own.values()]).T
-        axes.errorbar(x, y, np.maximum(reach, 0), fmt="none", ecolor=look.color, elinewidth=0.8, capsize=2, alpha=0.6)
+        _bars(axes, x, own, look)
         axes.plot(x, y, look.marker, linestyle=look.line, color=look.color, markerfacecolor=look.face, markersize=5)
         ends.append((float(x[-1]), float(y[-1]), name, look.color))
     if axes.get_autoscaley_on():
@@ -263,6 +259,13 @@ def _lines(axes: Axes, drawn: Sequence[tuple[str, Look, Series]], title: str, la
     _end_labels(axes, ends)
     axes.set(xlabel="Round", ylabel=label)
     axes.set_title(title, loc="left")
+
+
+def _bars(axes: Axes, x: np.ndarray, own: Series, look: Look) -> None:
+    """Intervals of a series at these places."""
+    y = np.array([100 * i.value for i in own.values()])
+    reach = np.array([[100 * (i.value - i.low), 100 * (i.high - i.value)] for i in own.values()]).T
+    axes.errorbar(x, y, np.maximum(reach, 0), fmt="none", ecolor=look.color, elinewidth=0.8, capsize=2, alpha=0.6)
 
 
 def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]], factor: float = 1.0) -> None:
@@ -291,8 +294,6 @@ def _legend(axes: Axes, methods: set[str]) -> None:
         axes.text(at[0] + 0.04, at[1], words, transform=axes.transAxes, fontsize=8, va="center", color=ink(look.color))
 
 
-def _row(entry: ProcessResults, name: str, number: int, quantity: str, value: Interval | float) -> dict[str, object]:
+def _row(entry: ProcessResults, name: str, number: int, quantity: str, value: Interval) -> dict[str, object]:
     place = {"model": entry.model, "task": entry.task, "series": name, "x": number, "quantity": quantity}
-    if isinstance(value, Interval):
-        return place | percents("value", value)
-    return place | {"value_percent": 100 * value, "low_percent": "", "high_percent": ""}
+    return place | percents("value", value)

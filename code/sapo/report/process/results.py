@@ -22,7 +22,6 @@ from sapo.workspace import Workspace, derive_seed
 
 V0 = Checkpoint("start", 0)  # made from omega's labels, before the first round
 LABELS = ("trajectories", "steps", "right_steps", "named", "real", "located")
-REWARDS = ("samples", "reward", "true_steps", "all_true", "right")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Verified:
         steps, first_error: accuracies. f1, auc, ece: see `evaluate/process/metrics.py`.
         label_steps, label_precision, label_recall: of the labels that it learned from, against the truth.
         reward, true_steps: means over the round's samples: what it gives, and the share of prefixes that is true.
-        bins: of the reliability plot, of the first seed.
+        bins, rights: of the reliability plot, of the first seed: see `Judgement`.
     """
 
     seeds: int
@@ -46,9 +45,10 @@ class Verified:
     label_steps: float | None
     label_precision: float | None
     label_recall: float | None
-    reward: float | None
-    true_steps: float | None
+    reward: Interval | None
+    true_steps: Interval | None
     bins: tuple[Bin, ...]
+    rights: tuple[Interval, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _verified(folders: Sequence[Path], items: Sequence[ProcessItem], resamples: 
     judged_S = [judge(items, read_records(folder / "scores.jsonl", StepScores), seed, resamples) for folder in folders]
     found = across(judged_S, seed)
     labels = [_optional(folder / "labels.json", LABELS) for folder in folders]
-    rewards = [_optional(folder / "rewards.json", REWARDS) for folder in folders]
+    rewards = [row for folder in folders for row in _rewards(folder / "rewards.json")]
     return Verified(
         len(folders),
         statistics.fmean(one.threshold for one in judged_S),
@@ -141,9 +141,10 @@ def _verified(folders: Sequence[Path], items: Sequence[ProcessItem], resamples: 
         _ratio(labels, "right_steps", "steps"),
         _ratio(labels, "located", "named"),
         _ratio(labels, "located", "real"),
-        _mean([own["reward"] if own else None for own in rewards]),
-        _mean([own["true_steps"] if own else None for own in rewards]),
+        _mean([(question, reward) for question, reward, _ in rewards], resamples, seed),
+        _mean([(question, share) for question, _, share in rewards], resamples, seed),
         judged_S[0].bins,
+        tuple(_interval(right) for right in judged_S[0].rights),
     )
 
 
@@ -161,9 +162,21 @@ def _optional(path: Path, names: tuple[str, ...]) -> dict[str, Any] | None:
     return numbers(path, {name: values.get(name) for name in names}, names)
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
+def _rewards(path: Path) -> list[tuple[str, float, float]]:
+    """Question, reward and share of true prefixes of every sample; nothing where the truth is not known."""
+    if not path.is_file():
+        return []
+    rows = read_json(path).get("each")
+    if not isinstance(rows, list) or any(not isinstance(row, list) or len(row) != 3 for row in rows):
+        raise RecordError(f"{path}: each: must be a question, a reward and a share for every sample")
+    return [(question, reward, share) for question, reward, share in rows]
+
+
+def _mean(values: Sequence[tuple[str, float]], resamples: int, seed: int) -> Interval | None:
+    """Over the samples of all seeds; questions are drawn whole."""
+    if not values:
+        return None
+    return mean_interval([[value for _, value in values]], [question for question, _ in values], resamples, seed)
 
 
 def _ratio(counts: Sequence[dict[str, Any] | None], part: str, whole: str) -> float | None:

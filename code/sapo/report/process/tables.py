@@ -86,7 +86,8 @@ def label_table(results: Sequence[ProcessResults]) -> Table:
     for entry in results:
         for one, own in entry.verifiers.items():
             if own.label_steps is not None:
-                shares = (own.label_steps, own.label_precision, own.label_recall, own.reward, own.true_steps)
+                means = [mean and mean.value for mean in (own.reward, own.true_steps)]
+                shares = (own.label_steps, own.label_precision, own.label_recall, *means)
                 name = verifier_name(one.method)
                 rows.append((entry.model, entry.task, name, str(one.round), *map(_percent, shares)))
     note = (
@@ -127,14 +128,15 @@ def process_metrics(entry: ProcessResults) -> dict[str, object]:
     """Everything of one model and benchmark, in % where a share."""
     verifiers: dict[str, dict[str, object]] = {}
     for one, own in entry.verifiers.items():
-        shares = {name: getattr(own, name) for name in ("label_steps", "reward", "true_steps")}
+        means = {name: getattr(own, name) for name in ("reward", "true_steps")}
         verifiers.setdefault(one.method, {})[str(one.round)] = {
             "step_accuracy": _in_percent(own.steps),
             "first_error": _in_percent(own.first_error),
             "seeds": own.seeds,
             "threshold": round(own.threshold, 4),
             **{name: _in_percent(getattr(own, name)) for name in ("f1", "auc", "ece")},
-            **{name: None if value is None else round(100 * value, 2) for name, value in shares.items()},
+            "label_steps": None if own.label_steps is None else round(100 * own.label_steps, 2),
+            **{name: mean and _in_percent(mean) for name, mean in means.items()},
         }
     return {
         "items": entry.items,
