@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,11 @@ def labelled(samples: list[Trajectory]) -> list[Trajectory]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Workspace]:
-    return settings_of(), lay_out(tmp_path_factory.mktemp("run"))
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Workspace]]:
+    workspace = lay_out(tmp_path_factory.mktemp("run"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(workspace.root)  # questions are read from data/ below the folder that a command runs in
+        yield settings_of(), workspace
 
 
 @pytest.fixture(scope="module")

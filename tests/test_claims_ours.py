@@ -168,7 +168,7 @@ def judged() -> ProcessResults:
 
     def verified(steps: Interval, seeds: int) -> Verified:
         unknown = Estimate(None, None, None)
-        return Verified(seeds, 0.5, steps, steps, unknown, unknown, unknown, None, None, None, None, None, ())
+        return Verified(seeds, 0.5, steps, steps, unknown, unknown, unknown, None, None, None, None, None, (), ())
 
     verifiers = {
         Checkpoint("sapo", 3): verified(Interval(0.80, 0.77, 0.83), 2),
