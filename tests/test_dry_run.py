@@ -10,9 +10,10 @@ import torch
 
 from sapo import __main__ as command
 from sapo.configure import PARAMS, compose
+from sapo.models.hardware import OutOfMemory
 from sapo.plan import dry_run as module
 from sapo.plan.architecture import config_of
-from sapo.plan.dry_run import OutOfMemory, dry_run, reduced, stand_in
+from sapo.plan.dry_run import dry_run, reduced, stand_in
 from sapo.plan.memory import Lengths
 from sapo.settings import Settings
 
