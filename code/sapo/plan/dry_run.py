@@ -203,7 +203,6 @@ def _trained(settings: Settings, model: PreTrainedModel, sizes: AdapterSettings,
     with arithmetic(settings.tuning):
         run()
     end_training(model, settings.tuning)
-    vars(model.get_decoder()).pop("peft_config", None)  # a run trains a model once; here it is adapted again
 
 
 def _verifier(settings: Settings, model: PreTrainedModel, made: _Texts) -> None:

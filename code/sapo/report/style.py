@@ -8,7 +8,6 @@ versions are left out, and the user's own matplotlib settings have no effect.
 import csv
 import io
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sapo.records import write_text
+from sapo.records import write_bytes, write_text
 from sapo.report.names import WHOLE, learns_from, whole_of
 from sapo.report.vector import small_svg
 
@@ -154,7 +153,7 @@ def save(figure: Figure, folder: Path, name: str, rows: Sequence[Mapping[str, ob
             paths.append(folder / f"{name}.{kind}")
             drawn = io.BytesIO()
             figure.savefig(drawn, format=kind, metadata=metadata)
-            _write_bytes(paths[-1], _SMALLER.get(kind, bytes)(drawn.getvalue()))
+            write_bytes(paths[-1], _SMALLER.get(kind, bytes)(drawn.getvalue()))
     paths.append(folder / f"{name}.csv")
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -210,9 +209,3 @@ def _low(block: list[int], wanted: Sequence[float], gap: float) -> float:
 
 def _high(block: list[int], wanted: Sequence[float], gap: float) -> float:
     return _low(block, wanted, gap) + gap * (len(block) - 1)
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

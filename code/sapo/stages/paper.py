@@ -7,7 +7,7 @@ import sys
 
 import typst
 
-from sapo.records import BadInput
+from sapo.records import BadInput, write_bytes
 from sapo.settings import Settings
 from sapo.workspace import StageArguments, Workspace
 
@@ -28,5 +28,5 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         raise PaperError(f"{SOURCE}: {error}") from error
     path = workspace.root / f"paper/{settings.profile}.pdf"
     assert isinstance(content, bytes)  # one document without an output path
-    path.write_bytes(content)
+    write_bytes(path, content)
     sys.stdout.write(f"{path}\n")
