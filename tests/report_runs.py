@@ -185,7 +185,7 @@ def write_costs(folder: Path, *parts: str) -> None:
 
 def stop(workspace: Workspace, method: str, seed: int, number: int, reason: str) -> None:
     """Let a method stop in round `number`: its reasoners from there on, and their answers, are gone."""
-    folder = next(workspace.runs.glob(f"{MODEL}/{TASK}/*/{seed}/{method}"))
+    folder = workspace.methods(MODEL, TASK) / str(seed) / method
     for path in (folder, workspace.evaluation(MODEL, TASK) / str(seed) / method):
         for made in path.glob("[0-9]*"):
             if int(made.name) >= number:

@@ -102,7 +102,7 @@ def test_threads_change_weights_by_little(tmp_path: Path) -> None:
     made = [begin(tmp_path / n, START, SHORT | {"threads": int(n)}, {"OMP_NUM_THREADS": n}) for n in ("1", "2")]
     for run in made:
         end(run)
-    sft = [folder / "runs" / "smoke" / QWEN / TASK / "start" / "1" / "sft" for folder, _ in made]
+    sft = [folder / "runs" / "smoke" / QWEN / "start" / TASK / "1" / "sft" for folder, _ in made]
     one, two = (load_file(folder / "model.safetensors") for folder in sft)
     assert one.keys() == two.keys()
     assert max((one[name].float() - two[name].float()).abs().max().item() for name in one) <= TOLERANCE

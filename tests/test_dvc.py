@@ -11,7 +11,7 @@ import pytest
 from clone import begin, copy_tree, run
 from tiny_graph import SHORT
 
-START = "start@qwen2_nano-nano_math"
+START = "start@qwen2_nano"
 REPRO = ("dvc", "repro", START)
 BUSY = r"is busy, it is being blocked by:|Unable to acquire lock\. Most likely another DVC process is running"
 

@@ -131,7 +131,7 @@ def test_the_command_writes_one_file(params: Path, capsys: pytest.CaptureFixture
         (["--method", "grpo"], "params.yaml: cells: grpo runs nothing, not what --model and --task name"),
         (["--seed", "3"], "params.yaml: groups: headline: 3 is not one of its seeds 1, 2"),
         (["--out", "runs"], "--out runs: that is a folder, name a file in it"),
-        (["--seed", "2"], "methods/2/sapo: no round of sapo is on file"),
+        (["--seed", "2"], "methods/lines/2/sapo: no round of sapo is on file"),
     ],
 )
 def test_what_does_not_exist_is_named(params: Path, arguments: list[str], message: str) -> None:

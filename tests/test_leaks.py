@@ -130,7 +130,7 @@ def rewrite(workspace: Workspace, **changes: object) -> None:
 
 
 def test_a_leak_ends_the_stage_and_names_question_file_and_line(settings: Settings, workspace: Workspace) -> None:
-    where = r"runs/tiny/qwen2_nano/nano_math/start/1/sampled.jsonl: line 4"
+    where = r"runs/tiny/qwen2_nano/start/nano_math/1/sampled.jsonl: line 4"
     rewrite(workspace, question_id=f"{TASK}/test/7")
     with pytest.raises(LeakError, match=rf"{where} holds test question {TASK}/test/7 \(word for word\)"):
         leaks.run(settings, workspace, PLACE)

@@ -87,7 +87,7 @@ def test_the_forecast_of_nano_is_within_30_percent_of_the_last_complete_run(nano
     Samples' tokens, tokens that verifiers read and learn from, FLOPs and programs, summed over a model's methods.
     """
     lock = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
-    used = lock.get("methods@qwen2_nano-nano_math", {}).get("params", {}).get(PARAMS.name, {})
+    used = lock.get("methods@qwen2_nano", {}).get("params", {}).get(PARAMS.name, {})
     for name in ("rollouts", "labels", "sampling", "expansion", "tuning", "sft", "orpo", "verifier"):
         own = json.loads(json.dumps(dataclasses.asdict(getattr(nano, name))))
         if used.get(name) != own:
@@ -129,13 +129,13 @@ def test_the_plan_of_stage_verifiers_is_of_the_methods_that_the_stage_names() ->
 
 
 def test_samples_and_rollouts_are_counts_of_the_settings(nano: Settings) -> None:
-    """256 questions x 8 samples; saps asks at most 2 positions of a wrong trajectory, 16 rollouts each."""
+    """208 questions x 8 samples; saps asks at most 2 positions of a wrong trajectory, 16 rollouts each."""
     config = config_of("qwen2_nano", nano.models["qwen2_nano"], nano.scratch, ROOT)
     place = Place(nano, "qwen2_nano", "nano_math", config, TEXTS["nano_math"])
     by = {part.what: part.bill for part in method_parts(place) if part.stage == "methods"}
-    assert by["sampling"].rollouts == 2048
-    assert by["sampling"].generated_tokens == pytest.approx(2048 * TEXTS["nano_math"].completion)
-    assert 0 < by["labelling"].rollouts <= 256 * 2 * 16
+    assert by["sampling"].rollouts == 1664
+    assert by["sampling"].generated_tokens == pytest.approx(1664 * TEXTS["nano_math"].completion)
+    assert 0 < by["labelling"].rollouts <= 208 * 2 * 16
 
 
 def test_bills_by_hand() -> None:
@@ -252,7 +252,7 @@ def qwen() -> tuple[Settings, Shape]:
     return settings, Shape.of(config_of(name, model, settings.scratch, ROOT))
 
 
-@settings_(max_examples=20)
+@settings_(max_examples=20, deadline=None)
 @given(rows=st.integers(1, 64), completion=st.integers(1, 2000))
 def test_more_rows_and_longer_ones_never_need_less(qwen: tuple[Settings, Shape], rows: int, completion: int) -> None:
     settings, shape = qwen

@@ -56,8 +56,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Workspace]:
         patch.chdir(workspace.root)  # stages read data/ where they run
         for model in MODELS:
             base.run(settings, workspace, StageArguments(model))
-            start.run(settings, workspace, StageArguments(model, "nano_math"))
-        methods.run(settings, workspace, StageArguments("qwen2_nano", "nano_math"))
+            start.run(settings, workspace, StageArguments(model))
+        methods.run(settings, workspace, StageArguments("qwen2_nano"))
         process.run(settings, workspace, StageArguments(task="nano_math"))
         for model in MODELS:
             verifiers.run(settings, workspace, StageArguments(model, "nano_math"))

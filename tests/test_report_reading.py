@@ -160,7 +160,7 @@ def write(value: object) -> Callable[[Path], None]:
 
 
 EVALUATION = f"evaluation/{MODEL}/{TASK}/2"
-METHODS = f"{MODEL}/{TASK}/methods/2"
+METHODS = f"{MODEL}/methods/{TASK}/2"
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ METHODS = f"{MODEL}/{TASK}/methods/2"
             "expected a round from 1 to 1 and a reason",
         ),
         (f"{METHODS}/rft/stopped.json", write({"round": 1}), "expected a round from 1 to 1 and a reason"),
-        (f"{MODEL}/{TASK}/start/2/costs.json", change("sft", "sift"), "'sft' is missing"),
-        (f"{MODEL}/{TASK}/start/2/labelled.jsonl", remove, "no such file"),
+        (f"{MODEL}/start/{TASK}/2/costs.json", change("sft", "sift"), "'sft' is missing"),
+        (f"{MODEL}/start/{TASK}/2/labelled.jsonl", remove, "no such file"),
     ],
 )
 def test_a_file_that_is_not_as_it_should_be_is_named(

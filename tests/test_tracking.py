@@ -43,7 +43,9 @@ def answers(folder: Path, *right: bool) -> None:
 
 
 def runs(settings: Settings, root: Path, stage: str) -> list[Tracked]:
-    return list(tracked(settings, Workspace(root, "nano"), stage, PLACE))
+    """`start` and `methods` are stages of a model, whatever its tasks are."""
+    place = PLACE if stage == "evaluate" else StageArguments(PLACE.model)
+    return list(tracked(settings, Workspace(root, "nano"), stage, place))
 
 
 def test_a_method_is_one_run_with_every_training_of_every_round(nano: Settings, tmp_path: Path) -> None:

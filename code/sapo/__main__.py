@@ -24,8 +24,8 @@ from sapo.workspace import StageArguments, Workspace, timed
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "verify_data": ("verify_data", ()),
     "base": ("base", ("model",)),
-    "start": ("start", ("model", "task")),
-    "methods": ("methods", ("model", "task")),
+    "start": ("start", ("model",)),
+    "methods": ("methods", ("model",)),
     "evaluate": ("evaluate", ("model", "task")),
     "leaks": ("leaks", ("model", "task")),
     "efficiency": ("efficiency", ("model", "task")),

@@ -64,16 +64,22 @@ class Workspace:
     def base(self, model: str) -> Path:
         return self.runs / model / "base"
 
+    def starts_of(self, model: str) -> Path:
+        """`TASK/SEED/` of every task and seed of the model."""
+        return self.runs / model / "start"
+
     def starts(self, model: str, task: str) -> Path:
-        """A folder for each seed: see `start`."""
-        return self.runs / model / task / "start"
+        return self.starts_of(model) / task
 
     def start(self, model: str, task: str, seed: int) -> Path:
         return self.starts(model, task) / str(seed)
 
+    def methods_of(self, model: str) -> Path:
+        """`TASK/SEED/METHOD/ROUND/` of every method of the model."""
+        return self.runs / model / "methods"
+
     def methods(self, model: str, task: str) -> Path:
-        """`SEED/METHOD/ROUND/` of every method of the model and task."""
-        return self.runs / model / task / "methods"
+        return self.methods_of(model) / task
 
     def evaluation(self, model: str, task: str) -> Path:
         """`SEED/METHOD/ROUND/BENCHMARK.jsonl` of every reasoner; beside the models, since it depends on them all."""
@@ -91,7 +97,7 @@ class Workspace:
         return self.runs / "verifiers" / model / task
 
     def timing(self, stage: str, arguments: StageArguments) -> Path:
-        """Where the seconds of one stage go, e.g. `runs/.timings/nano/start-qwen2_nano-nano_math.json`."""
+        """Where the seconds of one stage go, e.g. `runs/.timings/nano/evaluate-qwen2_nano-nano_math.json`."""
         parts = [stage, arguments.model, arguments.task]
         return self.root / "runs" / ".timings" / self.profile / ("-".join(filter(None, parts)) + ".json")
 

@@ -1,7 +1,7 @@
 """Stage `leaks`: no test question of the run, in or out of domain, is in what a model's methods learned from on a task.
 
 Reads the questions that a task trains on, and all of which a base model made from scratch (their gold rationales are
-its whole text), and every trajectory below the model's and task's folder: samples, labelled ones and expansions. Writes
+its whole text), and every trajectory that the model made on the task: samples, labelled ones and expansions. Writes
 how much was checked; a leak ends the stage. Pairs, filtered sets and verifier examples are chosen from these files.
 The shipped base models' documents come from their own hash bucket (train/pretrain.py), which a test checks.
 """
@@ -35,8 +35,9 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         found = (held.asked_by(question, where), held.inside(question.solution, where))
         checked.leaks += [leak for leak in found if leak]
     known = {question.id for question in trained.values()}
-    for path in sorted((workspace.runs / place.model / place.task).rglob("*.jsonl")):
-        check_file(path, held, known, checked)
+    for folder in (workspace.starts(place.model, place.task), workspace.methods(place.model, place.task)):
+        for path in sorted(folder.rglob("*.jsonl")):
+            check_file(path, held, known, checked)
     refuse(checked.leaks)
     said = {
         "test_questions": held.statements,

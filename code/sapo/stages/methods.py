@@ -1,10 +1,11 @@
-"""Stage `methods`: all methods of one model and task, each for every seed of its group.
+"""Stage `methods`: all methods of one model on its tasks, each for every seed of its group.
 
-Writes `SEED/METHOD/ROUND/` with the reasoner (`model/`), its samples, labels, verifier, log and costs. A method
+Writes `TASK/SEED/METHOD/ROUND/` with the reasoner (`model/`), its samples, labels, verifier, log and costs. A method
 that has nothing left to train on, or whose training diverges, leaves `stopped.json` with the reason and the round; the
 others go on, and the tables name it.
 """
 
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -20,22 +21,31 @@ from sapo.workspace import StageArguments, Workspace, stage_directory
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
-    with stage_directory(workspace.methods(place.model, place.task)) as folder:
-        works: list[tuple[int, Work]] = []
-        for cell in settings.cells.values():
-            if (cell.model, cell.task) != (place.model, place.task):
-                continue
-            group = settings.groups[cell.group]
-            for method, seed in product(group.methods, group.seeds):
-                bench = Bench(method_settings(settings, method, seed), workspace, place.model, place.task)
-                name = f"{place.model} {place.task}: {method} seed {seed}"
-                works.append((rounds(bench), Work(name, run_one, (bench, folder / str(seed) / method))))
+    with stage_directory(workspace.methods_of(place.model)) as folder:
+        for task in settings.tasks:
+            (folder / task).mkdir()  # empty where no method runs
+        works = list(_works(settings, workspace, place.model, folder))
         # The longest first: the processes end together, and rounds that methods share are made before they are asked.
         share([own for _, own in sorted(works, key=lambda entry: -entry[0])], settings.workers)
 
 
-def rounds(bench: Bench) -> int:
-    return len(bench.settings.loop.updates)
+def _works(settings: Settings, workspace: Workspace, model: str, folder: Path) -> Iterator[tuple[float, Work]]:
+    """Every method and seed, with about how long it takes."""
+    for cell in settings.cells.values():
+        if cell.model != model:
+            continue
+        group = settings.groups[cell.group]
+        for method, seed in product(group.methods, group.seeds):
+            bench = Bench(method_settings(settings, method, seed), workspace, model, cell.task)
+            name = f"{model} {cell.task}: {method} seed {seed}"
+            yield length(bench.settings), Work(name, run_one, (bench, folder / cell.task / str(seed) / method))
+
+
+def length(settings: Settings) -> float:
+    """About how many rounds of SAPO a method is as long as: GRPO draws anew at every step, shepherd at every prefix."""
+    updates = settings.loop.updates
+    labelled = settings.labels.by == "shepherd" and settings.loop.reward == "verifier"
+    return (2 if labelled else 1) * len(updates) + 2 * updates.count("grpo")
 
 
 def run_one(bench: Bench, folder: Path) -> None:

@@ -1,23 +1,27 @@
-"""Stage `start`: M_0, D_0 and V_0 of a model and task, for every seed that its methods use."""
+"""Stage `start`: M_0, D_0 and V_0 of a model on every task, for every seed that its methods use.
 
-import dataclasses
+Writes `TASK/SEED/`.
+"""
 
 from sapo.methods.bench import Bench, copy_output
 from sapo.methods.start import begin
-from sapo.settings import Settings, seeds_of
+from sapo.settings import Settings
+from sapo.stages.benches import benches_of
 from sapo.stages.workers import Work, share
 from sapo.workspace import StageArguments, Workspace, stage_directory
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
-    seeds = seeds_of(settings, place.model, place.task)
-    benches = [bench_of(settings, workspace, place, seed) for seed in seeds]
-    title = f"start {place.model} {place.task}"
-    share([Work(f"{title} seed {s}", begin, (b,)) for s, b in zip(seeds, benches, strict=True)], settings.workers)
-    with stage_directory(workspace.starts(place.model, place.task)) as folder:
-        for seed, bench in zip(seeds, benches, strict=True):
-            copy_output(begin(bench), folder / str(seed))
+    benches = [
+        bench for task in settings.tasks for bench in benches_of(settings, workspace, place.model, task).values()
+    ]
+    share([Work(f"start {_title(bench)}", begin, (bench,)) for bench in benches], settings.workers)
+    with stage_directory(workspace.starts_of(place.model)) as folder:
+        for task in settings.tasks:
+            (folder / task).mkdir()  # empty where no method runs
+        for bench in benches:
+            copy_output(begin(bench), folder / bench.task_name / str(bench.settings.seed))
 
 
-def bench_of(settings: Settings, workspace: Workspace, place: StageArguments, seed: int) -> Bench:
-    return Bench(dataclasses.replace(settings, seed=seed), workspace, place.model, place.task)
+def _title(bench: Bench) -> str:
+    return f"{bench.model} {bench.task_name} seed {bench.settings.seed}"

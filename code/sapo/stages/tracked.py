@@ -7,7 +7,7 @@ evaluates. Stages `start`, `methods` and `evaluate` have such; `base` keeps no l
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,7 @@ from sapo.records import Outcome, read_json, read_records
 from sapo.settings import Settings, method_settings
 from sapo.workspace import StageArguments, Workspace
 
-# Folder of a stage's output, in which a seed is a folder of its own.
-OUTPUTS: dict[str, Callable[[Workspace, StageArguments], Path]] = {
-    "start": lambda workspace, place: workspace.starts(place.model, place.task),
-    "methods": lambda workspace, place: workspace.methods(place.model, place.task),
-    "evaluate": lambda workspace, place: workspace.evaluation(place.model, place.task),
-}
+STAGES = ("start", "methods", "evaluate")
 LOGS = {"log.json": "update", "verifier_log.json": "verifier"}
 # Of the settings, what a run is compared by.
 SECTIONS = ("seed", "tuning", "loop", "sampling", "rollouts", "labels", "detect", "saps", "expansion")
@@ -50,18 +45,25 @@ class Tracked:
 
 def tracked(settings: Settings, workspace: Workspace, stage: str, place: StageArguments) -> Iterator[Tracked]:
     """Runs of one finished stage in the order of their names; of a stage without trainings or answers none."""
-    if stage not in OUTPUTS:
+    if stage not in STAGES:
         return
-    output = OUTPUTS[stage](workspace, place)
-    for folder in sorted(output.glob("*" if stage == "start" else "*/*")):
-        seed, *named = folder.relative_to(output).parts
-        values = _answers(folder) if stage == "evaluate" else _steps(folder)
-        if values:
-            method = named[0] if named else "start"
-            group = f"{workspace.profile}/{place.model}/{place.task}"
-            yield Tracked(
-                stage, group, f"{group}/{stage}/{seed}/{method}", _parameters(settings, method, int(seed)), values
-            )
+    for task in (place.task,) if place.task else settings.tasks:
+        output = _output(workspace, stage, place.model, task)
+        for folder in sorted(output.glob("*" if stage == "start" else "*/*")):
+            seed, *named = folder.relative_to(output).parts
+            values = _answers(folder) if stage == "evaluate" else _steps(folder)
+            if values:
+                method = named[0] if named else "start"
+                group = f"{workspace.profile}/{place.model}/{task}"
+                name = f"{group}/{stage}/{seed}/{method}"
+                yield Tracked(stage, group, name, _parameters(settings, method, int(seed)), values)
+
+
+def _output(workspace: Workspace, stage: str, model: str, task: str) -> Path:
+    """The folder in which every seed has a folder of its own."""
+    if stage == "start":
+        return workspace.starts(model, task)
+    return workspace.methods(model, task) if stage == "methods" else workspace.evaluation(model, task)
 
 
 def _steps(folder: Path) -> dict[int, dict[str, float]]:
