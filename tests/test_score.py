@@ -1,7 +1,11 @@
 """`python -m sapo score`: any JSONL of trajectories to scores, whole or not at all, and one line for what is broken."""
 
+import itertools
 import json
+import multiprocessing
+import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +223,38 @@ def test_files_that_cannot_be_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such model directory"):
         run(file, tmp_path / "nothing")
     assert file.read_text(encoding="utf-8").count("\n") == len(LINES)
+
+
+@pytest.mark.parametrize("place", ["the second part", "the end"])
+def test_a_killed_run_leaves_nothing_behind(
+    verifier: Verifier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """While it scores, nothing of it has a name; killed at the end, the next run takes the place of what it left."""
+    file, out = lines_of(tmp_path / "t.jsonl", *LINES), tmp_path / "t.scores.jsonl"
+    out.write_text("old", encoding="utf-8")
+    fork = multiprocessing.get_context("fork")
+    reached, parts = fork.Event(), itertools.count(1)
+
+    def stop(*_: object) -> None:
+        reached.set()
+        time.sleep(300)
+
+    def half(*_: object) -> list[tuple[float, ...]]:
+        if place == "the second part" and next(parts) == 2:
+            stop()
+        return [(0.5,)]
+
+    with monkeypatch.context() as forked:  # which is not asked to load or run a model
+        forked.setattr(Verifier, "load", lambda _: verifier)
+        forked.setattr(score, "PART", 1)
+        forked.setattr(score, "scored", half)
+        forked.setattr(os, "replace", stop)
+        process = fork.Process(target=main, args=([str(file), "--verifier", str(folder)],))
+        process.start()
+        assert reached.wait(60)
+    process.kill()
+    process.join(30)
+    left = [] if place == "the second part" else [tmp_path / ".t.scores.jsonl.tmp"]
+    assert sorted(tmp_path.iterdir()) == [*left, file, out] and out.read_text(encoding="utf-8") == "old"
+    assert len(run(file, folder)) == 3
+    assert sorted(tmp_path.iterdir()) == [file, out]

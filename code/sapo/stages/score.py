@@ -10,20 +10,20 @@ A line is a JSON object with what the verifier reads and the steps; other fields
 A line of the output has `line` (its number in FILE), `id` (null if the line has none), `scores` (c^_1…c^_n, six
 decimals), `reward` (their mean, eq. 14, or what `--reward` says) and `first_suspected`: the first step, counted from 1,
 with a score below the threshold; null if there is none.
-FILE is read twice, first to refuse it before anything is scored, then in parts: its size is no matter.
+FILE is read twice, first to refuse it before anything is scored, then in parts: its size is no matter. The output
+appears when it is whole.
 """
 
 import argparse
 import itertools
 import json
-import os
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO, cast
+from tempfile import TemporaryFile
+from typing import Any, cast
 
 from sapo.configure import PARAMS
 from sapo.evaluate.efficiency import THRESHOLD, first_error
@@ -31,7 +31,7 @@ from sapo.evaluate.process.foreign_json import Node
 from sapo.evaluate.rerank import AGGREGATES, aggregate
 from sapo.models.verifier import Verifier
 from sapo.progress import Progress
-from sapo.records import RecordError, check_lines
+from sapo.records import RecordError, check_lines, write_text
 from sapo.settings import load_settings
 from sapo.tasks.catalog import TASKS, find_task, source_of
 from sapo.tasks.task import Split, Task
@@ -100,16 +100,21 @@ def main(arguments: list[str]) -> None:
     total = sum(1 for _ in rows(given.file, task, prompts))
     verifier, reward_of = Verifier.load(given.verifier), AGGREGATES[given.reward]
     reward, suspected = 0.0, 0
-    with appearing(out) as file, Progress(f"score {given.file.name}", total, "trajectories") as progress:
-        read = rows(given.file, task, prompts)
-        while part := list(itertools.islice(read, PART)):
-            scores = scored(verifier, given.file, part)
-            lines = [said(row, own, given.threshold, reward_of) for row, own in zip(part, scores, strict=True)]
-            # Escapes, because an id may hold what UTF-8 cannot.
-            file.writelines(json.dumps(asdict(line)) + "\n" for line in lines)
-            reward += sum(line.reward for line in lines)
-            suspected += sum(line.first_suspected is not None for line in lines)
-            progress.advance(len(part))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # The file in the making has no name, so that a killed run leaves none.
+    with TemporaryFile("w+", encoding="utf-8", dir=out.parent) as file:
+        with Progress(f"score {given.file.name}", total, "trajectories") as progress:
+            read = rows(given.file, task, prompts)
+            while part := list(itertools.islice(read, PART)):
+                scores = scored(verifier, given.file, part)
+                lines = [said(row, own, given.threshold, reward_of) for row, own in zip(part, scores, strict=True)]
+                # Escapes, because an id may hold what UTF-8 cannot.
+                file.writelines(json.dumps(asdict(line)) + "\n" for line in lines)
+                reward += sum(line.reward for line in lines)
+                suspected += sum(line.first_suspected is not None for line in lines)
+                progress.advance(len(part))
+        file.seek(0)
+        write_text(out, file.read())
     found = f"{total} trajectories, mean reward {reward / total:.4f}, {suspected} with a step below {given.threshold}"
     sys.stdout.write(f"{out}: {found}\n")
 
@@ -209,16 +214,3 @@ def said(
     shown = tuple(round(score, DIGITS) for score in scores)
     suspected = first_error([int(score >= threshold) for score in shown])
     return Line(row.line, row.id, shown, round(reward_of(scores), DIGITS), suspected)
-
-
-@contextmanager
-def appearing(path: Path) -> Iterator[TextIO]:
-    """A text file to write that replaces `path` when the block ends well; on an error `path` stays as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
