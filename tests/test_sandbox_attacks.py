@@ -6,12 +6,14 @@ processes, memory and the next honest program are looked at. The same watch sees
 nothing confines them, which is tested too, so that silence means something.
 """
 
+import os
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from attacks.box import SHARED, run_in_box, why_not
+from attacks.box import SHARED, end_group, limited_processes, run_in_box, why_not
 
 ATTACKS = Path(__file__).parent / "attacks"
 RUNNER = ATTACKS / "run_inside.py"
@@ -68,3 +70,31 @@ def test_the_watch_sees_attacks_that_nothing_confines(boxes: dict[str, Future[Fi
     assert [name for name, finding in findings.items() if name[0] in "tpc" and finding["problems"]] == []
     left = [name for name, finding in findings.items() if "processes are left" in str(finding["problems"])]
     assert left == [], "the fork server ends what its children leave"
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    if reason := why_not():
+        pytest.skip(reason)
+    with limited_processes() as group:
+        yield group
+
+
+def test_a_box_that_runs_out_of_time_says_so_and_leaves_nothing(group: Path) -> None:
+    """Its processes die after what began them: the control group, the fourth word of the command, is busy till then."""
+    with pytest.raises(subprocess.TimeoutExpired) as caught:
+        run_in_box(RUNNER, arguments(1000), 2.0)
+    own = Path(caught.value.cmd[3])
+    assert own.parent == group.parent and not own.exists()
+
+
+def test_a_process_that_does_not_end_is_named(group: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "300"]) as left:
+        try:
+            (group / "cgroup.procs").write_text(str(left.pid))
+            with monkeypatch.context() as nobody:
+                nobody.setattr(os, "kill", lambda *_: None)
+                with pytest.raises(RuntimeError, match=rf"is busy after 0.1 s: process {left.pid} \(sleep, \w\)$"):
+                    end_group(group, 0.1)
+        finally:
+            left.kill()

@@ -4,18 +4,22 @@ root whose changes die with it, and a limit on processes. Needs root; nothing th
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 MOST_PROCESSES = 300
+LAST = 60.0  # seconds within which all processes of a box that was ended are gone, on a busy machine too
 # Further attacks, bound into the box besides the repository and Python where they exist.
 SHARED = Path(os.environ.get("SAPO_ATTACKS", REPOSITORY.parent / "shared" / "attacks")).resolve()
 NEEDED = [str(SHARED)] if SHARED.is_dir() else []
@@ -63,11 +67,52 @@ def limited_processes() -> Iterator[Path]:
         (group / "pids.max").write_text(str(MOST_PROCESSES))
         yield group
     finally:
-        group.rmdir()
+        end_group(group, LAST)
+
+
+def end_group(group: Path, seconds: float) -> None:
+    """Remove a control group with the processes in it.
+
+    Where a box runs out of time, its `unshare` is killed and waited for, but the box's first process then dies on its
+    own time, and the others with it. Until the last one is gone, the group is busy. Version 2 of control groups says
+    in `cgroup.events` when that is, version 1 nowhere: in both, removal succeeds from then on.
+
+    Raises:
+        RuntimeError: processes are left after so many seconds; names them.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        pids = [int(line) for line in (group / "cgroup.procs").read_text().split()]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            return group.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            if time.monotonic() > end:
+                raise RuntimeError(f"{group} is busy after {seconds:g} s: {_named(pids)}") from error
+        time.sleep(0.01)
+
+
+def _named(pids: list[int]) -> str:
+    """Processes with their names and states, as far as they are still there."""
+    said = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            name, _, more = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
+            said.append(f"process {pid} ({name}, {more[0]})")
+    return ", ".join(said) or "no process is in it"
 
 
 def run_in_box(script: Path, arguments: list[str], timeout: float) -> list[dict[str, object]]:
-    """Run a Python script in a box and return the JSON that it prints last."""
+    """Run a Python script in a box and return the JSON that it prints last.
+
+    Raises:
+        RuntimeError: the box ended with an error, or processes of it did not end.
+        subprocess.TimeoutExpired: it took longer; nothing of it is left.
+    """
     with limited_processes() as group, tempfile.TemporaryDirectory(prefix="sapo-box-") as base:
         enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(group)]
         inside = [sys.executable, __file__, base, sys.executable, str(script), *arguments]
