@@ -3,7 +3,7 @@
 Writes `SEED/METHOD/ROUND/` with `scores.jsonl`, the items' scores by V_i, and in the laboratory `labels.json` and
 `rewards.json`, how true the labels are that V_i learned from and what it rewards. For the methods of `MCE`, on the
 first seed, `mce.jsonl` has the labels of the items by rollouts of M_i, the reasoner that V_i was made from: the upper
-bound. Methods of `CONTINUED` add their later rounds to those of the method that they continue.
+bound. Methods with more rounds (`LATER`) add their later ones to those of the method that they continue.
 `self_verification.json` is table 2, from these scores and labels. `rerank.json` has many samples of M_0 a question
 with the rewards that the last verifier of each of `RERANKERS` gives them, and what beam search finds with the
 verifiers of `MCE`.
@@ -34,14 +34,7 @@ from sapo.workspace import StageArguments, Workspace, digest, stage_directory
 
 RECORDS = ("labelled.jsonl", "labels.jsonl", "sampled.jsonl")  # of a round, besides its verifier
 MCE = ("sapo", "sapo_without_pf")  # with and without process supervision (figure 1)
-# The first rounds of these are the other method's own, found again and not made twice.
-CONTINUED = {
-    "sapo_six_rounds": "sapo",
-    "sapo_without_pf_six_rounds": "sapo_without_pf",
-    "sapo_omega_six_rounds": "sapo_omega",
-    "sapo_shepherd_six_rounds": "sapo_shepherd",
-    "sipf_six_rounds": "sipf",
-}
+LATER = "_six_rounds"  # ends the names of methods whose first rounds are the other method's own, not made twice
 RERANKERS = ("start", "sapo_without_pf", "sapo_omega", "sapo_shepherd", "sapo", "sipf", "sapo_ours")
 REWARDED = 200  # samples a round whose rewards are compared with the truth
 BEAM = Beam(width=4, expand=4, steps=24, temperature=1.0, limit=40)
@@ -97,7 +90,7 @@ def rounds(settings: Settings, bench: Bench) -> Iterator[Made]:
         if (cell.model, cell.task) != (bench.model, bench.task_name):
             continue
         for method in settings.groups[cell.group].methods:
-            shown = CONTINUED.get(method, method)
+            shown = method.removesuffix(LATER)
             known = len(method_settings(settings, shown, seed).loop.updates)
             for path in sorted((methods / str(seed) / method).glob("*/verifier")):
                 number = int(path.parent.name)
