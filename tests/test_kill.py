@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 import pytest
+from memory_group import little_memory
 from tiny_graph import GRAPH, SHORT, begin_stage, lay_out, outputs, pay_for_imports, temporary
 
 SOON = 60.0  # seconds in which an interrupted stage has ended, on a busy machine too
@@ -190,8 +191,23 @@ def test_a_stage_survives_20_kills_and_2_interrupts(whole: dict[str, Graph], tmp
         assert leftovers(graph.folder) == []
 
 
+def kill_worker(worker: psutil.Process, process: BaseProcess) -> None:
+    worker.kill()
+    assert ended(process) == 2
+
+
+def take_memory_away(worker: psutil.Process, process: BaseProcess) -> None:
+    """What the worker has counts elsewhere; with the next page that it writes to, it has more than it may."""
+    with little_memory(1 << 16) as group:
+        (group / "cgroup.procs").write_text(str(worker.pid))
+        assert ended(process) == 2
+
+
 @pytest.mark.nightly
-def test_a_stage_whose_worker_the_system_kills_names_it_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [kill_worker, take_memory_away])
+def test_a_stage_whose_worker_the_system_kills_names_it_and_goes_on(
+    tmp_path: Path, end: Callable[[psutil.Process, BaseProcess], None]
+) -> None:
     """As it does where memory runs out: to one process, not to all."""
     *_, graph = up_to(tmp_path / "graph", ("base", "start", "methods"), {"workers": 2})
     graph.reset()
@@ -201,8 +217,7 @@ def test_a_stage_whose_worker_the_system_kills_names_it_and_goes_on(tmp_path: Pa
         assert process.is_alive(), graph.said
         time.sleep(0.01)
     time.sleep(0.3 * graph.seconds)
-    workers[0].kill()
-    assert ended(process) == 2
+    end(workers[0], process)
     assert re.match(r"error: .* ended by SIGKILL\. .* the same command goes on from there$", graph.said[-1])
     run(graph.folder, graph.stage)
     assert outputs(graph.folder) == graph.after

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from memory_group import little_memory
 
+from sapo import __main__ as command
 from sapo.records import BadInput
 from sapo.stages.workers import Work, WorkerDied, share
 
@@ -58,6 +60,33 @@ def test_a_killed_process_is_named_with_its_work(tmp_path: Path) -> None:
         share(works, 2)
     assert "\n" not in str(found.value)
     assert len(list(tmp_path.iterdir())) >= 3
+
+
+def take_more_than_there_is(group: Path, folder: Path, name: str) -> None:
+    while not (folder / "0").exists():
+        time.sleep(0.01)
+    if group.is_dir():
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        bytearray(b"x") * (1 << 28)
+    leave(folder, name)
+
+
+def test_a_process_that_the_system_kills_for_memory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """256 MB in a control group that has 32; with more memory, the same command does all works."""
+    with little_memory(32 << 20) as group:
+        works = [Work("finished", leave, (tmp_path, "0"))]
+        works += [Work("too large", take_more_than_there_is, (group, tmp_path, "1"))]
+        monkeypatch.setattr(command, "_dispatch", lambda _: share(works, 2))
+        assert command.main(["methods"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: too large ended by SIGKILL. ")
+    assert "fewer `workers` or `sampling.rows` need less" in said
+    assert said.endswith("Finished work is kept: the same command goes on from there")
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
+    assert command.main(["methods"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
 
 
 def test_a_process_that_is_ended_before_its_work_is_no_lie(tmp_path: Path) -> None:
