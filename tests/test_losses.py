@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from sapo.records import PreferencePair
 from sapo.settings import FitSettings, OrpoSettings
-from sapo.train.losses import check_completions, log1mexp, mean_log_probability, orpo_loss, verifier_loss
+from sapo.train.losses import check_completions, log1mexp, masked_mean, orpo_loss, verifier_loss
 from sapo.train.orpo import pair_loss, plant_pairs
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:trl.*")  # trl.experimental announces its own removal
@@ -28,19 +28,11 @@ def gradient(of: torch.Tensor, at: torch.Tensor) -> list[float]:
     return torch.autograd.grad(of.sum(), at, retain_graph=True)[0].tolist()
 
 
-def test_mean_log_probability_is_the_geometric_mean_per_token() -> None:
-    """Row 1: probabilities 1/2 and 1/8, geometric mean 1/4, log = -2 log 2. Row 2: 1/4 alone; its masked token is 0.
-
-    Softmax of logits log p is p where the p of a position add up to 1.
-    """
-    position = {
-        "half": [1 / 2, 1 / 4, 1 / 8, 1 / 8],
-        "quarter": [1 / 4, 1 / 4, 1 / 4, 1 / 4],
-        "none": [1.0, 0.0, 0.0, 0.0],
-    }
-    logits = torch.tensor([[position["half"], position["half"]], [position["quarter"], position["none"]]]).log()
-    ids, mask = torch.tensor([[0, 3], [2, 1]]), torch.tensor([[True, True], [True, False]])
-    assert_close(mean_log_probability(logits, ids, mask), torch.tensor([-2 * LOG2, -2 * LOG2]))
+def test_the_masked_mean_of_log_probabilities_is_the_geometric_mean_per_token() -> None:
+    """Row 1: probabilities 1/2 and 1/8, geometric mean 1/4, log = -2 log 2. Row 2: 1/4 alone; its masked token is 0."""
+    logp = torch.tensor([[1 / 2, 1 / 8], [1 / 4, 0.0]]).log()
+    mask = torch.tensor([[True, True], [True, False]])
+    assert_close(masked_mean(logp, mask), torch.tensor([-2 * LOG2, -2 * LOG2]))
 
 
 def test_orpo_value_and_gradient_by_hand() -> None:
@@ -161,7 +153,8 @@ def test_parity_with_trl_on_random_logits() -> None:
     lengths = torch.randint(1, 12, (8, 1), generator=generator)
     mask = torch.arange(12) >= 12 - lengths  # TRL marks what counts by labels other than -100
     expected = theirs.get_batch_logps(logits, ids.masked_fill(~mask, -100), average_log_prob=True)
-    ours = mean_log_probability(logits[:, :-1], ids[:, 1:], mask[:, 1:])
+    logp = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1)
+    ours = masked_mean(logp, mask[:, 1:])
     assert_close(ours, expected, atol=1e-5, rtol=0)
     losses, *_, ratio = theirs.odds_ratio_loss(trainer(), expected[:4], expected[4:])
     terms = orpo_loss(ours[:4], ours[4:], torch.zeros(4), beta=0.1)

@@ -32,24 +32,11 @@ def check_completions(question_ids: Sequence[str], lengths: Sequence[int]) -> No
             raise ValueError(f"question {question} has an empty completion: its mean log-probability is undefined")
 
 
-def token_log_probability(logits: Tensor, ids: Tensor) -> Tensor:
-    """Log-probability of `ids` (B, T) under `logits` (B, T, V), which stand at the positions that predict them."""
-    return logits.float().log_softmax(-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
-
-
-def mean_log_probability(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-    """log P(tau | q) / |tau| per row, (B,): the logarithm of the per-token geometric mean P of SAPO eq. 17.
-
-    Args:
-        logits: (B, T, V), already aligned: `logits[b, t]` predicts `ids[b, t]`.
-        mask: (B, T), true where a token counts; every row has at least one (see `check_completions`).
-    """
-    per_token_B_T = token_log_probability(logits, ids)
-    return masked_mean(per_token_B_T, mask)
-
-
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of `values` (B, T) over the true entries of `mask`, per row."""
+    """Mean of `values` (B, T) over the true entries of `mask`, per row (B,); every row has at least one.
+
+    Of log-probabilities of a completion's tokens, it is log P(tau | q) / |tau|: the logarithm of the P of SAPO eq. 17.
+    """
     return values.masked_fill(~mask, 0.0).sum(-1) / mask.sum(-1)
 
 
