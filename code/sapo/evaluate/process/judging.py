@@ -14,11 +14,11 @@ import numpy as np
 
 from sapo.evaluate.process.items import ProcessItem
 from sapo.evaluate.process.metrics import (
-    BINS,
     Bin,
     Judged,
     best_threshold,
     halves,
+    in_bins,
     pair_up,
     reliability,
     verdicts,
@@ -171,9 +171,8 @@ def _shares(judged: Sequence[Judged], threshold: float, group_N: np.ndarray, tim
 def _rights(judged: Sequence[Judged], group_N: np.ndarray, times_R_G: np.ndarray) -> list[Estimate]:
     """The share of right steps of every bin of `reliability`."""
     scores, labels, group_S = _steps(judged, group_N)
-    place = np.minimum((scores * BINS).astype(int), BINS - 1)
     found = []
-    for own in (place == number for number in range(BINS)):
+    for own in in_bins(scores):
         if own.any():
             right_R, steps_R = _drawn(np.array([own * labels, own.astype(float)]), group_S, times_R_G)
             with np.errstate(invalid="ignore"):  # a resample may have no step of the bin
@@ -184,8 +183,7 @@ def _rights(judged: Sequence[Judged], group_N: np.ndarray, times_R_G: np.ndarray
 def _calibration_errors(judged: Sequence[Judged], group_N: np.ndarray, times_R_G: np.ndarray) -> np.ndarray:
     """Expected calibration error of every resample: |sum of scores - right steps| over the bins, a step."""
     scores, labels, group_S = _steps(judged, group_N)
-    place = np.minimum((scores * BINS).astype(int), BINS - 1)
-    gap_B_R = _drawn(np.array([(place == number) * (scores - labels) for number in range(BINS)]), group_S, times_R_G)
+    gap_B_R = _drawn(in_bins(scores) * (scores - labels), group_S, times_R_G)
     (steps_R,) = _drawn(np.ones((1, len(scores))), group_S, times_R_G)
     return np.abs(gap_B_R).sum(axis=0) / steps_R
 

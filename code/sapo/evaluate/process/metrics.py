@@ -124,14 +124,18 @@ def auc(judged: Sequence[Judged]) -> float | None:
 
 
 def reliability(judged: Sequence[Judged]) -> list[Bin]:
-    """Ten bins of equal width, the last with 1 in it; empty ones are left out."""
+    """The bins of `in_bins`; empty ones are left out."""
     scores, labels = _flat(judged)
-    place = np.minimum((scores * BINS).astype(int), BINS - 1)
     return [
         Bin(int(own.sum()), float(scores[own].mean()), float(labels[own].mean()))
-        for number in range(BINS)
-        if (own := place == number).any()
+        for own in in_bins(scores)
+        if own.any()
     ]
+
+
+def in_bins(scores: np.ndarray) -> np.ndarray:
+    """Whether each score (S,) lies in each of ten bins of equal width, the last with 1 in it: (10, S)."""
+    return np.minimum((scores * BINS).astype(int), BINS - 1) == np.arange(BINS)[:, None]
 
 
 def calibration_error(judged: Sequence[Judged]) -> float:
