@@ -11,21 +11,28 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
-from transformers import (
-    Gemma2Config,
-    Gemma2ForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 END = "<|end|>"
 PAD = "<|pad|>"
 LARGEST_NUMBER = 129
 CONTEXT = 256
+# Architecture, and what of the shape is its own.
+SHAPES: dict[str, tuple[str, dict[str, int]]] = {
+    "qwen2_nano": ("qwen2", {"intermediate_size": 288, "num_key_value_heads": 3}),
+    "gemma2_nano": (
+        "gemma2",
+        {
+            "intermediate_size": 256,
+            "num_key_value_heads": 3,
+            "head_dim": 16,
+            "query_pre_attn_scalar": 16,
+            "sliding_window": CONTEXT,
+        },
+    ),
+    "llama_nano": ("llama", {"intermediate_size": 256, "num_key_value_heads": 6}),
+}
+MODELS = tuple(SHAPES)
 
 
 def build_tokenizer(texts: Iterable[str], names: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -60,24 +67,18 @@ def build_tokenizer(texts: Iterable[str], names: Iterable[str]) -> PreTrainedTok
 
 def build_model(name: str, vocabulary: int) -> PreTrainedModel:
     """A base model with fresh weights (seed torch before). Raises ValueError for an unknown name."""
+    if name not in SHAPES:
+        raise ValueError(f"{name!r} is no nano model; known: {', '.join(MODELS)}")
+    architecture, own = SHAPES[name]
     shape: dict[str, Any] = {
         "vocab_size": vocabulary,
         "hidden_size": 96,
         "num_hidden_layers": 4,
+        "num_attention_heads": 6,
         "max_position_embeddings": CONTEXT,
         "bos_token_id": None,
         "eos_token_id": 1,
         "pad_token_id": 0,
         "tie_word_embeddings": True,
     }
-    if name == "qwen2_nano":
-        shape |= {"intermediate_size": 288, "num_attention_heads": 6, "num_key_value_heads": 3}
-        return Qwen2ForCausalLM(Qwen2Config(**shape))
-    if name == "llama_nano":
-        shape |= {"intermediate_size": 256, "num_attention_heads": 6, "num_key_value_heads": 6}
-        return LlamaForCausalLM(LlamaConfig(**shape))
-    if name == "gemma2_nano":
-        shape |= {"intermediate_size": 256, "num_attention_heads": 6, "num_key_value_heads": 3}
-        shape |= {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": CONTEXT}
-        return Gemma2ForCausalLM(Gemma2Config(**shape))
-    raise ValueError(f"{name!r} is no nano model; known: qwen2_nano, gemma2_nano, llama_nano")
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(architecture, **shape, **own))

@@ -23,6 +23,7 @@ from sapo.methods.bench import Bench
 from sapo.models.encoding import Encoder
 from sapo.models.loading import load_reasoner
 from sapo.models.local import LocalSampler
+from sapo.models.nano import MODELS
 from sapo.records import Trajectory, read_json, read_plain_json, write_plain_json, write_text
 from sapo.report.laboratory import targets_table
 from sapo.report.rendering import markdown, show, with_section
@@ -36,7 +37,6 @@ from sapo.workspace import Workspace
 
 RESULT = Path("results/lab.json")
 README = Path("README.md")
-MODELS = ("qwen2_nano", "gemma2_nano", "llama_nano")
 TASKS = ("nano_math", "nano_code")
 EVALUATED = 300
 

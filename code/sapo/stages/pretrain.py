@@ -12,13 +12,12 @@ from pathlib import Path
 
 import torch
 
-from sapo.models.nano import build_model, build_tokenizer
+from sapo.models.nano import MODELS, build_model, build_tokenizer
 from sapo.records import write_plain_json
 from sapo.tasks.nano_math_world import NAMES
 from sapo.train.pretrain import PretrainSettings, documents, pretrain
 from sapo.workspace import stage_directory
 
-MODELS = ("qwen2_nano", "gemma2_nano", "llama_nano")
 VOCABULARY_DOCUMENTS = 20_000
 SEED = 0
 

@@ -10,16 +10,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
-from transformers import (
-    Gemma2Config,
-    Gemma2ForCausalLM,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from sapo.models.encoding import Encoder, Size, pad_rows
 from sapo.models.fast_linear import use_fast_linears
@@ -98,8 +89,6 @@ def build_model(architecture: Architecture, encoder: Encoder, settings: ScratchS
         "pad_token_id": encoder.pad_id,
         "tie_word_embeddings": True,
     }
-    if architecture == "qwen2":
-        return Qwen2ForCausalLM(Qwen2Config(**shape))
-    if architecture == "llama":
-        return LlamaForCausalLM(LlamaConfig(**shape))
-    return Gemma2ForCausalLM(Gemma2Config(**shape, head_dim=settings.hidden // settings.heads))
+    if architecture == "gemma2":
+        shape["head_dim"] = settings.hidden // settings.heads
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(architecture, **shape))
