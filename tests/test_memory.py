@@ -9,7 +9,7 @@ import torch
 from fakes import LineTask, question
 from tiny_models import tiny_reasoner
 
-from sapo.methods.supervision import Roomy
+from sapo.methods.bench import Roomy
 from sapo.models.hardware import OutOfMemory
 from sapo.models.local import LocalSampler
 from sapo.models.sampling import Request

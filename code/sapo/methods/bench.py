@@ -3,18 +3,15 @@
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from transformers import PreTrainedModel
-
 from sapo.engines.opening import Drawing, engine_name, open_sampler
 from sapo.methods.kept import SECONDS
-from sapo.models.adapters import begin_training, end_training
-from sapo.models.hardware import arithmetic, verifier_for_inference
-from sapo.models.sampling import Sampler
+from sapo.models.hardware import enough_memory, verifier_for_inference
+from sapo.models.sampling import Completion, Request, Sampler, Until
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, RecordError, read_json, write_json
 from sapo.settings import Settings, SettingsError, TaskSettings
@@ -93,22 +90,24 @@ class Bench:
         """A saved verifier on the device and in the precision of the settings, for scoring."""
         return verifier_for_inference(Verifier.load(folder), self.settings.tuning)
 
-    @contextmanager
-    def tuned(self, model: PreTrainedModel, *names: str | int) -> Iterator[None]:
-        """The block trains a loaded reasoner as `tuning` says; afterwards it is an ordinary model again.
-
-        `names` decide the adapters' first weights. Raises what `adapters.begin_training` does.
-        """
-        tuning = self.settings.tuning
-        begin_training(model, tuning, tuning.reasoner, self.seed("adapters", *names))
-        with arithmetic(tuning):
-            yield
-        end_training(model, tuning)
-
     def sampler(self, reasoner: Path, what: str, cached_tokens: int = 0) -> Sampler:
         """What draws from a saved reasoner, as `engine` says. Raises what `opening.open_sampler` does."""
         drawing = Drawing(self.settings.engine, self.settings.tuning, self.settings.sampling.rows, cached_tokens)
-        return open_sampler(reasoner, drawing, self.store / "answers", self.shown(what))
+        return Roomy(open_sampler(reasoner, drawing, self.store / "answers", self.shown(what)))
+
+
+@dataclass(frozen=True, slots=True)
+class Roomy:
+    """A sampler that says which setting to lower where the device's memory is too small."""
+
+    sampler: Sampler
+
+    def complete(
+        self, requests: Sequence[Request], temperature: float, max_new_tokens: int, until: Until | None = None
+    ) -> tuple[list[Completion], Cost]:
+        """See `Sampler.complete`. Raises OutOfMemory."""
+        with enough_memory("sampling", "lower sampling.rows", "rollouts.cached_tokens"):
+            return self.sampler.complete(requests, temperature, max_new_tokens, until)
 
 
 def write_costs(folder: Path, costs: Mapping[str, Cost]) -> None:

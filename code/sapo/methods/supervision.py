@@ -12,10 +12,8 @@ from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, write_costs
 from sapo.methods.kept import kept, parts, training
-from sapo.models.hardware import enough_memory
 from sapo.models.journal import Journal
 from sapo.models.loading import load_reasoner
-from sapo.models.sampling import Completion, Request, Sampler, Until
 from sapo.models.verifier import Verifier
 from sapo.progress import Progress
 from sapo.records import Cost, Question, StepLabels, StepScores, Trajectory, write_json, write_records
@@ -89,21 +87,7 @@ def supervise(bench: Bench, who: Simulation, initial: Path, subset: Sequence[Tra
 def journal(bench: Bench, reasoner: Path, what: str, folder: Path, cached_tokens: int = 0) -> Journal:
     """`bench.sampler` for the one work that makes `folder`, which `kept` gave it; what it draws survives a kill."""
     at_once = BATCHES * bench.settings.sampling.rows
-    return Journal(parts(folder), at_once, lambda: Roomy(bench.sampler(reasoner, what, cached_tokens)))
-
-
-@dataclass(frozen=True, slots=True)
-class Roomy:
-    """A sampler that says which setting to lower where the device's memory is too small."""
-
-    sampler: Sampler
-
-    def complete(
-        self, requests: Sequence[Request], temperature: float, max_new_tokens: int, until: Until | None = None
-    ) -> tuple[list[Completion], Cost]:
-        """See `Sampler.complete`. Raises OutOfMemory."""
-        with enough_memory("sampling", "lower sampling.rows", "rollouts.cached_tokens"):
-            return self.sampler.complete(requests, temperature, max_new_tokens, until)
+    return Journal(parts(folder), at_once, lambda: bench.sampler(reasoner, what, cached_tokens))
 
 
 def _digest(trajectories: Sequence[Trajectory]) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 from sapo.methods.bench import Bench
 from sapo.methods.kept import training
 from sapo.methods.rounds import Round, budget, prompts_of, save_update
+from sapo.models.adapters import begin_training, end_training
+from sapo.models.hardware import arithmetic
 from sapo.models.loading import load_reasoner
 from sapo.records import Cost
 from sapo.train.grpo import Practice, train_grpo
@@ -20,7 +22,10 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
         each = settings.group * settings.questions_per_step * sum(rows) / len(rows)
         settings = dataclasses.replace(settings, steps=max(1, round(tokens / each)))
     practice = Practice(bench.task, bench.train_questions(), bench.limits.max_new_tokens)
-    with bench.tuned(model, "grpo", this.number):
+    tuning = bench.settings.tuning
+    begin_training(model, tuning, tuning.reasoner, bench.seed("adapters", "grpo", this.number))
+    with arithmetic(tuning):
         log, cost = train_grpo(model, encoder, practice, settings, bench.seed("grpo", this.number), training(folder))
+    end_training(model, tuning)
     save_update(folder, model, encoder, log)
     return cost

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from sapo.methods.bench import Bench
 from sapo.methods.rounds import NothingLeft, Round
-from sapo.methods.supervision import Roomy
 from sapo.methods.updates.sft import learn
 from sapo.models.sampling import Request
 from sapo.records import Cost, Question, Trajectory, write_json
@@ -27,7 +26,7 @@ def rationalise(
     """Completions of hinted prompts that end right, by question, and what drawing them cost."""
     if not failed:
         return [], Cost()
-    sampler = Roomy(bench.sampler(reasoner, f"rationalisation of round {number}"))
+    sampler = bench.sampler(reasoner, f"rationalisation of round {number}")
     requests = [Request(hinted_prompt(q), "", bench.seed("rationalise", number, q.id)) for q in failed]
     settings = bench.settings.sampling
     limit, answered = bench.limits.max_new_tokens, bench.task.answered
