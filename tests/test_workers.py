@@ -67,7 +67,7 @@ def take_more_than_there_is(group: Path, folder: Path, name: str) -> None:
         time.sleep(0.01)
     if group.is_dir():
         (group / "cgroup.procs").write_text(str(os.getpid()))
-        bytearray(b"x") * (1 << 28)
+        assert bytearray(b"x") * (1 << 28)
     leave(folder, name)
 
 
