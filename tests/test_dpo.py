@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
-from tiny_models import byte_level, tiny_model, tiny_reasoner
+from tiny_models import byte_level, tiny_model, tiny_reasoner, token_log_probability
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -17,7 +17,6 @@ from sapo.records import PreferencePair
 from sapo.settings import DpoSettings, FitSettings, OrpoSettings
 from sapo.train.dpo import dpo_rows, train_dpo
 from sapo.train.loop import TrainingDiverged
-from sapo.train.losses import token_log_probability
 from sapo.train.orpo import pair_loss, plant_pairs
 
 FIT = FitSettings(lr=2e-3, epochs=4, batch_size=4, warmup=0.0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import tiny_reasoner
+from tiny_models import tiny_reasoner, token_log_probability
 from torch.testing import assert_close
 
 from sapo.records import PreferencePair
@@ -153,8 +153,7 @@ def test_parity_with_trl_on_random_logits() -> None:
     lengths = torch.randint(1, 12, (8, 1), generator=generator)
     mask = torch.arange(12) >= 12 - lengths  # TRL marks what counts by labels other than -100
     expected = theirs.get_batch_logps(logits, ids.masked_fill(~mask, -100), average_log_prob=True)
-    logp = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1)
-    ours = masked_mean(logp, mask[:, 1:])
+    ours = masked_mean(token_log_probability(logits[:, :-1], ids[:, 1:]), mask[:, 1:])
     assert_close(ours, expected, atol=1e-5, rtol=0)
     losses, *_, ratio = theirs.odds_ratio_loss(trainer(), expected[:4], expected[4:])
     terms = orpo_loss(ours[:4], ours[4:], torch.zeros(4), beta=0.1)

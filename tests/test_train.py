@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import tiny_model, tiny_reasoner
+from tiny_models import tiny_model, tiny_reasoner, token_log_probability
 from torch import nn
 from torch.testing import assert_close
 from transformers import PreTrainedModel
@@ -12,7 +12,6 @@ from sapo.models.encoding import Encoder, Size
 from sapo.records import PreferencePair
 from sapo.settings import FitSettings, OrpoSettings
 from sapo.train.loop import StepLog, TrainingDiverged, Watch, fit, schedule
-from sapo.train.losses import token_log_probability
 from sapo.train.orpo import pair_loss, plant_pairs, train_orpo
 from sapo.train.sft import sft_rows, train_sft
 from sapo.train.trl_runs import IGNORED

@@ -1,4 +1,4 @@
-"""Tokenizers of every kind and causal models of two layers, built on the spot for tests of training."""
+"""Tokenizers of every kind, causal models of two layers, and log-probabilities: what tests of training need."""
 
 from typing import Any
 
@@ -130,3 +130,8 @@ def tiny_model(architecture: str, vocabulary: int, seed: int = 0, window: int = 
 def tiny_reasoner(architecture: str = "qwen2", seed: int = 0) -> tuple[PreTrainedModel, Encoder]:
     tokenizer = byte_level()
     return tiny_model(architecture, len(tokenizer), seed), Encoder(tokenizer)
+
+
+def token_log_probability(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Log-probability of `ids` (B, T) under `logits` (B, T, V), which stand at the positions that predict them."""
+    return logits.float().log_softmax(-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
