@@ -113,3 +113,13 @@ def test_a_stage_runs_itself_with_the_arguments_that_name_its_instance(stage: st
     named = {"task": "${key}"} if stage == "process" else {}
     arguments = [f"--{name} {named.get(name, f'${{item.{name}}}')}" for name in STAGES[stage][1]]
     assert graph(stage)["cmd"] == " ".join(["python -m sapo", stage, *arguments])
+
+
+def test_the_lock_file_knows_no_stage_that_the_graph_has_left() -> None:
+    """DVC never forgets one by itself. Names of models and tasks hold no hyphen, so instances are counted by parts."""
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    for name in lock:
+        stage, _, instance = name.partition("@")
+        assert stage in GRAPH, f"dvc.lock: {name}: remove it"
+        parts = len(GRAPH[stage].get("matrix", {})) or ("foreach" in GRAPH[stage])
+        assert len(instance.split("-")) * bool(instance) == parts, f"dvc.lock: {name}: remove it"
