@@ -96,14 +96,16 @@ def test_a_job_comes_back_from_its_folder_as_it_was(
         return type("Done", (), {"returncode": 7})
 
     monkeypatch.setattr(subprocess, "run", launch)
-    own, tuning = job(kind, start), dataclasses.replace(TWO, accelerate="cluster.yaml")
+    file = tmp_path / "cluster.yaml"
+    file.write_text("compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\n")
+    own, tuning = job(kind, start), dataclasses.replace(TWO, accelerate=str(file))
     with pytest.raises(BadInput, match=f"{kind} on 2 devices ended with 7; what it said is above"):
         carry_out(own, load_reasoner(start), tuning, Watch(None, tmp_path / "two"))
     read, same = jobs._read(tmp_path / "two" / "job")
     assert read == own and same == tuning
     (command,) = commands
     assert command[command.index("--num_processes") + 1] == "2"
-    assert command[command.index("--config_file") + 1] == "cluster.yaml" and "--multi_gpu" not in command
+    assert command[command.index("--config_file") + 1] == str(file) and "--multi_gpu" in command
     assert command[-2:] == ["sapo.train.jobs", str(tmp_path / "two" / "job")]
 
 

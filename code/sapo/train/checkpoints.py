@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from sapo.models.loading import SEAL, UNREADABLE, LoadingError, check_seal, seal
 from sapo.records import BadInput, read_json, write_json
-from sapo.train.processes import this_process
+from sapo.train.processes import splits, this_process
 
 INTERVAL = 60.0  # seconds between checkpoints, and between the first and the start: short runs write none
 REST = 20  # times the seconds that writing one took, until the next: writing takes a twentieth of the time at most
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run in `place`; without a place there are none.
+    """The checkpoints of one run in `place`; without a place there are none, and none of a model in parts.
 
     Args:
         model: before it is trained.
@@ -47,6 +47,7 @@ class Checkpoints:
     """
 
     def __init__(self, place: Path | None, model: nn.Module, *made_from: object) -> None:
+        place = None if splits() else place
         self._place = place
         self._made_from = made_from
         self._start = _sample(model) if place else b""

@@ -2,8 +2,8 @@
 
 A run on several devices is a folder: `job.json`, with everything that decides the run, goes in; `made/` (a reasoner or
 a verifier) and `log.json` come out. `accelerate launch … -m sapo.train.jobs FOLDER` is one of its processes. Every
-process has the whole model (data parallel): `tuning.accelerate` may name a configuration file of accelerate's for
-machines and ports, not one that splits the model (FSDP, DeepSpeed).
+process has the whole model (data parallel), unless the configuration file of accelerate's that `tuning.accelerate`
+names splits it (DeepSpeed, FSDP; `split.py`).
 """
 
 import os
@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import yaml
 from transformers import PreTrainedModel
 
-from sapo.models.adapters import begin_training, end_training
+from sapo.models.adapters import begin_training, end_training, optional
 from sapo.models.encoding import Encoder
 from sapo.models.hardware import NoDevice, arithmetic
-from sapo.models.loading import load_reasoner, save_reasoner
+from sapo.models.loading import load_encoder, load_reasoner, save_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import BadInput, PreferencePair, read_json, write_json, write_text
 from sapo.settings import DpoSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
@@ -31,6 +32,7 @@ from sapo.settings.typed_values import build
 from sapo.train.dpo import train_dpo
 from sapo.train.loop import StepLog, Watch
 from sapo.train.orpo import train_orpo
+from sapo.train.processes import join, splits
 from sapo.train.sft import train_sft
 from sapo.train.verifier import VerifierExample, train_verifier
 
@@ -107,7 +109,7 @@ def _launch(job: Job, tuning: TuningSettings, folder: Path) -> None:
     )
     command = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(tuning.devices)]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command += ["--config_file", tuning.accelerate] if tuning.accelerate else ["--multi_gpu", "--num_machines", "1"]
+    command += _options(tuning) if tuning.accelerate else ["--multi_gpu", "--num_machines", "1"]
     command += ["-m", "sapo.train.jobs", str(folder.resolve())]
     paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}, check=False)
@@ -115,6 +117,27 @@ def _launch(job: Job, tuning: TuningSettings, folder: Path) -> None:
         raise BadInput((folder / "error.txt").read_text(encoding="utf-8"))
     if done.returncode:
         raise BadInput(f"{job.kind} on {tuning.devices} devices ended with {done.returncode}; what it said is above")
+
+
+def _options(tuning: TuningSettings) -> list[str]:
+    """Of the launcher, for a configuration file. Raises BadInput where no job can be trained by it."""
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    name = f"tuning: accelerate: {tuning.accelerate}"
+    try:
+        config: Any = load_config_from_file(tuning.accelerate)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        raise BadInput(f"{name}: no configuration of accelerate's ({' '.join(str(error).split())[:300]})") from error
+    way, options = config.distributed_type, ["--config_file", tuning.accelerate]
+    if way not in ("DEEPSPEED", "FSDP"):
+        return [*options, "--multi_gpu"]  # for MULTI_CPU the launcher would want MPI, and start one process without
+    if tuning.kind == "qlora":
+        raise BadInput(f"{name}: weights in 4 bits are not split; tuning.kind is qlora")
+    if way == "FSDP" and (config.fsdp_config or {}).get("fsdp_version") != 2:
+        raise BadInput(f"{name}: only fsdp_version: 2 is supported")
+    if way == "DEEPSPEED":
+        optional("deepspeed", "deepspeed", name)
+    return options
 
 
 def _read(folder: Path) -> tuple[Job, TuningSettings]:
@@ -143,19 +166,17 @@ def _end_with(owner: int) -> None:
 
 def main(folder: Path) -> None:
     """One of the processes of a job; the first leaves what they made."""
-    from accelerate import DistributedType, PartialState
-
     job, tuning = _read(folder)
     threading.Thread(target=_end_with, args=(read_json(folder / "job.json")["owner"],), daemon=True).start()
-    state = PartialState(cpu=tuning.device == "cpu")
-    if state.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
-        raise NoDevice(f"tuning: accelerate: {tuning.accelerate} splits the model; only data parallel is supported")
+    state = join(tuning.device)
+    if splits() and state.distributed_type in ("NO", "MULTI_CPU"):
+        raise NoDevice(f"tuning: accelerate: {tuning.accelerate}: FSDP splits models over GPUs, and device is cpu")
     made, log = _train(job, load_reasoner(job.start), tuning, Watch(None, folder.parent))
     if state.is_main_process:
         if isinstance(made, Verifier):
             made.save(folder / "made")
         else:
-            save_reasoner(made, load_reasoner(job.start)[1], folder / "made")
+            save_reasoner(made, load_encoder(job.start), folder / "made")
         write_json(folder / "log.json", [asdict(entry) for entry in log])
     state.wait_for_everyone()
     state.destroy_process_group()

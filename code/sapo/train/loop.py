@@ -23,7 +23,8 @@ from sapo.train.checkpoints import (
     restore_weights,
     trained,
 )
-from sapo.train.processes import Process, sum_gradients, summed, this_process
+from sapo.train.processes import Process, splits, sum_gradients, summed, this_process
+from sapo.train.split import Split
 
 MAX_NORM = 1.0
 
@@ -106,6 +107,8 @@ def fit(
     process = this_process()
     at_once = min(settings.at_once, math.ceil(settings.batch_size / process.number))
     plan = _plan(sizes, settings, seed)
+    if splits():
+        return _fit_split(model, Split(model, batch_loss, optimizer, MAX_NORM), sizes, settings, seed)
     checkpoints = Checkpoints(watch.checkpoints, model, settings, seed, sizes, watch.rows)
     model.train()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -129,6 +132,27 @@ def fit(
                 checkpoints.write(step, tensors, {"log": [asdict(entry) for entry in log]})
             if watch.progress:
                 watch.progress(log[-1], len(plan))
+    model.eval()
+    return log
+
+
+def _fit_split(
+    model: nn.Module, split: Split, sizes: Sequence[Size], settings: FitSettings, seed: int
+) -> list[StepLog]:
+    """`fit` of a model that accelerate splits; at a NaN the weights are those after that step, and lost."""
+    process, plan, log = this_process(), _plan(sizes, settings, seed), list[StepLog]()
+    at_once = min(settings.at_once, math.ceil(settings.batch_size / process.number))
+    model.train()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed + process.rank)
+        for step, (epoch, batch) in enumerate(plan, start=1):
+            lr = settings.lr * schedule(step, len(plan), settings.warmup)
+            parts = filled(batch, sizes, at_once)
+            value, measures, norm = split.step(parts, [sum(sizes[row].examples for row in part) for part in parts], lr)
+            if not math.isfinite(value + norm):
+                raise TrainingDiverged(f"loss is {value}, gradient norm {norm} at step {step} of {len(plan)}")
+            log.append(StepLog(step, epoch, value, lr, norm, measures))
+    split.end()
     model.eval()
     return log
 

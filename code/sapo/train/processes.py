@@ -1,11 +1,12 @@
 """What a process of several that train one model together shares with the others; alone it shares nothing.
 
 Every process has the whole model and takes its turn at the parts of each batch; gradients are added up by accelerate,
-so that all of them make the same step.
+so that all of them make the same step. Where accelerate splits the model itself, `split.py` trains it.
 """
 
+import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -23,6 +24,28 @@ def this_process() -> Process:
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return Process(0, 1)
     return Process(torch.distributed.get_rank(), torch.distributed.get_world_size())
+
+
+def splits() -> bool:
+    """Whether accelerate splits the model over several processes, by the configuration file that launched them."""
+    ways = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP")
+    return this_process().number > 1 and any(os.environ.get(way) == "true" for way in ways)
+
+
+def join(device: str) -> Any:
+    """Join the processes that `accelerate launch` started; its state of them, `PartialState`.
+
+    What the configuration file says of the training itself gives way to the run's settings; split weights are gathered
+    whole in the end, and every process loads them whole.
+    """
+    from accelerate import PartialState
+
+    for ours in ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "ACCELERATE_GRADIENT_CLIPPING"):
+        os.environ.pop(ours, None)
+    os.environ |= {"ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "false"}
+    if device == "cpu" and os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        return PartialState(cpu=False, backend="gloo")  # told that it is on a CPU, accelerate leaves DeepSpeed out
+    return PartialState(cpu=device == "cpu")
 
 
 def summed(value: float, measures: dict[str, float]) -> tuple[float, dict[str, float]]:

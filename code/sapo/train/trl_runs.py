@@ -25,7 +25,8 @@ from sapo.models.encoding import Encoder
 from sapo.settings import FitSettings
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.loop import StepLog, TrainingDiverged
-from sapo.train.processes import this_process
+from sapo.train.processes import splits, this_process
+from sapo.train.split import Whole
 
 IGNORED = -100  # label of a token that the loss leaves out
 
@@ -108,7 +109,10 @@ def run_trainer(trainer: Any, checkpoints: Checkpoints, measures: Mapping[str, s
     """
     trainer.remove_callback(PrinterCallback)  # prints every step where tqdm is off
     trainer.add_callback(_StopWhenDiverged())
+    whole = Whole(trainer.model) if splits() else None
     trainer.train_on(checkpoints)
+    if whole:
+        whole.restore(trainer.accelerator, trainer.model_wrapped, "")
     return [
         StepLog(
             int(entry["step"]),
