@@ -17,7 +17,7 @@ from sapo.records import BadInput, PreferencePair
 from sapo.settings import AdapterSettings, DpoSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
 from sapo.train import jobs, processes
 from sapo.train.jobs import Job, carry_out
-from sapo.train.loop import Watch
+from sapo.train.loop import StepLog, Watch
 from sapo.train.verifier import VerifierExample
 
 SIZES = AdapterSettings(rank=4, alpha=8.0, dropout=0.0)
@@ -48,6 +48,12 @@ def flat(model: nn.Module) -> torch.Tensor:
     return torch.cat([weight.detach().flatten() for weight in model.parameters()])
 
 
+def settled(entry: StepLog) -> dict[str, float]:
+    """Measures; without DPO's `accuracy` while margins are 0, for it is the sign of their rounding."""
+    unmoved = abs(entry.measures.get("margin", 1.0)) < 1e-5
+    return {name: value for name, value in entry.measures.items() if not (unmoved and name == "accuracy")}
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["sft", "orpo", "dpo", "verifier"])
 def test_two_processes_have_the_loss_curve_and_the_weights_of_one(kind: str, start: Path, tmp_path: Path) -> None:
@@ -60,7 +66,7 @@ def test_two_processes_have_the_loss_curve_and_the_weights_of_one(kind: str, sta
         assert two.loss == pytest.approx(one.loss, rel=1e-4)
         assert two.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-3)
         # TRL takes the mean over what it computes at once, whose rows are others.
-        assert two.measures == pytest.approx(one.measures, rel=1e-3, abs=0.02 if kind == "sft" else 1e-6)
+        assert settled(two) == pytest.approx(settled(one), rel=1e-3, abs=0.02 if kind == "sft" else 1e-6)
     assert log[-1].loss < log[0].loss
     assert torch.allclose(flat(made), flat(again), atol=1e-3)
     assert not torch.allclose(flat(made), flat(carry_out_nothing(kind, start)), atol=1e-3)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_jobs import FIT, ONE, TWO, flat, job
+from test_jobs import FIT, ONE, TWO, flat, job, settled
 from tiny_models import tiny_reasoner
 
 from sapo.models.adapters import ExtraMissing
@@ -22,6 +22,7 @@ from sapo.train.loop import Watch
 
 FILES = {
     "cpu": "distributed_type: MULTI_CPU\nuse_cpu: true\n",
+    "zero0": "distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 0}\n",
     "zero2": "distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 2, gradient_accumulation_steps: 4}\n",
     "zero3": "distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 3, gradient_clipping: 9.0}\n",
     "fsdp": "distributed_type: FSDP\nfsdp_config: {fsdp_version: 2, fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP}\n",
@@ -65,7 +66,7 @@ def check_same(own: Job, tuning: TuningSettings, place: Path) -> None:
         assert two.loss == pytest.approx(one.loss, rel=1e-4)
         assert two.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-3)
         # TRL takes the mean over what it computes at once, whose rows are others.
-        assert two.measures == pytest.approx(one.measures, rel=1e-3, abs=0.02 if own.kind == "sft" else 1e-6)
+        assert settled(two) == pytest.approx(settled(one), rel=1e-3, abs=0.02 if own.kind == "sft" else 1e-6)
     assert log[-1].loss < log[0].loss
     assert torch.allclose(flat(made), flat(again), atol=1e-3)
     if own.kind != "verifier":
@@ -73,7 +74,7 @@ def check_same(own: Job, tuning: TuningSettings, place: Path) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("kind", "tuned"), [("orpo", "full"), ("verifier", "lora"), ("sft", "lora")])
+@pytest.mark.parametrize(("kind", "tuned"), [("orpo", "full"), ("verifier", "lora"), ("sft", "lora"), ("dpo", "full")])
 def test_a_file_for_processors_trains_as_one_process_does(kind: str, tuned: str, start: Path, tmp_path: Path) -> None:
     check_same(uneven(job(kind, start)), by_file("cpu", tmp_path, tuned), tmp_path)
 
@@ -131,6 +132,13 @@ def test_deepspeed_that_is_not_installed_is_asked_for(
     monkeypatch.setitem(sys.modules, "deepspeed", None)
     with pytest.raises(ExtraMissing, match=r"zero2\.yaml needs the package deepspeed.*sapo-replication\[deepspeed\]"):
         carry_out(job("orpo", start), load_reasoner(start), by_file("zero2", tmp_path), Watch(None, tmp_path / "two"))
+
+
+@pytest.mark.nightly
+def test_deepspeed_that_splits_nothing_is_refused(start: Path, tmp_path: Path) -> None:
+    pytest.importorskip("deepspeed")
+    with pytest.raises(BadInput, match="zero_stage 0 splits nothing"):
+        carry_out(job("orpo", start), load_reasoner(start), by_file("zero0", tmp_path), Watch(None, tmp_path / "two"))
 
 
 @pytest.mark.nightly

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from sapo.records import BadInput
 from sapo.train.processes import summed
 
 # DeepSpeed's own counts; the loop has its own.
@@ -67,6 +68,9 @@ class Split:
 
     Args:
         max_norm: gradients are clipped to it.
+
+    Raises:
+        BadInput: the configuration file splits nothing.
     """
 
     def __init__(
@@ -81,6 +85,8 @@ class Split:
         self._whole, self._max_norm = Whole(model), max_norm
         self._accelerator: Any = Accelerator()
         if plugin := self._accelerator.state.deepspeed_plugin:
+            if plugin.zero_stage == 0:
+                raise BadInput("tuning: accelerate: DeepSpeed's zero_stage 0 splits nothing; use a MULTI_GPU file")
             plugin.deepspeed_config |= {**COUNTS, "gradient_clipping": max_norm}
         self._objective, self._optimizer = self._accelerator.prepare(Objective(model, batch_loss), optimizer)
 
