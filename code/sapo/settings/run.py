@@ -47,7 +47,8 @@ class TuningSettings:
         gradient_checkpointing: activations are computed again for the backward pass, layer by layer.
         reasoner, verifier: sizes of their adapters; nothing to `full`.
         devices: that share the batches of SFT, ORPO, DPO and the verifier, a process each. GRPO trains on one.
-        accelerate: configuration file of accelerate's for these processes; "": one machine, plain data parallel.
+        accelerate: configuration file of accelerate's for these processes: machines, or a model in parts (DeepSpeed,
+            FSDP 2); "": one machine, plain data parallel.
     """
 
     kind: Literal["full", "lora", "qlora"]
