@@ -247,7 +247,7 @@ def test_a_task_without_truth_has_costs_and_agreement_only(settings: Settings, w
 
 
 def test_a_missing_run_is_named(settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match=r"start/nano_math/1/sft: no such file or folder; `dvc repro` makes it"):
-        stage.run(settings, Workspace(tmp_path, "nowhere"), StageArguments("tiny", "nano_math"))
+    with pytest.raises(WorkspaceError, match=r"start/lines/1/sft: no such file or folder; `dvc repro` makes it"):
+        stage.run(settings, Workspace(tmp_path, "nowhere"), PLACE)
     with pytest.raises(RecordError, match=r"measured\.jsonl: no such file"):
         read_efficiency(settings, Workspace(tmp_path, "nowhere"))

@@ -23,7 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (["base", "--model", "none"], "error: params.yaml: models: 'none' is not one of qwen2_nano"),
         (
-            ["evaluate", "--model", "qwen2_nano", "--task", "none"],
+            ["verifiers", "--model", "qwen2_nano", "--task", "none"],
             "error: params.yaml: tasks: 'none' is not one of nano_math",
         ),
         (["verify_data"], "error: data: no such folder"),
@@ -39,7 +39,7 @@ def test_bad_instances_are_one_line(
     assert os.listdir(project) == ["params.yaml"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["none"], ["evaluate", "--model", "qwen2_nano"], ["report", "--model", "m"]])
+@pytest.mark.parametrize("arguments", [[], ["none"], ["leaks", "--model", "qwen2_nano"], ["report", "--model", "m"]])
 def test_what_cannot_be_parsed_exits_with_2(project: Path, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

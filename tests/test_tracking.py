@@ -43,9 +43,7 @@ def answers(folder: Path, *right: bool) -> None:
 
 
 def runs(settings: Settings, root: Path, stage: str) -> list[Tracked]:
-    """`start` and `methods` are stages of a model, whatever its tasks are."""
-    place = PLACE if stage == "evaluate" else StageArguments(PLACE.model)
-    return list(tracked(settings, Workspace(root, "nano"), stage, place))
+    return list(tracked(settings, Workspace(root, "nano"), stage, PLACE))
 
 
 def test_a_method_is_one_run_with_every_training_of_every_round(nano: Settings, tmp_path: Path) -> None:

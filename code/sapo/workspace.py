@@ -81,12 +81,19 @@ class Workspace:
     def methods(self, model: str, task: str) -> Path:
         return self.methods_of(model) / task
 
+    def evaluations(self, model: str) -> Path:
+        """`TASK/SEED/METHOD/ROUND/BENCHMARK.jsonl` of every reasoner of the model."""
+        return self.runs / "evaluation" / model
+
     def evaluation(self, model: str, task: str) -> Path:
-        """`SEED/METHOD/ROUND/BENCHMARK.jsonl` of every reasoner; beside the models, since it depends on them all."""
-        return self.runs / "evaluation" / model / task
+        return self.evaluations(model) / task
+
+    def efficiencies(self, model: str) -> Path:
+        """`TASK/` of every task of the model."""
+        return self.runs / "efficiency" / model
 
     def efficiency(self, model: str, task: str) -> Path:
-        return self.runs / "efficiency" / model / task
+        return self.efficiencies(model) / task
 
     def process(self, task: str) -> Path:
         """The process benchmark of a task: `items.jsonl`, its card and its statistics."""
@@ -97,7 +104,7 @@ class Workspace:
         return self.runs / "verifiers" / model / task
 
     def timing(self, stage: str, arguments: StageArguments) -> Path:
-        """Where the seconds of one stage go, e.g. `runs/.timings/nano/evaluate-qwen2_nano-nano_math.json`."""
+        """Where the seconds of one stage go, e.g. `runs/.timings/nano/verifiers-qwen2_nano-nano_math.json`."""
         parts = [stage, arguments.model, arguments.task]
         return self.root / "runs" / ".timings" / self.profile / ("-".join(filter(None, parts)) + ".json")
 

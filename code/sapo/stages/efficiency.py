@@ -1,9 +1,9 @@
 """Stage `efficiency`: what labels cost and how true they are, by labeller (figure 6), on the first samples of M_0.
 
-Writes for every labeller `NAME/labels.jsonl` (what it said and drew), and where the task knows the truth and the
-labeller trains a verifier, `NAME/scores.jsonl` of the held-out samples; besides, the trajectories, the truth, the
-costs by length, and `summary.json` with the means. The verifier that detects is V_0; the seed is the first of the
-model and task. Seconds differ from run to run: `benchmarks/labelling.py` measures them.
+Writes for every task and labeller `TASK/NAME/labels.jsonl` (what it said and drew), and where the task knows the truth
+and the labeller trains a verifier, `scores.jsonl` of the held-out samples beside it; for every task, the trajectories,
+the truth, the costs by length, and `summary.json` with the means. The verifier that detects is V_0; the seed is the
+first of the model and task. Seconds differ from run to run: `benchmarks/labelling.py` measures them.
 """
 
 import functools
@@ -56,14 +56,17 @@ class Answer:
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
-    bench = first_bench(settings, workspace, place.model, place.task)
-    with stage_directory(workspace.efficiency(place.model, place.task)) as folder:
-        title = f"efficiency {place.model} {place.task}"
-        made_from = made_from_of(bench)
-        parts = [tuple(LABELLERS)[first::PARTS] for first in range(PARTS)]
-        works = [Work(f"{title}: {', '.join(part)}", measure, (bench, made_from, part, folder)) for part in parts]
+    with stage_directory(workspace.efficiencies(place.model)) as folder:
+        works: list[Work] = []
+        benches = [first_bench(settings, workspace, place.model, task) for task in settings.tasks]
+        for bench in benches:
+            title = f"efficiency {bench.model} {bench.task_name}"
+            made_from, own = made_from_of(bench), folder / bench.task_name
+            parts = [tuple(LABELLERS)[first::PARTS] for first in range(PARTS)]
+            works += [Work(f"{title}: {', '.join(part)}", measure, (bench, made_from, part, own)) for part in parts]
         share(works, settings.workers)
-        summarise(prepare(bench), folder)
+        for bench in benches:
+            summarise(prepare(bench), folder / bench.task_name)
 
 
 def made_from_of(bench: Bench) -> dict[str, object]:

@@ -1,7 +1,7 @@
-"""Stage `evaluate`: every reasoner of a model and task on the task's test split and on its out-of-domain partner.
+"""Stage `evaluate`: every reasoner of a model on its task's test split and on the task's out-of-domain partner.
 
-Writes `SEED/METHOD/ROUND/BENCHMARK.jsonl`, one outcome a question, and `BENCHMARK.json` with what the answers cost and
-how many right ones hold a wrong step (null where the truth of a step is not known). Besides the methods: `cot`, the
+Writes `TASK/SEED/METHOD/ROUND/BENCHMARK.jsonl`, one outcome a question, and `BENCHMARK.json` with what the answers cost
+and how many right ones hold a wrong step (null where the truth of a step is not known). Besides the methods: `cot`, the
 pretrained model, which has no seed and stands under every one, and `sft`, both as round 0.
 """
 
@@ -22,20 +22,23 @@ CODE = ("evaluate/solve.py", "stages/evaluate.py")
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
-    bench = Bench(settings, workspace, place.model, place.task)
-    found = list(checkpoints(settings, workspace, place))
-    with stage_directory(workspace.evaluation(place.model, place.task)) as folder:
-        title = f"evaluate {place.model} {place.task}"
-        works = [Work(f"{title} {name}", answer, (bench, path, folder / name)) for name, path in found]
+    with stage_directory(workspace.evaluations(place.model)) as folder:
+        works: list[Work] = []
+        for task in settings.tasks:
+            (folder / task).mkdir()  # empty where no method runs
+            bench = Bench(settings, workspace, place.model, task)
+            title = f"evaluate {place.model} {task}"
+            found = checkpoints(settings, workspace, place.model, task)
+            works += [Work(f"{title} {name}", answer, (bench, path, folder / task / name)) for name, path in found]
         share(works, settings.workers)
 
 
-def checkpoints(settings: Settings, workspace: Workspace, place: StageArguments) -> Iterator[tuple[str, Path]]:
+def checkpoints(settings: Settings, workspace: Workspace, model: str, task: str) -> Iterator[tuple[str, Path]]:
     """`SEED/METHOD/ROUND` and the folder of every reasoner that is there, in the order of the tables."""
-    for seed in seeds_of(settings, place.model, place.task):
-        yield f"{seed}/cot/0", workspace.base(place.model)
-        yield f"{seed}/sft/0", workspace.start(place.model, place.task, seed) / "sft"
-        methods = workspace.methods(place.model, place.task)
+    for seed in seeds_of(settings, model, task):
+        yield f"{seed}/cot/0", workspace.base(model)
+        yield f"{seed}/sft/0", workspace.start(model, task, seed) / "sft"
+        methods = workspace.methods(model, task)
         for path in sorted((methods / str(seed)).glob("*/*/model")):
             yield path.parent.relative_to(methods).as_posix(), path
 

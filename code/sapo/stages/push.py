@@ -23,7 +23,7 @@ from sapo.settings import Settings, load_settings, method_settings
 from sapo.stages.compare import find_checkpoint, known_rounds
 from sapo.stages.evaluate import checkpoints
 from sapo.stages.model_card import Subject, model_card
-from sapo.workspace import StageArguments, Workspace, stage_directory
+from sapo.workspace import Workspace, stage_directory
 
 
 class PushError(BadInput):
@@ -72,7 +72,7 @@ def prepare(settings: Settings, workspace: Workspace, subject: Subject, out: Pat
     """
     checkpoint = subject.checkpoint
     name = f"{subject.seed}/{checkpoint.method}/{checkpoint.round}"
-    found = dict(checkpoints(settings, workspace, StageArguments(subject.model, subject.task)))
+    found = dict(checkpoints(settings, workspace, subject.model, subject.task))
     if name not in found or not found[name].is_dir():
         raise PushError(f"{subject.model}, {subject.task}: no checkpoint {name} of profile {settings.profile} is there")
     if out.exists() and not all((out / name).is_file() for name in ("README.md", SEAL)):

@@ -47,7 +47,7 @@ def tracked(settings: Settings, workspace: Workspace, stage: str, place: StageAr
     """Runs of one finished stage in the order of their names; of a stage without trainings or answers none."""
     if stage not in STAGES:
         return
-    for task in (place.task,) if place.task else settings.tasks:
+    for task in settings.tasks:
         output = _output(workspace, stage, place.model, task)
         for folder in sorted(output.glob("*" if stage == "start" else "*/*")):
             seed, *named = folder.relative_to(output).parts
