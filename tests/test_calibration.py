@@ -150,7 +150,7 @@ def test_the_command_replaces_the_tasks_of_the_run_and_no_others(
 
 def test_a_run_that_is_not_finished_is_named(run: tuple[Settings, Workspace], tmp_path: Path) -> None:
     settings, _ = run
-    with pytest.raises(NotMeasured, match=r"start/1: no finished run there; `dvc repro` makes it"):
+    with pytest.raises(NotMeasured, match=r"start/nano_math/1: no finished run there; `dvc repro` makes it"):
         measured_texts(settings, Workspace(tmp_path, "smoke"), TASK, "")
 
 

@@ -184,5 +184,5 @@ def test_files_that_do_not_fit_together_are_named(run: Path, spoil: Callable[[Pa
 
 
 def test_a_method_without_rounds_is_named(run: Path) -> None:
-    with pytest.raises(ExplorerError, match=r"methods/1/rft: no round of rft is on file"):
+    with pytest.raises(ExplorerError, match=r"methods/lines/1/rft: no round of rft is on file"):
         collect(bench("rft"), "rft", 10)
