@@ -21,8 +21,6 @@ from sapo.report.figures.rounds import scores_and_pairs_by_round
 from sapo.report.figures.samples import length_and_diversity
 from sapo.report.figures.sweeps import sweeps
 from sapo.report.figures.training import log_probabilities
-from sapo.report.intervals import Interval
-from sapo.report.process.figures import _with_later
 from sapo.report.results import Checkpoint
 from sapo.report.style import save
 from sapo.stages.report import FIGURES
@@ -224,12 +222,3 @@ def test_a_figure_has_the_same_bytes_twice_and_its_numbers_beside_it(tmp_path: P
             assert len(list(csv.DictReader(file))) == len(rows)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
-
-
-def test_verifiers_of_later_rounds_come_from_the_variant_that_has_them() -> None:
-    """Rounds 1 and 2 are SAPO's own; the variant's first round is the same again, its third goes on."""
-    one, two, again, three = (Interval(v, v, v) for v in (0.1, 0.2, 0.3, 0.4))
-    own = {Checkpoint("sapo", 1): one, Checkpoint("sapo", 2): two}
-    longer = {Checkpoint("sapo_six_rounds", 1): again, Checkpoint("sapo_six_rounds", 3): three}
-    assert _with_later(own | longer, "sapo") == {1: one, 2: two, 3: three}
-    assert _with_later(longer, "sapo") == {}  # without its own rounds there is nothing to go on from

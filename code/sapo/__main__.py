@@ -4,10 +4,12 @@ Known kinds of bad input end as one line `error: …` and exit code 2; anything 
 """
 
 import argparse
+import gc
 import importlib
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 from safetensors import SafetensorError
 
@@ -117,9 +119,18 @@ def _run_stage(stage: str, rest: list[str]) -> None:
     os.environ["OMP_NUM_THREADS"] = str(settings.threads)  # read when a stage imports torch
     check_tracker(settings.tracking)  # before hours of work
     with timed(workspace, stage, place):
-        importlib.import_module(f"sapo.stages.{module}").run(settings, workspace, place)
+        _imported(module).run(settings, workspace, place)
     if settings.tracking != "none":
         send(settings.tracking, tracked(settings, workspace, stage, place), workspace.root / "runs" / ".tracking")
+
+
+def _imported(module: str) -> ModuleType:
+    """A stage's module. What it imports (PyTorch and more) stays, so garbage is not looked for in it, then or later."""
+    gc.disable()
+    found = importlib.import_module(f"sapo.stages.{module}")
+    gc.freeze()
+    gc.enable()
+    return found
 
 
 def _check_instance(settings: Settings, needed: tuple[str, ...], place: StageArguments) -> None:

@@ -27,7 +27,7 @@ def seconds_table(results: Sequence[TaskResults], workspace: Workspace) -> Table
     rows = []
     for entry in results:
         folders = {"start": sorted(workspace.starts(entry.model, entry.task).glob("*"))}
-        for path in sorted((workspace.runs / entry.model / entry.task).glob("*/*/*/*/" + INSIDE)):
+        for path in sorted(workspace.methods(entry.model, entry.task).glob("*/*/*/" + INSIDE)):
             folders.setdefault(path.parent.parent.name, []).append(path.parent)
         for method, own in folders.items():
             spent = [_seconds(folder, workspace.scratch) for folder in own]

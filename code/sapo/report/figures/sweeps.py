@@ -40,8 +40,8 @@ SWEEPS = (
     Sweep(ROUNDS, lambda own: len(own.loop.updates), ("sapo_six_rounds",)),
 )
 # What is no ablation; other methods with more rounds are there for their verifiers.
-LONGER = ("sapo_without_pf", "sapo_omega", "sapo_shepherd", "sipf")
-SWEPT = (*(method for sweep in SWEEPS for method in sweep.methods), *(f"{method}_six_rounds" for method in LONGER))
+LONGER = ("sapo_without_pf_six_rounds", "sapo_omega_six_rounds", "sapo_shepherd_six_rounds", "sipf_six_rounds")
+SWEPT = (*(method for sweep in SWEEPS for method in sweep.methods), *LONGER)
 
 Points = dict[Checkpoint, float]
 

@@ -15,7 +15,6 @@ from sapo.report.results import Checkpoint
 from sapo.report.style import Look, ink, panels, spread, styled
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
-LONGER = "_six_rounds"  # what a variant with more rounds is called
 Series = Mapping[int, Interval]
 
 
@@ -210,20 +209,13 @@ def _choices(entry: ProcessResults) -> list[tuple[str, Look, Series]]:
 
 
 def _series(entry: ProcessResults, method: str) -> Series:
-    """Step accuracy by round."""
-    return _with_later({one: v.steps for one, v in entry.verifiers.items()}, method)
+    """Step accuracy of a method's verifier by round."""
+    return {one.round: own.steps for one, own in entry.verifiers.items() if one.method == method}
 
 
 def _mce(entry: ProcessResults, method: str) -> Series:
     """Step accuracy of the reasoner's own estimates by round."""
-    return _with_later(entry.mce, method)
-
-
-def _with_later(found: Mapping[Checkpoint, Interval], method: str) -> Series:
-    """A method's rounds, and those that only its variant with six rounds has: the rounds before are the same."""
-    own = {one.round: value for one, value in found.items() if one.method == method}
-    longer = {one.round: value for one, value in found.items() if one.method == f"{method}{LONGER}"}
-    return own | {number: longer[number] for number in sorted(longer) if own and number > max(own)}
+    return {one.round: own for one, own in entry.mce.items() if one.method == method}
 
 
 def _known(entry: ProcessResults, method: str) -> dict[Checkpoint, object]:

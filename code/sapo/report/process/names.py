@@ -25,5 +25,4 @@ OTHER = Look(GREY, "d", "-", filled=False)
 
 def verifier_name(method: str) -> str:
     """`start` made V_0; other methods' verifiers go by the method's own name."""
-    longer = {f"{method}_six_rounds": f"{name}, six rounds" for method, name in NAMES.items()}
-    return {"start": "V0 (OmegaPRM)", **NAMES, **longer}.get(method, f"verifier of {method}")
+    return {"start": "V0 (OmegaPRM)", **NAMES}.get(method, f"verifier of {method}")
