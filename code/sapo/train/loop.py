@@ -23,7 +23,7 @@ from sapo.train.checkpoints import (
     restore_weights,
     trained,
 )
-from sapo.train.processes import Process, splits, sum_gradients, summed, this_process
+from sapo.train.processes import splits, sum_gradients, summed, this_process
 from sapo.train.split import Split
 
 MAX_NORM = 1.0
@@ -97,18 +97,17 @@ def fit(
 
     Raises:
         BadInput: there is nothing to train on.
-        TrainingDiverged: a loss or a gradient is NaN or infinite; the weights are those before that step.
+        TrainingDiverged: a loss or a gradient is NaN or infinite; the weights are those before that step, or lost where
+            the model is split.
     """
     if not sizes:
         raise BadInput("there is nothing to train on: no rows")
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     device = weights[0].device
     optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=0.0, fused=True)
-    process = this_process()
+    process, plan = this_process(), _plan(sizes, settings, seed)
     at_once = min(settings.at_once, math.ceil(settings.batch_size / process.number))
-    plan = _plan(sizes, settings, seed)
-    if splits():
-        return _fit_split(model, Split(model, batch_loss, optimizer, MAX_NORM), sizes, settings, seed)
+    own = Split(model, batch_loss, optimizer, MAX_NORM) if splits() else Unsplit(batch_loss, optimizer)
     checkpoints = Checkpoints(watch.checkpoints, model, settings, seed, sizes, watch.rows)
     model.train()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -118,43 +117,28 @@ def fit(
             torch.manual_seed(seed + process.rank + len(log))
         for step, (epoch, batch) in enumerate(plan[len(log) :], start=len(log) + 1):
             lr = settings.lr * schedule(step, len(plan), settings.warmup)
-            value, measures = _add_gradients(batch_loss, filled(batch, sizes, at_once), sizes, process)
-            if not math.isfinite(value):
-                raise TrainingDiverged(f"loss is {value} at step {step} of {len(plan)} (learning rate {lr:.2g})")
-            if process.number > 1:
-                sum_gradients(weights)
-            norm = _update(optimizer, weights, lr)
-            if not math.isfinite(norm):
-                raise TrainingDiverged(f"gradient norm is {norm} at step {step} of {len(plan)}, loss {value:.4g}")
-            log.append(StepLog(step, epoch, value, lr, norm, measures))
+            parts = filled(batch, sizes, at_once)
+            loss, measures, norm = own.step(parts, [sum(sizes[row].examples for row in part) for part in parts], lr)
+            log.append(StepLog(step, epoch, loss, lr, norm, measures))
+            _check(log[-1], len(plan))
             if checkpoints.due():
                 tensors = trained(model, optimizer) | random_tensors()
                 checkpoints.write(step, tensors, {"log": [asdict(entry) for entry in log]})
             if watch.progress:
                 watch.progress(log[-1], len(plan))
+    own.end()
     model.eval()
     return log
 
 
-def _fit_split(
-    model: nn.Module, split: Split, sizes: Sequence[Size], settings: FitSettings, seed: int
-) -> list[StepLog]:
-    """`fit` of a model that accelerate splits; at a NaN the weights are those after that step, and lost."""
-    process, plan, log = this_process(), _plan(sizes, settings, seed), list[StepLog]()
-    at_once = min(settings.at_once, math.ceil(settings.batch_size / process.number))
-    model.train()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed + process.rank)
-        for step, (epoch, batch) in enumerate(plan, start=1):
-            lr = settings.lr * schedule(step, len(plan), settings.warmup)
-            parts = filled(batch, sizes, at_once)
-            value, measures, norm = split.step(parts, [sum(sizes[row].examples for row in part) for part in parts], lr)
-            if not math.isfinite(value + norm):
-                raise TrainingDiverged(f"loss is {value}, gradient norm {norm} at step {step} of {len(plan)}")
-            log.append(StepLog(step, epoch, value, lr, norm, measures))
-    split.end()
-    model.eval()
-    return log
+def _check(entry: StepLog, total: int) -> None:
+    """Raises TrainingDiverged where the step's loss or its gradient is NaN or infinite."""
+    if not math.isfinite(entry.loss):
+        raise TrainingDiverged(f"loss is {entry.loss} at step {entry.step} of {total} (learning rate {entry.lr:.2g})")
+    if not math.isfinite(entry.gradient_norm):
+        raise TrainingDiverged(
+            f"gradient norm is {entry.gradient_norm} at step {entry.step} of {total}, loss {entry.loss:.4g}"
+        )
 
 
 def _plan(sizes: Sequence[Size], settings: FitSettings, seed: int) -> list[tuple[int, list[int]]]:
@@ -179,39 +163,56 @@ def _resume(checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.O
     return [StepLog(**entry) for entry in found.state["log"]]
 
 
-def _add_gradients(
-    batch_loss: BatchLoss, parts: Sequence[Sequence[int]], sizes: Sequence[Size], process: Process
-) -> tuple[float, dict[str, float]]:
-    """Gradients of the mean loss of a batch, one part of it at a time; the loss and the measures, means likewise.
+class Unsplit:
+    """Steps of a model that this process has whole, and every other one too: `split.Split` for all other models."""
 
-    Processes take the parts in turn. Loss and measures are those of the whole batch in all of them; gradients are each
-    one's own.
+    def __init__(self, batch_loss: BatchLoss, optimizer: torch.optim.Optimizer) -> None:
+        self._batch_loss, self._optimizer, self._process = batch_loss, optimizer, this_process()
+        self._weights: list[nn.Parameter] = [weight for group in optimizer.param_groups for weight in group["params"]]
 
-    A part counts by its examples. So the sum is the gradient of the whole batch where a loss is a mean over examples
-    (ORPO with `nll: completion`). Where it is a mean over tokens or steps (ORPO with `nll: full`, the verifier), a part
-    with longer examples should count for a little more than it does, and `micro_batch` changes the result by that much
-    beyond rounding; trainers that accumulate do the same.
-    """
-    examples = [sum(sizes[row].examples for row in part) for part in parts]
-    value, means = 0.0, dict[str, float]()
-    mine = slice(process.rank, None, process.number)
-    for part, count in zip(parts[mine], examples[mine], strict=True):
-        share = count / sum(examples)
-        loss, measures = batch_loss(part)
-        value += share * loss.item()
-        if not math.isfinite(value):
-            break
-        (share * loss).backward()
-        for name, measure in measures.items():
-            means[name] = means.get(name, 0.0) + share * measure.item()
-    return summed(value, means) if process.number > 1 else (value, means)
+    def step(
+        self, parts: Sequence[Sequence[int]], examples: Sequence[int], lr: float
+    ) -> tuple[float, dict[str, float], float]:
+        """Loss, measures and gradient norm before clipping of one step on a batch, in parts of so many examples.
 
+        Where one of them is NaN or infinite the weights stay as they were; a norm beside such a loss is NaN.
+        """
+        loss, measures = self._add_gradients(parts, examples)
+        if not math.isfinite(loss):
+            return loss, measures, math.nan
+        if self._process.number > 1:
+            sum_gradients(self._weights)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        norm = nn.utils.clip_grad_norm_(self._weights, MAX_NORM).item()
+        if math.isfinite(norm):
+            self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return loss, measures, norm
 
-def _update(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter], lr: float) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    norm = nn.utils.clip_grad_norm_(weights, MAX_NORM).item()
-    if math.isfinite(norm):
-        optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return norm
+    def end(self) -> None:
+        """The model is in one piece already."""
+
+    def _add_gradients(self, parts: Sequence[Sequence[int]], examples: Sequence[int]) -> tuple[float, dict[str, float]]:
+        """Gradients of the mean loss of a batch, one part of it at a time; the loss and the measures, means likewise.
+
+        Processes take the parts in turn. Loss and measures are those of the whole batch in all of them; gradients are
+        each one's own.
+
+        A part counts by its examples. So the sum is the gradient of the whole batch where a loss is a mean over
+        examples (ORPO with `nll: completion`). Where it is a mean over tokens or steps (ORPO with `nll: full`, the
+        verifier), a part with longer examples should count for a little more than it does, and `micro_batch` changes
+        the result by that much beyond rounding; trainers that accumulate do the same.
+        """
+        value, means = 0.0, dict[str, float]()
+        mine = slice(self._process.rank, None, self._process.number)
+        for part, count in zip(parts[mine], examples[mine], strict=True):
+            share = count / sum(examples)
+            loss, measures = self._batch_loss(part)
+            value += share * loss.item()
+            if not math.isfinite(value):
+                break
+            (share * loss).backward()
+            for name, measure in measures.items():
+                means[name] = means.get(name, 0.0) + share * measure.item()
+        return summed(value, means) if self._process.number > 1 else (value, means)
