@@ -7,6 +7,9 @@ answer, else 0; the advantage is the reward less the group's mean, over its stan
    the reference's probabilities. Not TRL's `"sapo"`, which is another method of that name (method.md §10).
 2. One update a batch, so that the ratio to the old policy is 1 and nothing is clipped, as in the paper.
 3. The learning rate is constant, without warm-up: the paper prints one rate and no schedule.
+
+Processes that train together (`jobs.py`) draw and grade a share of every step's completions each. Questions, rewards,
+advantages and the update are those of one process; only the random numbers of drawing are others.
 """
 
 import time
@@ -29,6 +32,7 @@ from sapo.tasks.math_answers import check_grader_errors
 from sapo.tasks.task import Task
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.loop import StepLog
+from sapo.train.processes import gathered, this_process
 from sapo.train.trl_checkpoints import Resumable
 from sapo.train.trl_runs import run_trainer, trl_arguments, trl_run
 
@@ -61,7 +65,8 @@ def train_grpo(
     """Train `model` in place.
 
     Args:
-        workdir: of this run alone. A long run leaves its last checkpoint there, for the same run to go on from.
+        workdir: of this run alone. A long run leaves its last checkpoint there, for the same run to go on from; one of
+            several processes leaves none.
 
     Questions come in an order that the seed decides, shuffled anew each round; those too few for a step end a round.
 
@@ -71,27 +76,31 @@ def train_grpo(
     Returns:
         A log a step, and what everything cost. Measures: `reward`, the share of right answers; `flat_groups`, the
         share whose rewards are all equal and teach nothing; `tokens` and `cut_off`, mean length and share without an
-        end; `entropy` of a token; `kl` to the reference where beta is not 0.
+        end; `entropy` of a token; `kl` to the reference where beta is not 0. Log and cost are those of all processes
+        together; seconds pass for all of them at once.
 
     Raises:
-        BadInput: fewer questions than a step takes, or a prompt that leaves no room for an answer.
+        BadInput: fewer questions than a step takes, a prompt that leaves no room for an answer, or completions that
+            the processes cannot share evenly.
         GraderErrors: more answers than one in a thousand could not be judged.
         TrainingDiverged: see `trl_runs.run_trainer`.
     """
     started = time.perf_counter()
     judge = Judge(practice, encoder)
     room = min(practice.max_new_tokens, _room(model.config, encoder, practice.questions, settings))
-    checkpoints = Checkpoints(workdir, model, "grpo", settings, seed, room, practice.questions)
+    # A process has its own random numbers, and knows its own completions.
+    place = workdir if this_process().number == 1 else None
+    checkpoints = Checkpoints(place, model, "grpo", settings, seed, room, practice.questions)
     memory = enough_memory("grpo", "lower grpo.questions_per_step or grpo.group", CHECKPOINTING)
     with memory, trl_run(model, encoder, workdir) as scratch:
         # TRL loads its reference from where the model's config says that it came from; where adapters are trained,
         # the frozen weights are still those.
         if settings.beta and all(weight.requires_grad for weight in model.parameters()):
-            save_reasoner(model, encoder, scratch / "reference")
-            model.config._name_or_path = str(scratch / "reference")
+            model.config._name_or_path = _saved(model, encoder, scratch / "reference")
         trainer = _trainer(model, judge, _arguments(model.device, settings, room, seed, scratch))
         trainer.add_callback(_Remembered(judge))
         log = run_trainer(trainer, checkpoints, MEASURES | ({"kl": "kl"} if settings.beta else {}))
+    judge.gather()
     check_grader_errors(judge.verdicts)
     return log, judge.cost(model.config, bool(settings.beta), time.perf_counter() - started)
 
@@ -121,6 +130,11 @@ class Judge:
         lengths = {prompt: len(self.encoder.prompt_ids(prompt)) for prompt in set(prompts)}
         self.lengths += [(lengths[prompt], len(ids)) for prompt, ids in zip(prompts, completion_ids, strict=True)]
         return [float(verdict == "right") for verdict in verdicts]
+
+    def gather(self) -> None:
+        """Add what the other processes' completions were."""
+        self.verdicts, self.lengths = gathered(self.verdicts), gathered(self.lengths)
+        self.programs = sum(gathered([self.programs]))
 
     def cost(self, config: PretrainedConfig, reference: bool, seconds: float) -> Cost:
         """What drawing and learning from all completions cost.
@@ -158,6 +172,24 @@ class _Remembered(TrainerCallback):
         self.seen = len(self.judge.verdicts), self.judge.programs
 
 
+def _saved(model: PreTrainedModel, encoder: Encoder, folder: Path) -> str:
+    """Save the model, by the first process alone; the path of its folder in all of them."""
+    if this_process().rank == 0:
+        save_reasoner(model, encoder, folder)
+    return gathered([str(folder)])[0]
+
+
+def share_of(settings: GrpoSettings, devices: int) -> int:
+    """Completions of a step that each of so many devices draws. Raises BadInput where that is no whole number."""
+    rows = settings.group * settings.questions_per_step
+    if rows % devices:
+        raise BadInput(
+            f"grpo: tuning.devices {devices} does not divide the {rows} completions of a step, which are"
+            f" grpo.group {settings.group} times grpo.questions_per_step {settings.questions_per_step}"
+        )
+    return rows // devices
+
+
 def _room(config: PretrainedConfig, encoder: Encoder, questions: Sequence[Question], settings: GrpoSettings) -> int:
     """Tokens that the context leaves after the longest prompt. Raises BadInput."""
     if len(questions) < settings.questions_per_step:
@@ -173,8 +205,9 @@ def _room(config: PretrainedConfig, encoder: Encoder, questions: Sequence[Questi
 
 
 def _arguments(device: torch.device, settings: GrpoSettings, room: int, seed: int, scratch: Path) -> dict[str, Any]:
-    rows = settings.group * settings.questions_per_step
+    rows = share_of(settings, this_process().number)
     return trl_arguments(device, settings.lr, rows, seed, scratch) | {
+        "ddp_find_unused_parameters": False,
         "lr_scheduler_type": "constant",
         "max_steps": settings.steps,
         "steps_per_generation": 1,

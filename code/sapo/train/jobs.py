@@ -1,9 +1,9 @@
 """One training run, in this process or, where `tuning.devices` is more than 1, in as many that accelerate launches.
 
 A run on several devices is a folder: `job.json`, with everything that decides the run, goes in; `made/` (a reasoner or
-a verifier) and `log.json` come out. `accelerate launch … -m sapo.train.jobs FOLDER` is one of its processes. Every
-process has the whole model (data parallel), unless the configuration file of accelerate's that `tuning.accelerate`
-names splits it (DeepSpeed, FSDP; `split.py`).
+a verifier), `log.json` and, of GRPO, `cost.json` come out. `accelerate launch … -m sapo.train.jobs FOLDER` is one of
+its processes. Every process has the whole model (data parallel), unless the configuration file of accelerate's that
+`tuning.accelerate` names splits it (DeepSpeed, FSDP; `split.py`).
 """
 
 import os
@@ -26,10 +26,12 @@ from sapo.models.encoding import Encoder
 from sapo.models.hardware import NoDevice, arithmetic
 from sapo.models.loading import load_encoder, load_reasoner, save_reasoner
 from sapo.models.verifier import Verifier
-from sapo.records import BadInput, PreferencePair, read_json, write_json, write_text
-from sapo.settings import DpoSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
+from sapo.records import BadInput, Cost, PreferencePair, Question, read_json, write_json, write_text
+from sapo.settings import DpoSettings, FitSettings, GrpoSettings, OrpoSettings, TuningSettings, VerifierSettings
 from sapo.settings.typed_values import build
+from sapo.tasks.catalog import find_task
 from sapo.train.dpo import train_dpo
+from sapo.train.grpo import Practice, share_of, train_grpo
 from sapo.train.loop import StepLog, Watch
 from sapo.train.orpo import train_orpo
 from sapo.train.processes import join, splits
@@ -38,6 +40,7 @@ from sapo.train.verifier import VerifierExample, train_verifier
 
 Made = PreTrainedModel | Verifier
 SETTINGS = {"sft": FitSettings, "orpo": OrpoSettings, "dpo": DpoSettings, "verifier": VerifierSettings}
+SETTINGS |= {"grpo": GrpoSettings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,11 @@ class Job:
 
     Args:
         start: the saved reasoner to train, or whose backbone the verifier starts from.
-        rows: (prompt, completion) texts, preference pairs or labelled trajectories.
+        rows: (prompt, completion) texts, preference pairs, labelled trajectories, or the one `Practice` of GRPO.
         adapters: seed of the adapters' first weights.
     """
 
-    kind: Literal["sft", "orpo", "dpo", "verifier"]
+    kind: Literal["sft", "orpo", "dpo", "verifier", "grpo"]
     start: Path
     rows: Sequence[Any]
     settings: Any
@@ -59,29 +62,33 @@ class Job:
 
 
 def carry_out(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, watch: Watch) -> Any:
-    """Train, and return what was made (an ordinary reasoner or verifier) with a log a step.
+    """Train, and return what was made (an ordinary reasoner or verifier) with a log a step; of GRPO, also its cost.
 
     Args:
         loaded: what `job.start` holds; trained in place on one device.
         watch: with a folder for checkpoints, which also holds the job of several devices; those show no progress.
 
     Raises:
-        BadInput: what the training raises, also in another process; or the launcher failed.
+        BadInput: what the training raises, also in another process; the devices cannot share GRPO's steps; or the
+            launcher failed.
     """
     if tuning.devices == 1:
         return _train(job, loaded, tuning, watch)
     if watch.checkpoints is None:
         raise BadInput(f"{job.kind}: training on {tuning.devices} devices needs a folder")
+    if job.kind == "grpo":
+        share_of(job.settings, tuning.devices)
     folder = watch.checkpoints / "job"
     _launch(job, tuning, folder)
     log = [StepLog(**entry) for entry in read_json(folder / "log.json", list)]
     made: Made = Verifier.load(folder / "made") if job.kind == "verifier" else load_reasoner(folder / "made")[0]
-    return made, log
+    return (made, log, Cost(**read_json(folder / "cost.json"))) if job.kind == "grpo" else (made, log)
 
 
 def _train(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, watch: Watch) -> Any:
     model, encoder = loaded
     made: Made = model
+    spent: list[Cost] = []
     begin_training(model, tuning, tuning.verifier if job.kind == "verifier" else tuning.reasoner, job.adapters)
     with arithmetic(tuning):
         if job.kind == "verifier":
@@ -91,17 +98,21 @@ def _train(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSett
         else:
             if watch.checkpoints is None:
                 raise BadInput(f"{job.kind}: training needs a folder")
-            train = train_dpo if job.kind == "dpo" else train_sft
-            log = train(model, encoder, job.rows, job.settings, job.seed, watch.checkpoints)
+            if job.kind == "grpo":
+                (practice,) = job.rows
+                log, *spent = train_grpo(model, encoder, practice, job.settings, job.seed, watch.checkpoints)
+            else:
+                train = train_dpo if job.kind == "dpo" else train_sft
+                log = train(model, encoder, job.rows, job.settings, job.seed, watch.checkpoints)
     end_training(made.backbone if isinstance(made, Verifier) else made, tuning)
-    return made, log
+    return made, log, *spent
 
 
 def _launch(job: Job, tuning: TuningSettings, folder: Path) -> None:
     if tuning.device == "cuda" and torch.cuda.device_count() < tuning.devices:
         raise NoDevice(f"tuning: devices is {tuning.devices}, but PyTorch sees {torch.cuda.device_count()} GPUs")
     shutil.rmtree(folder, ignore_errors=True)
-    rows = [asdict(row) if job.kind in ("orpo", "dpo") else list(row) for row in job.rows]
+    rows = [_plain(row) for row in job.rows]
     content = {"kind": job.kind, "start": str(job.start.resolve()), "rows": rows, "settings": asdict(job.settings)}
     write_json(
         folder / "job.json",
@@ -117,6 +128,14 @@ def _launch(job: Job, tuning: TuningSettings, folder: Path) -> None:
         raise BadInput((folder / "error.txt").read_text(encoding="utf-8"))
     if done.returncode:
         raise BadInput(f"{job.kind} on {tuning.devices} devices ended with {done.returncode}; what it said is above")
+
+
+def _plain(row: Any) -> Any:
+    """A row for JSON."""
+    if isinstance(row, Practice):
+        questions = [asdict(question) for question in row.questions]
+        return {"task": row.task.NAME, "questions": questions, "max_new_tokens": row.max_new_tokens}
+    return asdict(row) if isinstance(row, PreferencePair) else list(row)
 
 
 def _options(tuning: TuningSettings) -> list[str]:
@@ -145,6 +164,8 @@ def _read(folder: Path) -> tuple[Job, TuningSettings]:
     kind, rows = content["kind"], content["rows"]
     if kind in ("orpo", "dpo"):
         rows = [PreferencePair(**row) for row in rows]
+    elif kind == "grpo":
+        rows = [_practice(row, f"{folder}: question") for row in rows]
     elif kind == "verifier":
         rows = [VerifierExample(name, prompt, tuple(steps), tuple(labels)) for name, prompt, steps, labels in rows]
     else:
@@ -152,6 +173,11 @@ def _read(folder: Path) -> tuple[Job, TuningSettings]:
     settings = build(SETTINGS[kind], content["settings"], f"{folder}: settings")
     tuning = build(TuningSettings, content["tuning"], f"{folder}: tuning")
     return Job(kind, Path(content["start"]), rows, settings, content["seed"], content["adapters"]), tuning
+
+
+def _practice(row: Any, where: str) -> Practice:
+    questions = [build(Question, question, where) for question in row["questions"]]
+    return Practice(find_task(row["task"]), questions, row["max_new_tokens"])
 
 
 def _end_with(owner: int) -> None:
@@ -165,26 +191,32 @@ def _end_with(owner: int) -> None:
 
 
 def main(folder: Path) -> None:
-    """One of the processes of a job; the first leaves what they made."""
+    """One of the processes of a job; the first leaves what they made, any of them what is wrong."""
+    try:
+        _take_part(folder)
+    except BadInput as error:
+        write_text(folder / "error.txt", str(error))
+        sys.exit(2)
+
+
+def _take_part(folder: Path) -> None:
     job, tuning = _read(folder)
     threading.Thread(target=_end_with, args=(read_json(folder / "job.json")["owner"],), daemon=True).start()
     state = join(tuning.device)
     if splits() and state.distributed_type in ("NO", "MULTI_CPU"):
         raise NoDevice(f"tuning: accelerate: {tuning.accelerate}: FSDP splits models over GPUs, and device is cpu")
-    made, log = _train(job, load_reasoner(job.start), tuning, Watch(None, folder.parent))
+    made, log, *spent = _train(job, load_reasoner(job.start), tuning, Watch(None, folder.parent))
     if state.is_main_process:
         if isinstance(made, Verifier):
             made.save(folder / "made")
         else:
             save_reasoner(made, load_encoder(job.start), folder / "made")
         write_json(folder / "log.json", [asdict(entry) for entry in log])
+        for cost in spent:
+            write_json(folder / "cost.json", asdict(cost))
     state.wait_for_everyone()
     state.destroy_process_group()
 
 
 if __name__ == "__main__":
-    try:
-        main(Path(sys.argv[1]))
-    except BadInput as error:
-        write_text(Path(sys.argv[1]) / "error.txt", str(error))
-        sys.exit(2)
+    main(Path(sys.argv[1]))

@@ -6,10 +6,12 @@ so that all of them make the same step. Where accelerate splits the model itself
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
+
+Item = TypeVar("Item")
 
 
 class Process(NamedTuple):
@@ -64,6 +66,16 @@ def sum_gradients(weights: Sequence[nn.Parameter]) -> None:
     for weight in weights:
         own = torch.zeros_like(weight) if weight.grad is None else weight.grad
         weight.grad = reduce(own, "sum")  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def gathered(values: Sequence[Item]) -> list[Item]:
+    """The values of all processes: the first one's, then the second's, and so on."""
+    if this_process().number == 1:
+        return list(values)
+    from accelerate.utils import gather_object
+
+    found: list[Item] = gather_object(list(values))
+    return found
 
 
 def same_random() -> None:

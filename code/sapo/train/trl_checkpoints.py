@@ -87,9 +87,10 @@ class _Keeper(TrainerCallback):
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         batches = kwargs["train_dataloader"].batch_sampler
-        if this_process().number > 1:
-            same_random()  # every process orders all rows and takes its share
+        if this_process().number > 1:  # every process orders all rows and takes its share
             batches = batches.batch_sampler
+            if batches.sampler.generator is None:
+                same_random()
         self.trainer.generator = batches.sampler.generator or torch.default_generator
         if self.trainer.found is not None:
             self.trainer.generator.set_state(self.trainer.found.tensors[ORDER])

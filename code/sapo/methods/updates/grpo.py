@@ -11,6 +11,8 @@ from sapo.models.hardware import arithmetic
 from sapo.models.loading import load_reasoner
 from sapo.records import Cost
 from sapo.train.grpo import Practice, train_grpo
+from sapo.train.jobs import Job, carry_out
+from sapo.train.loop import Watch
 
 
 def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
@@ -22,10 +24,15 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
         each = settings.group * settings.questions_per_step * sum(rows) / len(rows)
         settings = dataclasses.replace(settings, steps=max(1, round(tokens / each)))
     practice = Practice(bench.task, bench.train_questions(), bench.limits.max_new_tokens)
-    tuning = bench.settings.tuning
-    begin_training(model, tuning, tuning.reasoner, bench.seed("adapters", "grpo", this.number))
-    with arithmetic(tuning):
-        log, cost = train_grpo(model, encoder, practice, settings, bench.seed("grpo", this.number), training(folder))
-    end_training(model, tuning)
+    tuning, place = bench.settings.tuning, training(folder)
+    seed, adapters = bench.seed("grpo", this.number), bench.seed("adapters", "grpo", this.number)
+    if tuning.devices > 1:
+        job = Job("grpo", this.reasoner, [practice], settings, seed, adapters)
+        model, log, cost = carry_out(job, (model, encoder), tuning, Watch(None, place))
+    else:
+        begin_training(model, tuning, tuning.reasoner, adapters)
+        with arithmetic(tuning):
+            log, cost = train_grpo(model, encoder, practice, settings, seed, place)
+        end_training(model, tuning)
     save_update(folder, model, encoder, log)
     return cost

@@ -1,0 +1,75 @@
+"""A process of a job of GRPO that draws its share of what one process alone would draw.
+
+Random numbers are told by step, row and token, and each process takes those of its rows. The tests' tasks are known by
+name, as a process of a job finds them; where the model is split by FSDP, the CPUs are such devices (`fsdp_on_cpu.py`).
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import DistributedType, PartialState
+from fakes import LineTask
+from test_grpo import LetterTask
+from transformers import GenerationMixin
+
+from sapo.records import Question, Verdict
+from sapo.tasks.catalog import TASKS
+from sapo.train import jobs
+from sapo.train.processes import this_process
+
+
+class Letters(LetterTask):
+    NAME = "letters"
+
+
+class HalfBroken(LineTask):
+    """Cannot judge what the second process drew."""
+
+    NAME = "half_broken"
+
+    def grade(self, questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
+        return ["grader_error" if this_process().rank else "wrong"] * len(completions)
+
+
+FAKES = {"letters": Letters(), "half_broken": HalfBroken()}
+
+
+@contextmanager
+def shared_chance() -> Iterator[None]:
+    """Draw by the inverse of the distribution; the numbers of a token are the same in any number of processes."""
+    multinomial, generate = torch.multinomial, GenerationMixin.generate
+    at = [0, 0]  # calls of `generate`, tokens of this one
+
+    def drawn(probabilities: torch.Tensor, num_samples: int) -> torch.Tensor:
+        assert num_samples == 1
+        at[1] += 1
+        rank, number = this_process()
+        rows = len(probabilities)
+        chance = torch.Generator().manual_seed(1000 * at[0] + at[1])
+        mine = torch.rand(rows * number, generator=chance, dtype=torch.float64)[rank * rows : (rank + 1) * rows]
+        found = torch.searchsorted(probabilities.double().cumsum(-1), mine[:, None])
+        return found.clamp(max=probabilities.shape[-1] - 1)
+
+    def counted(self: Any, *arguments: Any, **options: Any) -> Any:
+        at[:] = [at[0] + 1, 0]
+        return generate(self, *arguments, **options)
+
+    torch.multinomial, GenerationMixin.generate = drawn, counted
+    try:
+        yield
+    finally:
+        torch.multinomial, GenerationMixin.generate = multinomial, generate
+
+
+if __name__ == "__main__":
+    TASKS.update(FAKES)
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        PartialState(cpu=False, backend="gloo")
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_NPU
+    with shared_chance():
+        jobs.main(Path(sys.argv[1]))
