@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -52,6 +52,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "paper": ("paper",),
 }
 GRAPH = (*STAGES,)
+AuditHook = Callable[[str, tuple[Any, ...]], None]
 # For the tests of every day: a start of two seconds.
 SHORT = {
     "tasks.nano_math.train_questions": 4,
@@ -93,7 +94,7 @@ def temporary(folder: Path) -> Path:
     return folder / "tmp"
 
 
-def run_stage(folder: Path, stage: str) -> None:
+def run_stage(folder: Path, stage: str, hook: AuditHook | None = None) -> None:
     """Run one stage in this process, as the leader of a process group of its own, and exit as the command would."""
     import torch
 
@@ -107,12 +108,18 @@ def run_stage(folder: Path, stage: str) -> None:
     with (folder / "stderr").open("a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+        if hook is not None:
+            sys.addaudithook(hook)
         sys.exit(main(list(STAGES[stage])))
 
 
-def begin_stage(folder: Path, stage: str) -> BaseProcess:
-    """Start a stage in a process that was forked from one which has paid for the imports and has done nothing else."""
-    process = _server().Process(target=run_stage, args=(folder, stage))
+def begin_stage(folder: Path, stage: str, hook: AuditHook | None = None) -> BaseProcess:
+    """Start a stage in a process that was forked from one which has paid for the imports and has done nothing else.
+
+    Args:
+        hook: what Python calls in the stage's processes before they open, rename or remove a file (`sys.addaudithook`).
+    """
+    process = _server().Process(target=run_stage, args=(folder, stage, hook))
     process.start()
     return process
 
