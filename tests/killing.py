@@ -53,7 +53,8 @@ class Graph:
 class BeforeChange:
     """Sends a signal to its process group when one of its processes is about to make change `number` of its own.
 
-    An audit hook: Python calls it before it opens, renames or removes a file or a folder.
+    An audit hook: Python calls it before it opens, renames or removes a file or a folder. For a kill, a file that is
+    opened to be written counts twice: before, and when it is there and nothing has been written.
     """
 
     number: int
@@ -62,9 +63,15 @@ class BeforeChange:
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if is_change(event, arguments):
-            self.seen += 1
-            if self.seen == self.number:
+            if self._is_now():
                 os.killpg(0, self.signal)
+            if event == "open" and self.signal == signal.SIGKILL and self._is_now():
+                os.open(arguments[0], arguments[2])
+                os.killpg(0, self.signal)
+
+    def _is_now(self) -> bool:
+        self.seen += 1
+        return self.seen == self.number
 
 
 @dataclass
