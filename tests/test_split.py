@@ -40,6 +40,18 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture
+def on_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes are `fsdp_on_cpu.py`."""
+    run = subprocess.run
+
+    def launch(command: list[str], **options: Any) -> Any:
+        folder = command[-1]
+        return run([*command[:-3], str(Path(__file__).with_name("fsdp_on_cpu.py")), folder], **options)
+
+    monkeypatch.setattr(subprocess, "run", launch)
+
+
 def by_file(way: str, place: Path, kind: Any = "full") -> TuningSettings:
     file = place / f"{way}.yaml"
     file.write_text(MACHINE + FILES[way])
@@ -82,6 +94,7 @@ def test_a_file_for_processors_trains_as_one_process_does(kind: str, tuned: str,
 @pytest.mark.nightly
 @pytest.mark.parametrize("way", ["zero2", "zero3"])
 @pytest.mark.parametrize(("kind", "tuned"), [("orpo", "full"), ("verifier", "lora"), ("sft", "full"), ("dpo", "full")])
+@pytest.mark.usefixtures("on_cpus")
 def test_deepspeed_trains_as_one_process_does(way: str, kind: str, tuned: str, start: Path, tmp_path: Path) -> None:
     pytest.importorskip("deepspeed")
     check_same(uneven(job(kind, start)), by_file(way, tmp_path, tuned), tmp_path)
@@ -89,17 +102,8 @@ def test_deepspeed_trains_as_one_process_does(way: str, kind: str, tuned: str, s
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(("kind", "tuned"), [("orpo", "full"), ("verifier", "lora"), ("sft", "full"), ("dpo", "full")])
-def test_fsdp_trains_as_one_process_does(
-    kind: str, tuned: str, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The processes are `fsdp_on_cpu.py`, because accelerate does not take FSDP up on a CPU."""
-    run = subprocess.run
-
-    def launch(command: list[str], **options: Any) -> Any:
-        folder = command[-1]
-        return run([*command[:-3], str(Path(__file__).with_name("fsdp_on_cpu.py")), folder], **options)
-
-    monkeypatch.setattr(subprocess, "run", launch)
+@pytest.mark.usefixtures("on_cpus")
+def test_fsdp_trains_as_one_process_does(kind: str, tuned: str, start: Path, tmp_path: Path) -> None:
     check_same(uneven(job(kind, start)), by_file("fsdp", tmp_path, tuned), tmp_path)
 
 

@@ -1,5 +1,7 @@
 import math
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 from transformers import PreTrainedModel
 
+from sapo.models import trees
 from sapo.models.encoding import Encoder, Size
 from sapo.records import PreferencePair
 from sapo.settings import FitSettings, OrpoSettings
@@ -184,6 +187,26 @@ def test_full_nll_also_trains_the_prompt() -> None:
     assert own["nll"] == -own["chosen_logp"]
     assert_close(full["chosen_logp"], own["chosen_logp"])
     assert abs(full["nll"] - own["nll"]) > 0.01
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("nll", ["completion", "full"])
+def test_orpo_trains_alike_with_logits_in_portions(
+    nll: Any, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of Gemma 2, whose head has the embeddings' weights and caps its logits, 5 places at a time."""
+    made = []
+    for places in (10_000, 5):
+        model, encoder = tiny_reasoner("gemma2")
+        assert model.config.tie_word_embeddings
+        if checkpointing:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+        monkeypatch.setattr(trees, "LOGITS", places * model.config.vocab_size)
+        log = train_orpo(model, encoder, preferences(4), OrpoSettings(0.5, nll, FitSettings(1e-3, 1, 2, 0.0)), seed=1)
+        made.append((flat(model), [(entry.loss, entry.gradient_norm) for entry in log]))
+    (whole, log), (portions, again) = made
+    assert [*chain(*again)] == pytest.approx([*chain(*log)], rel=1e-5)
+    assert_close(portions, whole, atol=1e-4, rtol=0)
 
 
 def test_empty_prompt_without_bos_is_refused_by_name() -> None:

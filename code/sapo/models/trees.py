@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from sapo.models.encoding import pad_rows
@@ -19,6 +20,9 @@ from sapo.models.masking import layer_masks
 Ids = tuple[int, ...]
 # A tree holds at most so many times the tokens of its longest unit: attention computes all pairs of a tree's tokens.
 LARGEST = 4
+# Logits that are computed together while a model is trained, 256 MiB in float32: more than a batch of the laboratory
+# has, little beside a model with a large vocabulary, and still hundreds of places for one pass over its head.
+LOGITS = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +138,56 @@ def head_logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
     Raises:
         ValueError: the architecture has no head, or rescales its logits in a way that is not known here.
     """
+    return _capped(model, _head(model)(hidden))
+
+
+def _head(model: PreTrainedModel) -> nn.Module:
     for scale in ("logit_scale", "logits_scaling"):
         if getattr(model.config, scale, None) is not None:
             raise ValueError(f"{type(model).__name__} rescales its logits ({scale}); this is not supported")
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Module):
         raise ValueError(f"{type(model).__name__} has no language-model head")
-    logits = head(hidden)
+    return head
+
+
+def _capped(model: PreTrainedModel, logits: Tensor) -> Tensor:
     cap = getattr(model.config, "final_logit_softcapping", None)
     return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+def token_log_probabilities(model: PreTrainedModel, hidden_A_H: Tensor, place_N: Tensor, token_N: Tensor) -> Tensor:
+    """Log-probabilities (N,) in float32 of tokens, each predicted at a place of `hidden_A_H`.
+
+    Where the places' logits are more than `LOGITS`, there is only a portion of them at any time: the backward pass
+    computes each portion anew.
+
+    Raises:
+        ValueError: as `head_logits` does.
+    """
+    most = max(1, LOGITS // model.config.vocab_size)
+    if len(hidden_A_H) <= most:
+        return head_logits(model, hidden_A_H).float().log_softmax(-1)[place_N, token_N]
+    head = _head(model)
+    compute = head.forward
+
+    def portion(hidden: Tensor, place: Tensor, token: Tensor) -> Tensor:
+        return _capped(model, compute(hidden)).float().log_softmax(-1)[place, token]
+
+    def in_portions(hidden_A_H: Tensor) -> Tensor:
+        found = torch.zeros(token_N.shape, device=hidden_A_H.device)
+        for first in range(0, len(hidden_A_H), most):
+            own = (place_N >= first) & (place_N < first + most)
+            arguments = hidden_A_H[first : first + most], place_N[own] - first, token_N[own]
+            found = found.masked_scatter(own, checkpoint(portion, *arguments, use_reentrant=False))
+        return found
+
+    # One call of the head, whatever the number of portions: weights of a split model are gathered around each call, by
+    # all processes together.
+    shadowed = {name: value for name, value in vars(head).items() if name == "forward"}
+    head.forward = in_portions
+    try:
+        return head(hidden_A_H)
+    finally:
+        del head.forward
+        vars(head).update(shadowed)

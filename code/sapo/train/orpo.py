@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder, Size, pad_rows
 from sapo.models.hardware import CHECKPOINTING, enough_memory
-from sapo.models.trees import Ids, Tree, head_logits, plant, tree_hidden
+from sapo.models.trees import Ids, Tree, plant, token_log_probabilities, tree_hidden
 from sapo.records import PreferencePair
 from sapo.settings import OrpoSettings
 from sapo.train.loop import UNWATCHED, StepLog, Watch, fit
@@ -118,7 +118,7 @@ def _log_probabilities(
     wanted = pad_rows(targets, 0).to(hidden.device)
     every = at >= 0
     asked, number = at[every].unique(return_inverse=True)
-    logp_A_V = head_logits(model, hidden.flatten(0, 1)[asked]).float().log_softmax(-1)
-    logp = torch.zeros(at.shape, device=hidden.device).masked_scatter(every, logp_A_V[number, wanted[every]])
+    found = token_log_probabilities(model, hidden.flatten(0, 1)[asked], number, wanted[every])
+    logp = torch.zeros(at.shape, device=hidden.device).masked_scatter(every, found)
     completion = torch.arange(at.shape[1], device=hidden.device) >= torch.tensor(prompts).to(hidden.device).unsqueeze(1)
     return logp, every, every & completion
