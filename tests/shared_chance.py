@@ -13,14 +13,16 @@ from typing import Any
 
 import torch
 from accelerate import DistributedType, PartialState
+from accelerate.state import AcceleratorState
 from fakes import LineTask
 from test_grpo import LetterTask
+from tiny_models import SPECIALS
 from transformers import GenerationMixin
 
 from sapo.records import Question, Verdict
 from sapo.tasks.catalog import TASKS
 from sapo.train import jobs
-from sapo.train.processes import this_process
+from sapo.train.processes import splits, this_process
 
 
 class Letters(LetterTask):
@@ -41,7 +43,10 @@ FAKES = {"letters": Letters(), "half_broken": HalfBroken()}
 
 @contextmanager
 def shared_chance() -> Iterator[None]:
-    """Draw by the inverse of the distribution; the numbers of a token are the same in any number of processes."""
+    """Draw by the inverse of the distribution; the numbers of a token are the same in any number of processes.
+
+    The first half of all rows ends with the second token: one of two processes is done before the other.
+    """
     multinomial, generate = torch.multinomial, GenerationMixin.generate
     at = [0, 0]  # calls of `generate`, tokens of this one
 
@@ -50,12 +55,15 @@ def shared_chance() -> Iterator[None]:
         at[1] += 1
         rank, number = this_process()
         rows = len(probabilities)
+        mine = slice(rank * rows, (rank + 1) * rows)
         chance = torch.Generator().manual_seed(1000 * at[0] + at[1])
-        mine = torch.rand(rows * number, generator=chance, dtype=torch.float64)[rank * rows : (rank + 1) * rows]
-        found = torch.searchsorted(probabilities.double().cumsum(-1), mine[:, None])
-        return found.clamp(max=probabilities.shape[-1] - 1)
+        numbers = torch.rand(rows * number, 1, generator=chance, dtype=torch.float64)[mine]
+        found = torch.searchsorted(probabilities.double().cumsum(-1), numbers)
+        ends = torch.arange(rows * number)[mine, None] < rows * number // 2
+        return torch.where(ends & (at[1] == 2), SPECIALS.index("<eos>"), found.clamp(max=probabilities.shape[-1] - 1))
 
     def counted(self: Any, *arguments: Any, **options: Any) -> Any:
+        assert not splits() or AcceleratorState().distributed_type in ("DEEPSPEED", "FSDP")
         at[:] = [at[0] + 1, 0]
         return generate(self, *arguments, **options)
 

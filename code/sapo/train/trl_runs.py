@@ -40,7 +40,9 @@ def trl_arguments(device: torch.device, lr: float, rows: int, seed: int, scratch
         rows: computed at once.
         scratch: the folder that `trl_run` lends.
     """
-    return {
+    # Left alone, transformers looks at the devices anew, and lets CPUs have the whole model.
+    joined = {"accelerator_config": {"use_configured_state": True}} if splits() else {}
+    return joined | {
         "output_dir": str(scratch),
         "learning_rate": lr,
         "per_device_train_batch_size": rows,
