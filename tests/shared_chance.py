@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from accelerate import DistributedType, PartialState
 from accelerate.state import AcceleratorState
@@ -47,7 +48,7 @@ def shared_chance() -> Iterator[None]:
 
     The first half of all rows ends with the second token: one of two processes is done before the other.
     """
-    multinomial, generate = torch.multinomial, GenerationMixin.generate
+    generate = vars(GenerationMixin)["generate"]
     at = [0, 0]  # calls of `generate`, tokens of this one
 
     def drawn(probabilities: torch.Tensor, num_samples: int) -> torch.Tensor:
@@ -67,11 +68,10 @@ def shared_chance() -> Iterator[None]:
         at[:] = [at[0] + 1, 0]
         return generate(self, *arguments, **options)
 
-    torch.multinomial, GenerationMixin.generate = drawn, counted
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "multinomial", drawn)
+        patch.setattr(GenerationMixin, "generate", counted)
         yield
-    finally:
-        torch.multinomial, GenerationMixin.generate = multinomial, generate
 
 
 if __name__ == "__main__":
