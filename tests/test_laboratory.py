@@ -1,14 +1,19 @@
 """Whether a base model and a task make a laboratory: shares, error positions, targets."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from fakes import LineTask, ScriptedSampler, question
+from report_runs import MODEL, TASK, tiny_settings
 
 from sapo.evaluate.laboratory import Measured, pass_rates, step_statistics, verdicts
 from sapo.evaluate.solve import solve
-from sapo.records import Outcome, Question, Trajectory, Verdict
+from sapo.records import Outcome, Question, Trajectory, Verdict, write_json
+from sapo.report.laboratory import targets_table
+from sapo.stages.lab_report import questions_with_pairs
 from sapo.tasks import nano_math
+from sapo.workspace import Workspace
 
 PROMPT = "Ben has 15 coins. Cy has 3 more than Ben. Dee has 2 times as many as Cy. How many does Dee have?\n"
 QUESTIONS = {"q": Question("q", PROMPT, "36")}
@@ -97,3 +102,20 @@ def test_solve_answers_greedily_once_and_keeps_the_cluster() -> None:
     outcomes, cost = solve(LineTask(), sampler, questions, 50)
     assert outcomes == [Outcome("a", "a", "win\n", "right"), Outcome("b", "pair", "", "unparsable")]
     assert cost.rollouts == 2 and {request.prefix for request in sampler.calls[0]} == {""}
+
+
+def test_questions_with_pairs_are_those_of_every_round_of_sapo(tmp_path: Path) -> None:
+    """Of 10 training questions 7 and 4 keep a pair in seed 1, 5 in seed 2; other methods do not count."""
+    settings = tiny_settings()
+    workspace = Workspace(tmp_path, settings.profile)
+    for place, kept in {"1/sapo/1": 7, "1/sapo/2": 4, "2/sapo/1": 5, "1/orpo_mc/1": 1}.items():
+        write_json(workspace.methods(MODEL, TASK) / place / "pairs.json", {"kept": kept})
+    assert questions_with_pairs(workspace, settings, MODEL, TASK) == [0.7, 0.4, 0.5]
+    assert questions_with_pairs(workspace, settings, "other", TASK) == []
+
+
+def test_the_table_of_targets_says_what_was_missed_and_what_was_not_measured() -> None:
+    targets = {"base_accuracy": {"value": 0.3567, "met": True}, "sft_gain": {"value": -0.01, "met": False}}
+    table = targets_table({"m/t": {"train_questions": 208, "targets": targets}})
+    assert table.rows == (("m × t", "208", "35.7", "-1.0 ✗", *["–"] * 6),)
+    assert len(table.header) == len(table.rows[0])

@@ -56,7 +56,8 @@ def main(arguments: list[str]) -> None:
     for model in given.models:
         for task in given.tasks:
             runs = [m for m, cell in zip(measured, cells, strict=True) if cell[1:3] == (model, task)]
-            report[f"{model}/{task}"] = {"targets": verdicts(runs), "seeds": [asdict(run) for run in runs]}
+            trained = {"train_questions": settings.tasks[task].train_questions}
+            report[f"{model}/{task}"] = trained | {"targets": verdicts(runs), "seeds": [asdict(run) for run in runs]}
     _merge(report, Workspace(Path(), settings.profile), settings)
 
 
@@ -64,7 +65,7 @@ def _merge(report: dict[str, dict[str, Any]], workspace: Workspace, settings: Se
     """Add the measured cells to what the file holds of others, and print every verdict."""
     known = read_plain_json(RESULT) if RESULT.is_file() else {}
     for name, cell in report.items():
-        kept = _questions_with_pairs(workspace, settings, *name.split("/"))
+        kept = questions_with_pairs(workspace, settings, *name.split("/"))
         if kept:
             targets = cell["targets"]
             targets["questions_with_pairs"] = {"value": min(kept), "met": min(kept) >= 0.40}
@@ -77,9 +78,9 @@ def _merge(report: dict[str, dict[str, Any]], workspace: Workspace, settings: Se
         print(path)
 
 
-def _questions_with_pairs(workspace: Workspace, settings: Settings, model: str, task: str) -> list[float]:
+def questions_with_pairs(workspace: Workspace, settings: Settings, model: str, task: str) -> list[float]:
     """Share of the training questions that keep a pair, by seed and round of SAPO; empty where it did not run."""
-    found = (workspace.runs / model / task).glob("*/*/sapo/*/pairs.json")
+    found = workspace.methods(model, task).glob("*/sapo/*/pairs.json")
     shares = [read_json(path)["kept"] for path in sorted(found)]
     return [round(share / settings.tasks[task].train_questions, 4) for share in shares]
 
