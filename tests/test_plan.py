@@ -263,6 +263,17 @@ def test_more_rows_and_longer_ones_never_need_less(qwen: tuple[Settings, Shape],
     assert few["sampling"] < many["sampling"]
 
 
+def test_orpo_has_a_portion_of_its_logits_at_most(qwen: tuple[Settings, Shape]) -> None:
+    """A pair of 2 x 210 tokens: 420 x 151,936 logits, 3,295,744 fewer than 2^26. The second one adds 12 bytes of each
+    of these to what its tokens take, the third nothing.
+    """
+    own, orpo = qwen[0], qwen[0].orpo
+    fits = [dataclasses.replace(orpo.fit, micro_batch=pairs) for pairs in (1, 2, 3)]
+    many = [dataclasses.replace(own, orpo=dataclasses.replace(orpo, fit=fit)) for fit in fits]
+    one, two, three = (peaks(settings, qwen[1], Lengths(100, 110))["orpo"] for settings in many)
+    assert (two - one) - (three - two) == pytest.approx(39_548_928)
+
+
 def test_unknown_devices_tasks_and_models_are_named(nano: Settings) -> None:
     with pytest.raises(UnknownDevice, match="--gpu rtx9090: no such device; known: cpu, rtx3090"):
         device_of("rtx9090")

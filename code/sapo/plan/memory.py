@@ -3,7 +3,8 @@
 1. Weights that are trained: 4 bytes each, and as many for the gradient, 8 for Adam. Frozen ones: as `tuning.dtype`, in
    4 bits (and their scales) 0.52 a weight. Adapters have rank x (in + out) weights a layer.
 2. Activations of a token: what the layers keep, or with checkpointing the input of every layer and one layer's own.
-3. Logits of a token: vocabulary x (its dtype, float32, and the gradient). TRL's GRPO computes them in tiles: none.
+3. Logits of a token: vocabulary x (its dtype, float32, and the gradient). ORPO's: those of a portion at most
+   (`models/trees.py`), in the backward pass three times in float32. TRL's GRPO computes them in tiles: none.
 4. DPO and GRPO hold a reference, DPO's in 4 bits where the model is; a verifier is made beside the reasoner that it
    starts from.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig
 
+from sapo.models.trees import LOGITS
 from sapo.models.verifier import BATCH_TOKENS
 from sapo.plan.architecture import linear_layers, parameters
 from sapo.plan.devices import BYTES, Device, state_numbers
@@ -55,15 +57,18 @@ def peaks(settings: Settings, shape: Shape, lengths: Lengths) -> dict[str, float
     trains: dict[str, float] = {
         "sampling": _sampling(settings, shape, lengths),
         "scoring": shape.weights * _size(settings) + BATCH_TOKENS * _layer(settings, shape),
-        "sft": _training(settings, shape, settings.sft, row, row),
-        "verifier": _training(settings, shape, settings.verifier.fit, row, 0, settings.tuning.verifier)
+        "sft": _training(settings, shape, settings.sft, row) + _logits(settings, shape, settings.sft, row),
+        "verifier": _training(settings, shape, settings.verifier.fit, row, settings.tuning.verifier)
         + _loaded(settings, shape),
-        "orpo": _training(settings, shape, settings.orpo.fit, lengths.prompt + 2 * lengths.completion, 2 * row),
-        "dpo": _training(settings, shape, settings.dpo.fit, 2 * row, 2 * row) + _frozen(settings, shape),
+        "orpo": _training(settings, shape, settings.orpo.fit, lengths.prompt + 2 * lengths.completion)
+        + _portion(settings, shape, settings.orpo.fit, 2 * row),
+        "dpo": _training(settings, shape, settings.dpo.fit, 2 * row)
+        + _logits(settings, shape, settings.dpo.fit, 2 * row)
+        + _frozen(settings, shape),
     }
     group = settings.grpo.group * settings.grpo.questions_per_step
     fit = FitSettings(settings.grpo.lr, 1, group, 0.0)
-    trains["grpo"] = _training(settings, shape, fit, row, 0) + _loaded(settings, shape)
+    trains["grpo"] = _training(settings, shape, fit, row) + _loaded(settings, shape)
     return {name: value for name, value in trains.items() if name in used(settings)}
 
 
@@ -89,16 +94,27 @@ def _sampling(settings: Settings, shape: Shape, lengths: Lengths) -> float:
 
 
 def _training(
-    settings: Settings, shape: Shape, fit: FitSettings, tokens: int, logits: int, sizes: AdapterSettings | None = None
+    settings: Settings, shape: Shape, fit: FitSettings, tokens: int, sizes: AdapterSettings | None = None
 ) -> float:
-    """Of `fit.at_once` examples of `tokens` tokens each, of which `logits` have logits."""
+    """Of `fit.at_once` examples of `tokens` tokens each, without their logits."""
     config, size = shape.config, _size(settings)
     own = settings.tuning.reasoner if sizes is None else sizes
     kept = config.num_hidden_layers * _layer(settings, shape)
     if settings.tuning.gradient_checkpointing:
         kept = config.num_hidden_layers * config.hidden_size * size + _layer(settings, shape)
-    of_logits = logits * config.vocab_size * (size + 4 + 4)
-    return _weights(settings, shape, own) + fit.at_once * (tokens * kept + of_logits)
+    return _weights(settings, shape, own) + fit.at_once * tokens * kept
+
+
+def _logits(settings: Settings, shape: Shape, fit: FitSettings, places: int) -> float:
+    """Of `fit.at_once` examples with logits at so many places each."""
+    return float(fit.at_once * places * shape.config.vocab_size * (_size(settings) + 4 + 4))
+
+
+def _portion(settings: Settings, shape: Shape, fit: FitSettings, places: int) -> float:
+    """As `_logits`: log-probabilities, their gradient twice, and of capped logits what the cap keeps."""
+    most = max(LOGITS, shape.config.vocab_size)
+    capped = getattr(shape.config, "final_logit_softcapping", None) is not None
+    return min(fit.at_once * places * shape.config.vocab_size, most) * (12.0 + _size(settings) * capped)
 
 
 def _weights(settings: Settings, shape: Shape, sizes: AdapterSettings) -> float:
