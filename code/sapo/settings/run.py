@@ -46,7 +46,7 @@ class TuningSettings:
         dtype: of the arithmetic, and of frozen weights; weights that are trained are kept in float32.
         gradient_checkpointing: activations are computed again for the backward pass, layer by layer.
         reasoner, verifier: sizes of their adapters; nothing to `full`.
-        devices: that share the batches of SFT, ORPO, DPO and the verifier, a process each. GRPO trains on one.
+        devices: that share the batches of SFT, ORPO, DPO, GRPO and the verifier, a process each.
         accelerate: configuration file of accelerate's for these processes: machines, or a model in parts (DeepSpeed,
             FSDP 2); "": one machine, plain data parallel.
     """
