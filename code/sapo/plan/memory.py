@@ -3,8 +3,8 @@
 1. Weights that are trained: 4 bytes each, and as many for the gradient, 8 for Adam. Frozen ones: as `tuning.dtype`, in
    4 bits (and their scales) 0.52 a weight. Adapters have rank x (in + out) weights a layer.
 2. Activations of a token: what the layers keep, or with checkpointing the input of every layer and one layer's own.
-3. Logits of a token: vocabulary x (its dtype, float32, and the gradient). ORPO's: those of a portion at most
-   (`models/trees.py`), in the backward pass three times in float32. TRL's GRPO computes them in tiles: none.
+3. Logits: those of a portion at most in ORPO (`models/trees.py`), in the backward pass three times in float32; of one
+   tile, in their dtype, where TRL trains (`trl/kernels/chunked_logprob.py`; on a CPU it makes copies in float32).
 4. DPO and GRPO hold a reference, DPO's in 4 bits where the model is; a verifier is made beside the reasoner that it
    starts from.
 """
@@ -24,6 +24,7 @@ from sapo.settings import AdapterSettings, FitSettings, Settings, method_setting
 GIB = 2**30
 CONTEXT = 1.0  # GiB that CUDA itself and a fragmented allocator take
 NF4 = 0.52
+TILE = 4096, 32768  # places and tokens whose logits TRL computes together
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +58,18 @@ def peaks(settings: Settings, shape: Shape, lengths: Lengths) -> dict[str, float
     trains: dict[str, float] = {
         "sampling": _sampling(settings, shape, lengths),
         "scoring": shape.weights * _size(settings) + BATCH_TOKENS * _layer(settings, shape),
-        "sft": _training(settings, shape, settings.sft, row) + _logits(settings, shape, settings.sft, row),
+        "sft": _training(settings, shape, settings.sft, row) + _tile(settings, shape, settings.sft, row),
         "verifier": _training(settings, shape, settings.verifier.fit, row, settings.tuning.verifier)
         + _loaded(settings, shape),
         "orpo": _training(settings, shape, settings.orpo.fit, lengths.prompt + 2 * lengths.completion)
         + _portion(settings, shape, settings.orpo.fit, 2 * row),
         "dpo": _training(settings, shape, settings.dpo.fit, 2 * row)
-        + _logits(settings, shape, settings.dpo.fit, 2 * row)
+        + _tile(settings, shape, settings.dpo.fit, 2 * row)
         + _frozen(settings, shape),
     }
     group = settings.grpo.group * settings.grpo.questions_per_step
     fit = FitSettings(settings.grpo.lr, 1, group, 0.0)
-    trains["grpo"] = _training(settings, shape, fit, row) + _loaded(settings, shape)
+    trains["grpo"] = _training(settings, shape, fit, row) + _tile(settings, shape, fit, row) + _loaded(settings, shape)
     return {name: value for name, value in trains.items() if name in used(settings)}
 
 
@@ -105,13 +106,13 @@ def _training(
     return _weights(settings, shape, own) + fit.at_once * tokens * kept
 
 
-def _logits(settings: Settings, shape: Shape, fit: FitSettings, places: int) -> float:
+def _tile(settings: Settings, shape: Shape, fit: FitSettings, places: int) -> float:
     """Of `fit.at_once` examples with logits at so many places each."""
-    return float(fit.at_once * places * shape.config.vocab_size * (_size(settings) + 4 + 4))
+    return float(min(fit.at_once * places, TILE[0]) * min(shape.config.vocab_size, TILE[1]) * _size(settings))
 
 
 def _portion(settings: Settings, shape: Shape, fit: FitSettings, places: int) -> float:
-    """As `_logits`: log-probabilities, their gradient twice, and of capped logits what the cap keeps."""
+    """As `_tile`: log-probabilities, their gradient twice, and of capped logits what the cap keeps."""
     most = max(LOGITS, shape.config.vocab_size)
     capped = getattr(shape.config, "final_logit_softcapping", None) is not None
     return min(fit.at_once * places * shape.config.vocab_size, most) * (12.0 + _size(settings) * capped)
