@@ -43,7 +43,7 @@ ABLATIONS = {
     ("sapo_omega_six_rounds", "sapo_omega"): {"loop.updates": (("orpo",) * 3, ("orpo",) * 6)},
     ("sapo_shepherd_six_rounds", "sapo_shepherd"): {"loop.updates": (("orpo",) * 3, ("orpo",) * 6)},
     ("sipf_six_rounds", "sipf"): {"loop.updates": (("orpo",) * 3, ("orpo",) * 6)},
-    ("sapo_eta_02", "sapo"): {"pairs.eta": (0.05, 0.2)},
+    ("sapo_eta_02", "sapo"): {"pairs.eta": (0.02, 0.2)},
     ("sapo_beta_1", "sapo"): {"orpo.beta": (0.1, 1.0)},
     ("prft", "sipf"): {"loop.updates": (("orpo",) * 3, ("sft",))},
     ("psrf", "srf"): {
