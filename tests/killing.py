@@ -21,6 +21,7 @@ from tiny_graph import AuditHook, begin_stage, lay_out, outputs, pay_for_imports
 
 FORK = multiprocessing.get_context("fork")
 Identities = dict[Path, tuple[int, int]]
+Kill = Callable[["Graph"], object]
 
 
 @dataclass
@@ -161,8 +162,8 @@ def up_to(folder: Path, stages: tuple[str, ...], changes: Mapping[str, Any] | No
         yield Graph(folder, stage, before, kept, outputs(folder), time.monotonic() - start)
 
 
-def killed_and_run_again(graph: Graph, moments: Sequence[float]) -> list[int]:
-    """Kill the stage after so many seconds, begin it again and kill it at the next moment, and so on; then let it end.
+def killed_and_run_again(graph: Graph, kills: Sequence[Kill]) -> list[int]:
+    """Kill the stage, begin it again and kill it in the next way, and so on; then let it end.
 
     Returns:
         How many folders were kept after each kill.
@@ -170,14 +171,28 @@ def killed_and_run_again(graph: Graph, moments: Sequence[float]) -> list[int]:
     graph.reset()
     made: Identities = {}
     counts = []
-    for moment in moments:
-        process = begin_stage(graph.folder, graph.stage)
-        time.sleep(moment)
-        kill(process)
+    for end in kills:
+        end(graph)
         made = unchanged(made, graph)
         counts.append(len(made) - len(graph.kept_before))
     goes_on(graph, made)
     return counts
+
+
+def after(seconds: float) -> Kill:
+    """Begin the stage, and kill it after so many seconds."""
+
+    def end(graph: Graph) -> None:
+        process = begin_stage(graph.folder, graph.stage)
+        time.sleep(seconds)
+        kill(process)
+
+    return end
+
+
+def before_change(number: int) -> Kill:
+    """Begin the stage, and kill it when one of its processes is about to make this change, if it makes so many."""
+    return lambda graph: died(graph, BeforeChange(number, signal.SIGKILL))
 
 
 def died(graph: Graph, hook: AuditHook) -> bool:

@@ -20,12 +20,27 @@ from pathlib import Path
 
 import psutil
 import pytest
-from killing import DiesOnceKept, Graph, died, ended, goes_on, identities, killed_and_run_again, leftovers, run, up_to
+from killing import (
+    DiesOnceKept,
+    Graph,
+    Kill,
+    after,
+    before_change,
+    died,
+    ended,
+    goes_on,
+    identities,
+    killed_and_run_again,
+    leftovers,
+    run,
+    up_to,
+)
 from memory_group import little_memory
 from tiny_graph import GRAPH, SHORT, begin_stage, lay_out, outputs
 
 SOON = 60.0  # seconds in which an interrupted stage has ended, on a busy machine too
 QUICK = ("base", "start")
+CHANGES = 100  # to the file system, of one process of a tiny stage: about so many, or fewer
 KEEPING = ("start", "methods", "evaluate", "efficiency", "process", "verifiers")
 
 
@@ -36,19 +51,25 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Graph:
 
 
 def test_a_killed_start_goes_on(started: Graph) -> None:
-    """Early, and when SFT is done; what the 20 moments of the nightly test look at."""
-    killed_and_run_again(started, [0.3 * started.seconds, 0.5 * started.seconds])
+    """Early, and when SFT is done; what the 20 kills of the nightly test look at."""
+    killed_and_run_again(started, [after(0.3 * started.seconds), after(0.5 * started.seconds)])
 
 
 def test_an_interrupted_start_ends_soon_and_says_how_to_go_on(started: Graph) -> None:
     interrupted(started, 0.5 * started.seconds)
 
 
-def moments(seconds: float, chance: random.Random) -> Iterator[list[float]]:
+def kills(seconds: float, chance: random.Random) -> Iterator[list[Kill]]:
     """20, in runs of 5: the first ones are spread over the stage's own time, the others meet runs that go on."""
     for quarter in range(4):
         first = (quarter + chance.random()) / 4
-        yield [share * seconds for share in (first, *(chance.uniform(0, 0.5) for _ in range(4)))]
+        yield [
+            after(first * seconds),
+            before_change(chance.randint(1, CHANGES)),
+            after(chance.uniform(0, 0.5) * seconds),
+            before_change(chance.randint(1, CHANGES)),
+            before_change(chance.randint(1, CHANGES)),
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +98,14 @@ def again(graph: Graph, folder: Path) -> Graph:
 def test_a_stage_survives_21_kills_and_2_interrupts(
     whole: dict[str, Graph], tmp_path: Path, stage: str, record_property: Callable[[str, object], None]
 ) -> None:
-    """20 kills at random moments, which may all come before anything is finished: a busy machine takes long to begin.
+    """20 kills, 8 at random seconds and 12 at random changes to the file system.
 
-    So that one kill surely meets kept work, the stage ends itself for the 21st as soon as it has kept a folder.
+    All of them may come before anything is finished, seconds above all: a busy machine takes long to begin. So that
+    one kill surely meets kept work, the stage ends itself for the 21st as soon as it has kept a folder.
     """
     graph = again(whole[stage], tmp_path / "graph")
     chance = random.Random(stage)
-    record_property("kept at each kill", [killed_and_run_again(graph, some) for some in moments(graph.seconds, chance)])
+    record_property("kept at each kill", [killed_and_run_again(graph, some) for some in kills(graph.seconds, chance)])
     if stage in KEEPING:
         killed_once_kept(graph)
     for share in (0.3, 0.7):
