@@ -55,12 +55,12 @@ def test_an_error_leaves_the_old_directory_and_no_leftovers(tmp_path: Path) -> N
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
-    (tmp_path / ".sft.99.tmp").mkdir()
-    (tmp_path / ".sft.99.tmp" / "half").touch()
-    (tmp_path / ".other.99.tmp").mkdir()
+    (tmp_path / ".sft.new.tmp").mkdir()
+    (tmp_path / ".sft.new.tmp" / "half").touch()
+    (tmp_path / ".other.new.tmp").mkdir()
     with stage_directory(tmp_path / "sft"):
         pass
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.99.tmp", "sft"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.new.tmp", "sft"]
 
 
 def test_a_digest_sees_names_and_contents_and_nothing_else(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 `python tests/tiny_graph.py FOLDER STAGE…` runs stages of it in a folder that `lay_out` has laid out.
 """
 
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -96,13 +97,10 @@ def temporary(folder: Path) -> Path:
 
 def run_stage(folder: Path, stage: str, hook: AuditHook | None = None) -> None:
     """Run one stage in this process, as the leader of a process group of its own, and exit as the command would."""
-    import torch
-
     from sapo.__main__ import main
 
     if os.getpid() != os.getpgrp():
         os.setsid()
-    torch.set_num_threads(1)
     os.chdir(folder)
     os.environ["TMPDIR"] = tempfile.tempdir = str(temporary(folder))
     with (folder / "stderr").open("a", encoding="utf-8") as file:
@@ -149,15 +147,25 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    import torch
+    """Each stage in a process of its own, forked from this one, which imports and nothing else.
 
-    from sapo import __main__ as command
-
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    Stages count on that: a process that has computed and forks leaves PyTorch's pool of threads in a state in which
+    threads that load weights in the child find none ("Invalid thread pool!").
+    """
+    importlib.import_module("tiny_graph_imports")
     os.chdir(arguments[0])
     for stage in arguments[1:]:
-        if code := command.main(list(STAGES[stage])):
-            sys.exit(code)
+        process = multiprocessing.get_context("fork").Process(target=_exit_as_the_command, args=(stage,))
+        process.start()
+        process.join()
+        if process.exitcode:
+            sys.exit(process.exitcode)
+
+
+def _exit_as_the_command(stage: str) -> None:
+    from sapo.__main__ import main
+
+    sys.exit(main(list(STAGES[stage])))
 
 
 if __name__ == "__main__":

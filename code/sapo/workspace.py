@@ -12,14 +12,13 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from sapo.records import BadInput, write_plain_json
+from sapo.records import BadInput, same_file, write_plain_json
 
-LOCK = ".lock"  # in a folder that is being made
 PATIENCE = 10.0  # seconds that a killed run's last processes are given to notice
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers", "trl")
 
@@ -137,53 +136,59 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def stage_directory(final: Path) -> Iterator[Path]:
-    """Give an empty folder beside `final` that replaces `final` when the block ends well; on an error `final` stays.
-
-    What killed runs left behind is removed first.
+    """As `replacing`, and no two processes make `final` at once.
 
     Raises:
         WorkspaceError: another process is making `final`.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in final.parent.glob(f".{final.name}.*.tmp"):
-        with suppress(FileNotFoundError), _locked(leftover, final):  # whoever made it may be done meanwhile
-            shutil.rmtree(leftover)
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
-    temporary.mkdir()
-    try:
-        with _locked(temporary, final):
-            yield temporary
-            (temporary / LOCK).unlink()
-            _replace_directory(temporary, final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _locked(final.with_name(f".{final.name}.lock.tmp"), final), replacing(final) as folder:
+        yield folder
 
 
 @contextmanager
-def _locked(folder: Path, final: Path) -> Iterator[None]:
-    """Hold `folder`, in which `final` is or was being made. The lock of a process goes with it and its children."""
+def replacing(final: Path) -> Iterator[Path]:
+    """Give an empty folder beside `final` that replaces `final` when the block ends well; on an error `final` stays.
+
+    A kill leaves no `final` or a whole one, never a part. What killed runs left behind is removed first, so that
+    callers have to see to it that no other process makes `final` meanwhile.
+    """
+    new, old = (final.with_name(f".{final.name}.{kind}.tmp") for kind in ("new", "old"))
+    for leftover in (new, old):
+        if leftover.exists():
+            shutil.rmtree(leftover)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        if final.exists():
+            os.replace(final, old)
+        os.replace(new, final)
+    finally:
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def _locked(lock: Path, final: Path) -> Iterator[None]:
+    """Hold the file `lock` while `final` is being made. The lock of a process goes with it and its children."""
     until = time.monotonic() + PATIENCE
-    with (folder / LOCK).open("w") as file:
-        while True:
+    while True:
+        with lock.open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except BlockingIOError as error:
                 if time.monotonic() > until:
-                    raise WorkspaceError(
-                        f"{final}: another process is making it now, in {folder.name}; wait for it or end it"
-                    ) from error
+                    said = f"{final}: another process is making it now (it holds {lock.name}); wait for it or end it"
+                    raise WorkspaceError(said) from error
                 time.sleep(0.1)
-        yield
-
-
-def _replace_directory(new: Path, final: Path) -> None:
-    """Put `new` in the place of `final`; a kill in between leaves no `final` or a whole one, never a part."""
-    old = final.with_name(f".{final.name}.old.tmp")
-    if final.exists():
-        os.replace(final, old)
-    os.replace(new, final)
-    shutil.rmtree(old, ignore_errors=True)
+                continue
+            if not same_file(lock, file.fileno()):
+                continue  # whoever held it is done meanwhile and has removed it, and the name is free
+            try:
+                yield
+            finally:
+                lock.unlink()
+            return
 
 
 def environment() -> dict[str, object]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sapo.records import write_json
-from sapo.workspace import digest, environment, stage_directory
+from sapo.workspace import digest, environment, replacing
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # Code below these folders and files never changes what a method makes.
@@ -43,7 +43,7 @@ def kept(store: Path, made_from: Mapping[str, object], make: Callable[[Path], No
     final = store / key
     with _alone(store, key):
         if not final.is_dir():
-            with stage_directory(final) as folder:
+            with replacing(final) as folder:
                 make(folder)
                 write_json(folder / INSIDE, content)
         shutil.rmtree(_parts(store, key), ignore_errors=True)

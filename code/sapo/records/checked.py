@@ -47,7 +47,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     while True:
         with temporary.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if not _still(temporary, os.fstat(file.fileno())):
+            if not same_file(temporary, file.fileno()):
                 continue  # another process has finished its own meanwhile, and the name is free
             try:
                 file.truncate(0)
@@ -60,9 +60,10 @@ def write_bytes(path: Path, content: bytes) -> None:
             return
 
 
-def _still(path: Path, known: os.stat_result) -> bool:
+def same_file(path: Path, opened: int) -> bool:
+    """Whether `path` is still the name of the file with descriptor `opened`."""
     try:
-        return os.path.samestat(path.stat(), known)
+        return os.path.samestat(path.stat(), os.fstat(opened))
     except FileNotFoundError:
         return False
 
