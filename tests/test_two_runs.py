@@ -38,11 +38,12 @@ def stopped(process: BaseProcess) -> bool:
     return end.si_code == os.CLD_STOPPED
 
 
-def go_on(process: BaseProcess) -> int | None:
+def go_on(process: BaseProcess) -> int:
     """Its exit code."""
     assert process.pid is not None
     os.kill(process.pid, signal.SIGCONT)
     process.join(60)
+    assert process.exitcode is not None
     return process.exitcode
 
 
