@@ -13,10 +13,15 @@ from accelerate import DistributedType, PartialState
 from sapo.models import trees
 from sapo.train import jobs
 
-trees.LOGITS = 2**11
 
-if __name__ == "__main__":
+def take_part(folder: Path) -> None:
+    """Be one of the processes of the job."""
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         PartialState(cpu=False, backend="gloo")
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_NPU
-    jobs.main(Path(sys.argv[1]))
+    jobs.main(folder)
+
+
+if __name__ == "__main__":
+    trees.LOGITS = 2**11
+    take_part(Path(sys.argv[1]))

@@ -4,7 +4,6 @@ Random numbers are told by step, row and token, and each process takes those of 
 name, as a process of a job finds them; where the model is split by FSDP, the CPUs are such devices (`fsdp_on_cpu.py`).
 """
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,16 +12,15 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import DistributedType, PartialState
 from accelerate.state import AcceleratorState
 from fakes import LineTask
+from fsdp_on_cpu import take_part
 from test_grpo import LetterTask
 from tiny_models import SPECIALS
 from transformers import GenerationMixin
 
 from sapo.records import Question, Verdict
 from sapo.tasks.catalog import TASKS
-from sapo.train import jobs
 from sapo.train.processes import splits, this_process
 
 
@@ -76,8 +74,5 @@ def shared_chance() -> Iterator[None]:
 
 if __name__ == "__main__":
     TASKS.update(FAKES)
-    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-        PartialState(cpu=False, backend="gloo")
-        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_NPU
     with shared_chance():
-        jobs.main(Path(sys.argv[1]))
+        take_part(Path(sys.argv[1]))

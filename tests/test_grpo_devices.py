@@ -10,7 +10,7 @@ import torch
 from shared_chance import FAKES, HalfBroken, Letters, shared_chance
 from test_grpo import flat, letters
 from test_jobs import ONE, TWO
-from test_split import by_file
+from test_split import by_file, launch_script
 from tiny_models import tiny_reasoner
 
 from sapo.models.loading import load_reasoner, save_reasoner
@@ -44,13 +44,7 @@ def _known_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fakes_in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes are `shared_chance.py`."""
-    run = subprocess.run
-
-    def launch(command: list[str], **options: Any) -> Any:
-        return run([*command[:-3], str(Path(__file__).with_name("shared_chance.py")), command[-1]], **options)
-
-    monkeypatch.setattr(subprocess, "run", launch)
+    launch_script(monkeypatch, "shared_chance.py")
 
 
 def grpo(start: Path, settings: GrpoSettings = THREE_SIXES, practice: Practice | None = None) -> Job:

@@ -40,16 +40,19 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.fixture
-def on_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processes are `fsdp_on_cpu.py`."""
+def launch_script(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The processes of a job run this script of tests instead of the module of jobs."""
     run = subprocess.run
 
     def launch(command: list[str], **options: Any) -> Any:
-        folder = command[-1]
-        return run([*command[:-3], str(Path(__file__).with_name("fsdp_on_cpu.py")), folder], **options)
+        return run([*command[:-3], str(Path(__file__).with_name(name)), command[-1]], **options)
 
     monkeypatch.setattr(subprocess, "run", launch)
+
+
+@pytest.fixture
+def on_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    launch_script(monkeypatch, "fsdp_on_cpu.py")
 
 
 def by_file(way: str, place: Path, kind: Any = "full") -> TuningSettings:
@@ -69,6 +72,8 @@ def uneven(own: Job) -> Job:
 
 def check_same(own: Job, tuning: TuningSettings, place: Path) -> None:
     """Losses, norms and measures of one process and of two agree to 1e-4 of themselves, weights to 1e-3."""
+    if tuning.kind == "lora":
+        pytest.importorskip("peft")
     one = dataclasses.replace(ONE, kind=tuning.kind)
     made, log = carry_out(own, load_reasoner(own.start), one, Watch(None, place / "one"))
     again, curve = carry_out(own, load_reasoner(own.start), tuning, Watch(None, place / "two"))
