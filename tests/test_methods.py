@@ -46,7 +46,7 @@ from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, Trajectory, read_json, write_records
 from sapo.settings import method_settings
 from sapo.tasks.catalog import TASKS
-from sapo.train.jobs import Job
+from sapo.train.jobs import Job, Trained
 from sapo.train.loop import StepLog
 from sapo.train.pairs import PairError
 from sapo.workspace import Workspace
@@ -62,10 +62,10 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
         last[0] = folder.name if folder.name != "model" else "previous"
         return tiny_reasoner()
 
-    def carry_out(job: Job, loaded: Any, *rest: Any) -> Any:
+    def carry_out(job: Job, loaded: Any, *rest: Any) -> Trained:
         practised = job.kind == "grpo"
         found.seen.append((job.kind, last[0], job.rows[0].questions if practised else job.rows))
-        return (loaded[0], log, Cost(rollouts=5)) if practised else (loaded[0], log)
+        return Trained(loaded[0], log, Cost(rollouts=5) if practised else Cost())
 
     log = [StepLog(1, 1, 0.5, 1e-3, 1.0)]
     for module in (sft, orpo, dpo, grpo):

@@ -75,8 +75,8 @@ def check_same(own: Job, tuning: TuningSettings, place: Path) -> None:
     if tuning.kind == "lora":
         pytest.importorskip("peft")
     one = dataclasses.replace(ONE, kind=tuning.kind)
-    made, log = carry_out(own, load_reasoner(own.start), one, Watch(None, place / "one"))
-    again, curve = carry_out(own, load_reasoner(own.start), tuning, Watch(None, place / "two"))
+    made, log, _ = carry_out(own, load_reasoner(own.start), one, Watch(None, place / "one"))
+    again, curve, _ = carry_out(own, load_reasoner(own.start), tuning, Watch(None, place / "two"))
     assert len(log) == len(curve)
     for one, two in zip(log, curve, strict=True):
         assert (two.step, two.epoch, two.lr) == (one.step, one.epoch, one.lr)

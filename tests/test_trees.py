@@ -64,9 +64,9 @@ def test_every_unit_is_in_one_tree_of_its_group_and_keeps_its_sequences(
 
 
 def test_a_tree_is_cut_before_it_grows_too_large() -> None:
-    """Ten sequences of 5 tokens that share nothing, at most 4 * 5 tokens a tree."""
-    trees = plant([((number,) * 5,) for number in range(10)], [0] * 10, 99)
-    assert [len(tree.ids) for tree in trees] == [LARGEST * 5, LARGEST * 5, 10]
+    """Seven sequences of 5 tokens that share nothing, at most 2 * 5 tokens a tree."""
+    trees = plant([((number,) * 5,) for number in range(7)], [0] * 7, 99)
+    assert [len(tree.ids) for tree in trees] == [LARGEST * 5] * 3 + [5]
 
 
 @pytest.mark.parametrize("window", [64, 3])

@@ -74,7 +74,7 @@ def _fine_tune(bench: Bench, folder: Path) -> Cost:
     model, encoder = load_reasoner(bench.base)
     texts = [(question.prompt, question.solution) for question in bench.gold_questions()]
     job = Job("sft", bench.base, texts, bench.settings.sft, bench.seed("sft", 0), bench.seed("adapters", "sft", 0))
-    model, log = carry_out(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder.parent)))
+    model, log, _ = carry_out(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder.parent)))
     save_reasoner(model, encoder, folder)
     write_log(folder / "log.json", log)
     lengths = [len(row["input_ids"]) for row in sft_rows(encoder, texts)]

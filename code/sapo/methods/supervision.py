@@ -141,7 +141,7 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     tuning = bench.settings.tuning
     seeds = bench.seed("verifier", number), bench.seed("adapters", "verifier", number)
     job = Job("verifier", initial, examples, settings, *seeds)
-    verifier, log = carry_out(job, (model, encoder), tuning, watch)
+    verifier, log, _ = carry_out(job, (model, encoder), tuning, watch)
     verifier.save(folder / "verifier")
     write_records(folder / "labelled.jsonl", [trajectory for trajectory, _ in seen], Trajectory)
     write_records(folder / "labels.jsonl", [labels for _, labels in seen], StepLabels)

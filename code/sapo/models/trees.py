@@ -19,7 +19,7 @@ from sapo.models.masking import layer_masks
 
 Ids = tuple[int, ...]
 # A tree holds at most so many times the tokens of its longest unit: attention computes all pairs of a tree's tokens.
-LARGEST = 4
+LARGEST = 2
 # Logits that are computed together while a model is trained, 256 MiB in float32: more than a batch of the laboratory
 # has, little beside a model with a large vocabulary, and still hundreds of places for one pass over its head.
 LOGITS = 2**26

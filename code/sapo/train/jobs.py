@@ -1,7 +1,7 @@
 """One training run, in this process or, where `tuning.devices` is more than 1, in as many that accelerate launches.
 
 A run on several devices is a folder: `job.json`, with everything that decides the run, goes in; `made/` (a reasoner or
-a verifier), `log.json` and, of GRPO, `cost.json` come out. `accelerate launch … -m sapo.train.jobs FOLDER` is one of
+a verifier), `log.json` and `cost.json` come out. `accelerate launch … -m sapo.train.jobs FOLDER` is one of
 its processes. Every process has the whole model (data parallel), unless the configuration file of accelerate's that
 `tuning.accelerate` names splits it (DeepSpeed, FSDP; `split.py`).
 """
@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import yaml
@@ -61,8 +61,20 @@ class Job:
     adapters: int
 
 
-def carry_out(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, watch: Watch) -> Any:
-    """Train, and return what was made (an ordinary reasoner or verifier) with a log a step; of GRPO, also its cost.
+class Trained(NamedTuple):
+    """What a job made, an ordinary reasoner (or `Verifier`), with a log a step.
+
+    Args:
+        cost: of GRPO, which draws what it trains on; of the others nothing, since theirs follows from the rows.
+    """
+
+    made: Any
+    log: list[StepLog]
+    cost: Cost
+
+
+def carry_out(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, watch: Watch) -> Trained:
+    """Train.
 
     Args:
         loaded: what `job.start` holds; trained in place on one device.
@@ -82,13 +94,13 @@ def carry_out(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningS
     _launch(job, tuning, folder)
     log = [StepLog(**entry) for entry in read_json(folder / "log.json", list)]
     made: Made = Verifier.load(folder / "made") if job.kind == "verifier" else load_reasoner(folder / "made")[0]
-    return (made, log, Cost(**read_json(folder / "cost.json"))) if job.kind == "grpo" else (made, log)
+    return Trained(made, log, Cost(**read_json(folder / "cost.json")))
 
 
-def _train(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, watch: Watch) -> Any:
+def _train(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, watch: Watch) -> Trained:
     model, encoder = loaded
     made: Made = model
-    spent: list[Cost] = []
+    cost = Cost()
     begin_training(model, tuning, tuning.verifier if job.kind == "verifier" else tuning.reasoner, job.adapters)
     with arithmetic(tuning):
         if job.kind == "verifier":
@@ -100,12 +112,12 @@ def _train(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSett
                 raise BadInput(f"{job.kind}: training needs a folder")
             if job.kind == "grpo":
                 (practice,) = job.rows
-                log, *spent = train_grpo(model, encoder, practice, job.settings, job.seed, watch.checkpoints)
+                log, cost = train_grpo(model, encoder, practice, job.settings, job.seed, watch.checkpoints)
             else:
                 train = train_dpo if job.kind == "dpo" else train_sft
                 log = train(model, encoder, job.rows, job.settings, job.seed, watch.checkpoints)
     end_training(made.backbone if isinstance(made, Verifier) else made, tuning)
-    return made, log, *spent
+    return Trained(made, log, cost)
 
 
 def _launch(job: Job, tuning: TuningSettings, folder: Path) -> None:
@@ -205,15 +217,14 @@ def _take_part(folder: Path) -> None:
     state = join(tuning.device)
     if splits() and state.distributed_type in ("NO", "MULTI_CPU"):
         raise NoDevice(f"tuning: accelerate: {tuning.accelerate}: FSDP splits models over GPUs, and device is cpu")
-    made, log, *spent = _train(job, load_reasoner(job.start), tuning, Watch(None, folder.parent))
+    made, log, cost = _train(job, load_reasoner(job.start), tuning, Watch(None, folder.parent))
     if state.is_main_process:
         if isinstance(made, Verifier):
             made.save(folder / "made")
         else:
             save_reasoner(made, load_encoder(job.start), folder / "made")
         write_json(folder / "log.json", [asdict(entry) for entry in log])
-        for cost in spent:
-            write_json(folder / "cost.json", asdict(cost))
+        write_json(folder / "cost.json", asdict(cost))
     state.wait_for_everyone()
     state.destroy_process_group()
 

@@ -24,7 +24,7 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
     settings = DpoSettings(own.beta, own.nll, matched(own.fit, lengths, budget(bench, rounds)))
     seeds = bench.seed("dpo", this.number), bench.seed("adapters", "dpo", this.number)
     job = Job("dpo", this.reasoner, pairs, settings, *seeds)
-    model, log = carry_out(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder)))
+    model, log, _ = carry_out(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder)))
     save_update(folder, model, encoder, log)
     spent = training_cost(model.config, lengths, settings.fit.epochs)
     return spent + Cost(flops=spent.flops / TRAINING)  # the reference reads every row as often

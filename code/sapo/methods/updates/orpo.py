@@ -24,6 +24,6 @@ def update(bench: Bench, this: Round, rounds: int, folder: Path) -> Cost:
     seeds = bench.seed("orpo", this.number), bench.seed("adapters", "orpo", this.number)
     watch = Watch(shown(bench, this, "ORPO"), training(folder))
     job = Job("orpo", this.start, pairs, settings, *seeds)
-    model, log = carry_out(job, (model, encoder), bench.settings.tuning, watch)
+    model, log, _ = carry_out(job, (model, encoder), bench.settings.tuning, watch)
     save_update(folder, model, encoder, log)
     return training_cost(model.config, lengths, settings.fit.epochs)

@@ -79,6 +79,6 @@ def learn(bench: Bench, this: Round, rounds: int, texts: list[tuple[str, str]], 
     fit = matched(bench.settings.sft, lengths, budget(bench, rounds))
     seeds = bench.seed("sft", this.number), bench.seed("adapters", "sft", this.number)
     job = Job("sft", this.start, texts, fit, *seeds)
-    model, log = carry_out(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder)))
+    model, log, _ = carry_out(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder)))
     save_update(folder, model, encoder, log)
     return training_cost(model.config, lengths, fit.epochs)
