@@ -21,7 +21,7 @@ from sapo.report.figures.rounds import scores_and_pairs_by_round
 from sapo.report.figures.samples import length_and_diversity
 from sapo.report.figures.sweeps import sweeps
 from sapo.report.figures.training import log_probabilities
-from sapo.report.results import Checkpoint
+from sapo.report.results import Checkpoint, Stopped
 from sapo.report.style import save
 from sapo.stages.report import FIGURES
 
@@ -156,6 +156,17 @@ def test_sweeps_are_drawn_with_the_value_of_the_settings_where_there_are_any() -
         ("eta", 0.1, "sapo"), ("beta", 0.1, "sapo"), ("rounds", 2, "sapo")
     ]  # fmt: skip
     assert sweeps(findings({"rft": 1})) is None
+
+
+def test_a_sweep_says_which_values_stopped() -> None:
+    """Eta 0 has a first round and no second one."""
+    found = findings(FEW | SWEPT)
+    (whole, *_) = found.columns
+    accuracies = {one: entry for one, entry in whole.accuracies.items() if one != Checkpoint("sapo_eta_0", 2)}
+    stopped = replace(whole, accuracies=accuracies, stopped={"sapo_eta_0": {1: Stopped(2, "no preference pair")}})
+    figure, rows = drawn(sweeps(replace(found, columns=(stopped,))))
+    assert words(figure)[:2] == ["SAPO", "eta 0 stopped in round 2"]
+    assert [row["value"] for row in chosen(rows, setting="eta")] == [0.1, 0.2]
 
 
 def test_ablations_are_paired_differences_to_the_whole_method() -> None:

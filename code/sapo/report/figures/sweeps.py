@@ -49,8 +49,8 @@ Points = dict[Checkpoint, float]
 def sweeps(found: Findings) -> Drawn | None:
     """Accuracy (%) with 95 % intervals by value of a setting; a row a model, task and benchmark, a column a setting.
 
-    The large point is SAPO with its own value. A panel whose other values were not run says so; where none was, one
-    row is enough. None where a run has no SAPO.
+    The large point is SAPO with its own value. A panel whose other values were not run, or stopped, says so; where none
+    was run, one row is enough. None where a run has no SAPO.
     """
     rows = [(column, [_points(found.settings, column, sweep) for sweep in SWEEPS]) for column in found.columns]
     rows = [(column, values) for column, values in rows if values[0]]
@@ -62,10 +62,7 @@ def sweeps(found: Findings) -> Drawn | None:
         figure, grid = panels([2.3] * len(rows), [3.0] * len(SWEEPS), gaps)
         for panel, (column, values) in zip(grid, rows, strict=True):
             for axes, sweep, own in zip(panel, SWEEPS, values, strict=True):
-                _draw(axes, column, sweep, own)
-                if len(own) == 1:
-                    words = f"other values were not run\nin profile {found.settings.profile}"
-                    axes.text(0.5, 0.07, words, ha="center", transform=axes.transAxes, color=GREY, fontsize=8)
+                _draw(axes, column, sweep, own, _missing(found.settings, column, sweep, own))
         note(figure, "Large point: SAPO with its own value. The values stand side by side at equal distances.")
     return figure, [
         row for column, values in rows for sweep, own in zip(SWEEPS, values, strict=True)
@@ -90,7 +87,20 @@ def _points(settings: Settings, column: Column, sweep: Sweep) -> Points:
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
-def _draw(axes: Axes, column: Column, sweep: Sweep, found: Points) -> None:
+def _missing(settings: Settings, column: Column, sweep: Sweep, found: Points) -> str:
+    """Which values have no point, and why; empty where none was left out."""
+    name = sweep.name.split(",")[0]
+    stopped = []
+    for method in sweep.methods:
+        if method in column.stopped and final(column, method) not in found:
+            value = sweep.value(method_settings(settings, method, settings.seed))
+            last = min(stop.round for stop in column.stopped[method].values())
+            stopped.append(f"{name} {value:g} stopped in round {last}")
+    alone = len(found) == 1 and not stopped
+    return f"other values were not run\nin profile {settings.profile}" if alone else "\n".join(stopped)
+
+
+def _draw(axes: Axes, column: Column, sweep: Sweep, found: Points, missing: str) -> None:
     axes.set_title(title(column), loc="left")
     axes.set(xlabel=sweep.name, ylabel="Accuracy (%)")
     intervals = {one: column.accuracies[one].value for one in found}
@@ -105,7 +115,10 @@ def _draw(axes: Axes, column: Column, sweep: Sweep, found: Points) -> None:
     low, high = percent_range(list(intervals.values()))
     air = high - low
     axes.set(xlim=(-0.4, len(found) - 0.6))
-    axes.set(ylim=(low - (0.5 * air if len(found) == 1 else 0), high + 0.08 * air))  # room for words
+    below = (0.5 if len(found) == 1 else 0.15) * air if missing else 0
+    axes.set(ylim=(low - below, high + 0.08 * air))  # room for words
+    if missing:
+        axes.text(0.5, 0.05, missing, ha="center", transform=axes.transAxes, color=GREY, fontsize=8)
     axes.set_xticks(x, [f"{value:g}" for value in found.values()])
 
 
