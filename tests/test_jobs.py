@@ -58,8 +58,8 @@ def settled(entry: StepLog) -> dict[str, float]:
 @pytest.mark.parametrize("kind", ["sft", "orpo", "dpo", "verifier"])
 def test_two_processes_have_the_loss_curve_and_the_weights_of_one(kind: str, start: Path, tmp_path: Path) -> None:
     """The same sums in another order: losses, norms and measures agree to 1e-4 of themselves, weights to 1e-3."""
-    made, log = carry_out(job(kind, start), load_reasoner(start), ONE, Watch(None, tmp_path / "one"))
-    again, curve = carry_out(job(kind, start), load_reasoner(start), TWO, Watch(None, tmp_path / "two"))
+    made, log, _ = carry_out(job(kind, start), load_reasoner(start), ONE, Watch(None, tmp_path / "one"))
+    again, curve, _ = carry_out(job(kind, start), load_reasoner(start), TWO, Watch(None, tmp_path / "two"))
     assert len(log) == len(curve) == {"sft": 4, "orpo": 6, "dpo": 4, "verifier": 6}[kind]
     for one, two in zip(log, curve, strict=True):
         assert (two.step, two.epoch, two.lr) == (one.step, one.epoch, one.lr)
@@ -77,7 +77,7 @@ def carry_out_nothing(kind: str, start: Path) -> nn.Module:
     own = job(kind, start)
     fit = dataclasses.replace(WHOLE if kind in ("sft", "dpo") else FIT, lr=1e-12)
     settings = fit if kind == "sft" else dataclasses.replace(own.settings, fit=fit)
-    made, _ = carry_out(
+    made, _, _ = carry_out(
         dataclasses.replace(own, settings=settings), load_reasoner(start), ONE, Watch(None, start.parent / "none")
     )
     return made
