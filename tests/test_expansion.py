@@ -32,10 +32,25 @@ def test_worked_example() -> None:
     evidence = {2: [trajectory(*c) for c in after2], 3: [trajectory(*c) for c in after3]}
     assert found([labelled(made, (1, 1, 0, 0), evidence)]) == [
         ("x", (1, 1, 1, 1)),
-        ("z", (1, 1, 1)),
         ("v", (1, 1, 0, 0, 0)),
+        ("z", (1, 1, 1)),
         ("w", (1, 1, 0, 0)),
     ]
+
+
+def test_positions_take_turns_from_the_first_error_outwards() -> None:
+    """Labels 1 1 1 0 0 0 (error at 4), asked at 1 2 3 4 5 as Shepherd does, two wins or losses at each.
+
+    Distances from the border are 2 1 0 at 1 2 3 and 0 1 at 4 5, so the turns are 3 4 2 5 1. A cap of 2 keeps one of
+    the last good step and one of the first bad one; the order of asking would keep two from step 1.
+    """
+    steps = ["a", "b", "c", "d", "e", "lose"]
+    evidence = {
+        j: [trajectory(f"{j}{k}", [*steps[:j], k, "win" if j < 4 else "lose"]) for k in "xy"] for j in range(1, 6)
+    }
+    entry = labelled(trajectory("t", steps), (1, 1, 1, 0, 0, 0), evidence)
+    assert [name for name, _ in found([entry], 2)] == ["3x", "4x"]
+    assert [name for name, _ in found([entry], 7)] == ["3x", "4x", "2x", "5x", "1x", "3y", "4y"]
 
 
 def test_labels_speak_of_their_own_trajectory_and_rest_on_nothing_asked() -> None:
