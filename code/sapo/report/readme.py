@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sapo.report.names import method_name
 from sapo.report.rendering import markdown
 from sapo.report.tables import Table
 
@@ -11,12 +12,12 @@ HEADLINE = "accuracy_by_round"
 HEADLINES = (
     "sapo_beats_sft",
     "sapo_beats_rft",
-    "sapo_rises",
     "half_the_flops_of_shepherd",
     "process_verifier_beats_outcome_verifier",
-    "gap_smaller_with_process_feedback",
 )
-SHOWN = (0, 1, 2, 4, 5)  # of the verdicts' columns: verdict, claim, source, deciding number, seeds
+# Of the table of accuracies; the rest is in table.md.
+MAIN_METHODS = ("cot", "sft", "rft", "grpo", "orpo_outcome", "orpo_mc")
+SAPO_ROUNDS = f"{method_name('sapo')}-iter"
 
 
 def answer(verdicts: Table, claims: Mapping[str, Any], figures: str, drawn: Sequence[str]) -> str:
@@ -40,19 +41,11 @@ def answer(verdicts: Table, claims: Mapping[str, Any], figures: str, drawn: Sequ
     return "\n\n".join([first, "\n".join(said), *picture])
 
 
-def short_verdicts(verdicts: Table) -> Table:
-    """The verdicts without the columns that only the audit needs; `claims.md` has them."""
-    cut = [tuple(row[place] for place in SHOWN) for row in (verdicts.header, *verdicts.rows)]
-    note = (
-        "holds, contradicted: the 95 % interval decides it, in at least one cell (model and benchmark) and in none the "
-        "other way; not decided: the interval includes 0, or cells disagree; not run: what it needs was not run. "
-        "Deciding number: the one that speaks most against the claim, in points where nothing else is said."
-    )
-    return Table(verdicts.title, cut[0], tuple(cut[1:]), note)
-
-
-def results(first: Sequence[Table], images: Sequence[str], verdicts: Table, rest: str) -> str:
-    """Accuracies, figures by their paths, verdicts, and where the rest is."""
-    shown = [f"![{image.rsplit('/')[-1].removesuffix('.png').replace('_', ' ')}]({image})\n" for image in images]
-    pointer = f"All tables: [{rest}/table.md]({rest}/table.md); all verdicts: [{rest}/claims.md]({rest}/claims.md).\n"
-    return "\n".join([markdown(first), *shown, markdown([short_verdicts(verdicts)]), pointer])
+def results(accuracies: Sequence[Table], rest: str) -> str:
+    """The first model's main methods, and where all other tables are."""
+    first = accuracies[0]
+    main = {method_name(method) for method in MAIN_METHODS}
+    rows = tuple(row for row in first.rows if row[0] in main or row[0].startswith(SAPO_ROUNDS))
+    shown = Table(first.title, first.header, rows, first.note.split(" A \u2192 B")[0])
+    pointer = f"All methods, models and differences: [{rest}/table.md]({rest}/table.md).\n"
+    return "\n".join([markdown([shown]), pointer])

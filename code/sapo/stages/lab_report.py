@@ -36,7 +36,7 @@ from sapo.train.sft import train_sft
 from sapo.workspace import Workspace
 
 RESULT = Path("results/lab.json")
-README = Path("README.md")
+PAGE = Path("docs/laboratory.md")
 TASKS = ("nano_math", "nano_code")
 EVALUATED = 300
 
@@ -73,8 +73,8 @@ def _merge(report: dict[str, dict[str, Any]], workspace: Workspace, settings: Se
     write_plain_json(RESULT, known)
     table = targets_table(known)
     show([table])
-    write_text(README, with_section(README, "lab", markdown([table])))
-    for path in (RESULT, README):
+    write_text(PAGE, with_section(PAGE, "lab", markdown([table])))
+    for path in (RESULT, PAGE):
         print(path)
 
 

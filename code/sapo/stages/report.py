@@ -71,8 +71,6 @@ FIGURES: dict[str, Callable[[Findings], Drawn | None]] = {
     "length_and_diversity": length_and_diversity,
 }
 LABELLING = "labelling_cost"  # figure 6 of the paper
-# Of all figures, those that the README shows below its tables; the headline is at its top.
-README = ("accuracy_by_flops", "ablations", LABELLING, "verifiers_by_round", "best_of_n")
 PROCESS: dict[str, Callable[[Sequence[ProcessResults]], Drawn | None]] = {
     "gap_by_round": gap_by_round,
     "sapo_and_outcome_verifier": sapo_and_outcome_verifier,
@@ -114,9 +112,8 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         folder / "tables.html": page(f"SAPO replicated: profile {settings.profile}", [*every, *claims]),
     }
     if settings.report.readme:
-        shown = [f"{settings.report.figures}/{name}.png" for name in README if name in drawn]
         sections = {"answer": answer(claims[0], verdicts, settings.report.figures, sorted(drawn))}
-        sections["results"] = readme_results(accuracies, shown, claims[0], settings.report.results)
+        sections["results"] = readme_results(accuracies, settings.report.results)
         texts[workspace.root / "README.md"] = with_sections(workspace.root / "README.md", sections)
     data = {"metrics": numbers, "claims": verdicts, "tables": as_data([*every, *claims])}
     data |= {"paper": about(settings, sorted(drawn)), "environment": here()}
