@@ -13,7 +13,7 @@ from sapo.settings import SettingsError
 from sapo.stages.paper import PaperError
 from sapo.tasks.latex_judge import LatexWorkerError
 from sapo.tasks.math_answers import GraderErrors
-from sapo.tasks.sandbox import SandboxError
+from strict_sandbox import SandboxError
 from sapo.train.loop import TrainingDiverged
 from sapo.train.pairs import PairError
 from sapo.workspace import WorkspaceError

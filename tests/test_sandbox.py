@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sapo.tasks.sandbox import Level, Limits, Program, Sandbox, SandboxError, levels, sandbox_report, shared_sandbox
-from sapo.tasks.sandbox.worker import Worker
+from strict_sandbox import Level, Limits, Program, Sandbox, SandboxError, levels, sandbox_report, shared_sandbox
+from strict_sandbox.worker import Worker
 
 THREE = ("assert f(1) == 2", "assert f(2) == 3", "assert f(-1) == 0")
 
@@ -283,7 +283,7 @@ def test_the_level_is_found_by_trying(sandbox: Sandbox) -> None:
 
 def test_without_confinement_the_preflight_notices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The canary attacks themselves: with seccomp and Landlock off every one but the forged equality succeeds."""
-    monkeypatch.setattr("sapo.tasks.sandbox.worker.FEATURES", {"seccomp": False, "landlock": False})
+    monkeypatch.setattr("strict_sandbox.worker.FEATURES", {"seccomp": False, "landlock": False})
     worker = Worker(Limits(), tmp_path)
     try:
         level = levels._measure(worker)

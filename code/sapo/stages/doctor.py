@@ -20,7 +20,7 @@ from sapo.pins import verify
 from sapo.records import BadInput
 from sapo.settings import Settings, load_settings
 from sapo.tasks.catalog import EMBEDDED
-from sapo.tasks.sandbox import SandboxError, levels, probe, sandbox_report
+from strict_sandbox import SandboxError, levels, probe, sandbox_report
 from sapo.workspace import LIBRARIES, WorkspaceError
 
 CONSTRAINTS = Path("constraints.txt")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sapo.records import Verdict
 
 if TYPE_CHECKING:
-    from sapo.tasks.sandbox import Program
+    from strict_sandbox import Program
 
 MAX_SOURCE = 100_000  # characters; no solution of these benchmarks comes near, and parsing time grows with it
 
@@ -70,7 +70,7 @@ def judge(programs: Sequence["Program"]) -> list[Verdict]:
     Raises:
         SandboxError: the sandbox itself failed; that is never counted against a program.
     """
-    from sapo.tasks.sandbox import shared_sandbox  # starts processes: only when code is judged
+    from strict_sandbox import shared_sandbox  # starts processes: only when code is judged
 
     readable = [index for index, program in enumerate(programs) if parses(program.source)]
     statuses = shared_sandbox().judge([programs[index] for index in readable])

@@ -68,7 +68,7 @@ def split(text: str) -> tuple[str, ...]:
 
 def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
     """Run the programs against the benchmark's `check` in the sandbox."""
-    from sapo.tasks.sandbox import Program
+    from strict_sandbox import Program
 
     programs = [
         Program(program_text(q.prompt, c), q.tests, (q.entry_point,), q.context)

@@ -106,7 +106,7 @@ def split(text: str) -> tuple[str, ...]:
 
 def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
     """Run the programs against all asserts of their tasks in the sandbox."""
-    from sapo.tasks.sandbox import Program
+    from strict_sandbox import Program
 
     programs = [
         Program(program_text(c), *_trusted(q), TEST_IMPORTS) for q, c in zip(questions, completions, strict=True)

@@ -15,7 +15,7 @@ Subsets name asserts by position, 0 to 2.
 import re
 from dataclasses import asdict, dataclass
 
-from sapo.tasks.sandbox import level_name
+from strict_sandbox import level_name
 from sapo.tasks.task import ProtocolName
 
 Subset = tuple[int, ...]

@@ -4,9 +4,9 @@ A judge process runs the tests and asks a confined child for values; nothing tha
 Levels: L0 resource limits only, L1 seccomp and Landlock (required on Linux). See `inside/` for what confines.
 """
 
-from sapo.tasks.sandbox.levels import Level, level_name, probe, sandbox_report
-from sapo.tasks.sandbox.pool import Sandbox, shared_sandbox
-from sapo.tasks.sandbox.program import STATUSES, Limits, Program, SandboxError, Status
+from strict_sandbox.levels import Level, level_name, probe, sandbox_report
+from strict_sandbox.pool import Sandbox, shared_sandbox
+from strict_sandbox.program import STATUSES, Limits, Program, SandboxError, Status
 
 __all__ = [
     "STATUSES",

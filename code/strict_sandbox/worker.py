@@ -12,8 +12,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sapo.tasks.sandbox.inside import forks, wire
-from sapo.tasks.sandbox.program import STATUSES, Limits, Program, SandboxError, Status
+from strict_sandbox.inside import forks, wire
+from strict_sandbox.program import STATUSES, Limits, Program, SandboxError, Status
 
 FEATURES = {"seccomp": True, "landlock": True}  # what a fork server is asked to use, where the system has it
 ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}

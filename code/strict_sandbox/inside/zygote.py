@@ -31,7 +31,7 @@ import sys
 import time
 import typing
 
-from sapo.tasks.sandbox.inside import candidate, landlock, seccomp, wire
+from strict_sandbox.inside import candidate, landlock, seccomp, wire
 
 # Candidates import these so often that every child should find them loaded.
 PRELOADED = (bisect, cmath, copy, functools, heapq, itertools, math, operator, re, string, typing)

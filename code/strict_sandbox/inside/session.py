@@ -4,7 +4,7 @@ import builtins
 import socket
 from typing import Any
 
-from sapo.tasks.sandbox.inside import wire
+from strict_sandbox.inside import wire
 
 STATUS_OF_REPLY = {"big": "OUTPUT", "memory": "MEMORY", "exit": "EXIT"}
 

@@ -18,13 +18,10 @@ Report = tuple[int, int, float, int]
 
 START = """
 import sys, types
-name = ""
-for part in ("sapo", "tasks", "sandbox", "inside"):
-    name = f"{{name}}.{{part}}".strip(".")
+for name, path in (("strict_sandbox", []), ("strict_sandbox.inside", [{folder!r}])):
     sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = []
-sys.modules[name].__path__.append({folder!r})
-from sapo.tasks.sandbox.inside import {module}
+    sys.modules[name].__path__ = path
+from strict_sandbox.inside import {module}
 {module}.main()
 """
 

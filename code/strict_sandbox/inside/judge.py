@@ -20,9 +20,9 @@ import sys
 from types import CodeType
 from typing import Any
 
-from sapo.tasks.sandbox.inside import wire
-from sapo.tasks.sandbox.inside.forks import GRACE, HarnessError, Zygote, how_it_ended
-from sapo.tasks.sandbox.inside.session import STATUS_OF_REPLY, Session, Stopped
+from strict_sandbox.inside import wire
+from strict_sandbox.inside.forks import GRACE, HarnessError, Zygote, how_it_ended
+from strict_sandbox.inside.session import STATUS_OF_REPLY, Session, Stopped
 
 RECYCLE_AFTER = 10_000
 Verdict = tuple[str, str]  # status, and for HARNESS the reason

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from sapo.tasks.sandbox.folder import OwnFolder
-from sapo.tasks.sandbox.inside import seccomp
-from sapo.tasks.sandbox.program import Limits, Program, SandboxError
-from sapo.tasks.sandbox.worker import Worker
+from strict_sandbox.folder import OwnFolder
+from strict_sandbox.inside import seccomp
+from strict_sandbox.program import Limits, Program, SandboxError
+from strict_sandbox.worker import Worker
 
 ALLOW_WEAK = "SAPO_ALLOW_WEAK_SANDBOX"
 LSM = Path("/sys/kernel/security/lsm")  # security modules in use; containers do not see it
