@@ -13,10 +13,10 @@ from sapo.settings import SettingsError
 from sapo.stages.paper import PaperError
 from sapo.tasks.latex_judge import LatexWorkerError
 from sapo.tasks.math_answers import GraderErrors
-from strict_sandbox import SandboxError
 from sapo.train.loop import TrainingDiverged
 from sapo.train.pairs import PairError
 from sapo.workspace import WorkspaceError
+from strict_sandbox import SandboxError
 
 MENDABLE = [
     ClaimsError,

@@ -15,8 +15,8 @@ Subsets name asserts by position, 0 to 2.
 import re
 from dataclasses import asdict, dataclass
 
-from strict_sandbox import level_name
 from sapo.tasks.task import ProtocolName
+from strict_sandbox import level_name
 
 Subset = tuple[int, ...]
 
