@@ -81,11 +81,8 @@ def test_a_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
 @pytest.mark.parametrize("stage", WRITTEN)
 def test_a_stage_depends_on_no_code_folder_that_it_does_not_import(stage: str) -> None:
     used = closure(stage_module(stage))
-    declared = [
-        ROOT / dep
-        for dep in graph(stage)["deps"]
-        if dep.startswith("code/") and "conf" not in dep and not dep.endswith(".json")
-    ]
+    folders = tuple(f"code/{package}" for package in PACKAGES)
+    declared = [ROOT / dep for dep in graph(stage)["deps"] if dep.startswith(folders) and not dep.endswith(".json")]
     idle = [dep for dep in declared if not any(file.is_relative_to(dep) for file in used)]
     assert not idle, f"remove from stage {stage}: {[dep.relative_to(ROOT).as_posix() for dep in idle]}"
 

@@ -48,7 +48,7 @@ def test_the_check_sees_imports_inside_functions() -> None:
 @pytest.mark.parametrize("path", sorted(SANDBOX.rglob("*.py")), ids=lambda path: path.name)
 def test_the_sandbox_needs_python_alone(path: Path) -> None:
     """It is a package of its own: the standard library and itself, never `sapo`."""
-    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     assert {name.split(".")[0] for name in names} <= {"strict_sandbox", *sys.stdlib_module_names}

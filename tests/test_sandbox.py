@@ -29,7 +29,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def returning(expression: str) -> str:
-    return f"import collections, decimal, fractions, re\ndef f(x):\n    return {expression}\n"
+    return f"import collections, decimal, enum, fractions, re\ndef f(x):\n    return {expression}\n"
 
 
 STATUSES = {
@@ -93,6 +93,11 @@ BECOMES = {
     "collections.namedtuple('P', 'a b')(1, 2)": "f(0) == (1, 2)",
     "re.match('a', 'ab')": "f(0)",
     "lambda y: y + 1": "f(0)(1) == 2",
+    "enum.IntEnum('E', {'A': 40})(40)": "f(0) == 40 and f(0) > 39 and f(0) in {40: 1}",
+    "enum.StrEnum('E', {'A': 'a'}).A": "f(0) == 'a' and f(0).upper() == 'A'",
+    "[enum.IntFlag('E', 'A B')(3)]": "f(0) == [3]",
+    "enum.Enum('E', {'A': 2}, type=int).A": "f(0) + 1 == 3",
+    "{enum.Enum('E', {'A': 'a'}, type=str).A: 1}": "f(0) == {'a': 1}",
     "type('C', (), dict(n=3))()": "f(0).n == 3 and not callable(f(0)) and f(0) is not None",
 }
 
@@ -102,7 +107,17 @@ def test_values_near_to_plain_become_plain(sandbox: Sandbox, expression: str) ->
     assert sandbox.judge([program(returning(expression), f"assert {BECOMES[expression]}")]) == ["PASS"]
 
 
-@pytest.mark.parametrize("expression", ["object()", "[object()]", "type('C', (int,), {})(2)", "{object(): 1}", "f"])
+# Enumerations that compare in ways of their own, and one of what is no number or text.
+ENUMS = [
+    "enum.Enum('E', {'A': 2}).A",
+    "type('I', (int,), {'__eq__': lambda *_: True, '__hash__': int.__hash__})(2)",
+    "enum.IntEnum('E', {'A': 2}, type=type('I', (int,), {'__eq__': lambda *_: True, '__hash__': int.__hash__})).A",
+]
+
+
+@pytest.mark.parametrize(
+    "expression", ["object()", "[object()]", "type('C', (int,), {})(2)", "{object(): 1}", "f", *ENUMS]
+)
 @pytest.mark.parametrize("test", ["f(0) == f(0)", "not f(0) != 2", "f(0) in [1, 2]", "{f(0)}", "[2] == [f(0)]"])
 def test_what_is_not_plain_never_passes(sandbox: Sandbox, expression: str, test: str) -> None:
     assert sandbox.judge([program(returning(expression), f"assert {test}")])[0] != "PASS"

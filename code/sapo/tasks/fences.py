@@ -68,7 +68,7 @@ def split_blocks(text: str, parses: Callable[[str], bool], strings: bool = True)
         elif end >= length and inner.strip() == char * end:
             found.append(block.text)
             block = None
-        elif end >= length and tries and parses("\n".join([*block.lines, inner.rstrip()[:-end]])):
+        elif end >= length and tries > 0 and parses("\n".join([*block.lines, inner.rstrip()[:-end]])):
             found.append("\n".join([*block.lines, inner.rstrip()[:-end]]))
             block = None
         elif (again := _OPENING.fullmatch(inner)) and not again["before"].strip() and again["fence"] == block.fence:

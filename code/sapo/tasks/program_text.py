@@ -28,11 +28,12 @@ from sapo.tasks.steps import LineScanner
 
 ProgramRule = Literal["cut", "extract"]
 MAX_NESTING = 3  # blocks in blocks
-MAX_DECORATORS = 20
+MAX_DECORATORS = 5
 
 _INVISIBLE = "\ufeff\u200b\u2060"
-_TAG = r"[<\[]{}(think|thinking|thought|thoughts|reasoning|reflection|scratchpad)[>\]]"
-_THOUGHT = re.compile(_TAG.format("") + r".*?[<\[]/\1[>\]]", re.DOTALL | re.IGNORECASE)
+_TAG = r"[<\[]{}(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad)[>\]]"
+_THOUGHT = re.compile(f"{_TAG.format('')}.*?{_TAG.format('/')}", re.DOTALL | re.IGNORECASE)
+_THOUGHT_CLOSE = re.compile(_TAG.format("/"), re.IGNORECASE)
 _THOUGHT_END = re.compile(rf"^[ \t]*{_TAG.format('/')}|{_TAG.format('/')}[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _THOUGHT_BEGINS = re.compile(rf"^[ \t]*{_TAG.format('')}", re.MULTILINE | re.IGNORECASE)
 _SESSION_PROMPT = re.compile(r"[ \t]*(?:>>>|\.\.\.:?|In \[\d+\]:)(?: |$)")
@@ -47,7 +48,7 @@ _GOES_ON = re.compile(r"(?:else|elif|except|finally)\b|[)\]}#]")
 
 @dataclass(frozen=True, slots=True)
 class ProgramText:
-    """A program to run behind its prompt's helpers, and what found it; `none`: nothing did, and the cut stands for it."""
+    """A program to run behind its prompt's helpers, and the rule that found it; `none`: the cut text stands for it."""
 
     source: str
     found_by: Literal["cut", "extract", "none"]
@@ -68,7 +69,7 @@ def read_program(
     cut = prompt + cut_at(text, stops)
     if _continues(cut, prompt, name) if prompt else _defines(cut, name):
         return ProgramText(cut, "cut")
-    if rule == "extract" and len(text) <= MAX_SOURCE:
+    if rule == "extract" and len(text) <= MAX_SOURCE and "\0" not in text:
         for candidate in _candidates(text):
             if _defines(candidate, name):
                 return ProgramText(without_tests(candidate), "extract")
@@ -100,14 +101,15 @@ def cut_at(text: str, stops: Sequence[str]) -> str:
 
 
 def stopped(text: str, stops: Sequence[str]) -> int | None:
-    """Where a stop ends the continuation that a text begins with, unless thinking or a fence makes it another layout."""
+    """Where a stop ends the continuation that a text begins with, unless there is thinking or a fence in it."""
     end = len(cut_at(text, stops))
     return end if end < len(text) and not any(mark in text for mark in ("```", "~~~", "<think")) else None
 
 
 def without_thinking(text: str) -> str:
     """The text behind a reasoning model's thinking; behind thinking that never ends there is none."""
-    text = _THOUGHT.sub("", text)
+    closed = max((found.end() for found in _THOUGHT_CLOSE.finditer(text)), default=0)
+    text = _THOUGHT.sub("", text[:closed]) + text[closed:]
     ends = [found.end() for found in _THOUGHT_END.finditer(text)]
     text = text[ends[-1] :] if ends else text
     begins = _THOUGHT_BEGINS.search(text)
@@ -154,11 +156,17 @@ def bound_names(tree: ast.Module) -> set[str]:
 
 
 def _defines(source: str, name: str) -> bool:
-    """Whether the text is Python whose top level binds the name; any function where none is named."""
+    """Whether the text is Python whose top level binds the name; any function where none is named.
+
+    A lone word that nothing binds (`Answer`, `Done`) is prose, so a text with one is no program.
+    """
     tree = syntax_tree(source)
-    if tree is None or name:
-        return tree is not None and name in bound_names(tree)
-    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in tree.body)
+    if tree is None:
+        return False
+    names = bound_names(tree)
+    words = {node.value.id for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Name)}
+    functions = any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in tree.body)
+    return (name in names if name else functions) and words <= {*names, *dir(builtins)}
 
 
 def _continues(source: str, prompt: str, name: str) -> bool:
