@@ -18,7 +18,7 @@ from sapo.tasks import (
     nano_math_ood,
 )
 from sapo.tasks.protocols import PROTOCOLS
-from sapo.tasks.task import DataSource, EmbeddedTask, ProtocolName, Task
+from sapo.tasks.task import CodeTask, DataSource, EmbeddedTask, ProtocolName, Task
 
 EMBEDDED: dict[str, EmbeddedTask] = {
     "nano_math": nano_math,
@@ -26,7 +26,7 @@ EMBEDDED: dict[str, EmbeddedTask] = {
     "nano_code": nano_code,
     "nano_code_ood": nano_code_ood,
 }
-PROGRAMS = {"mbpp": mbpp, "humaneval": humaneval}
+PROGRAMS: dict[str, CodeTask] = {"mbpp": mbpp, "humaneval": humaneval}
 TASKS: dict[str, Task] = {
     **EMBEDDED,
     "gsm8k": gsm8k,
