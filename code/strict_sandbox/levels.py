@@ -135,12 +135,7 @@ def probe(allow_weak: bool = False, worker: Worker | None = None) -> Level:
     allowed = allow_weak or os.environ.get(ALLOW_WEAK) == "L0"
     if allowed and os.environ.get("CI", "").lower() not in ("true", "1"):
         return level
-    raise SandboxError(f"sandbox too weak: {level.text}. {mend(level)}")
-
-
-def mend(level: Level) -> str:
-    """How to reach L1, in words."""
-    return "; ".join(remedies(level))
+    raise SandboxError(f"sandbox too weak: {level.text}. {'; '.join(remedies(level))}")
 
 
 def remedies(level: Level) -> list[str]:

@@ -107,7 +107,7 @@ def peak_memory() -> int:
     peaks = [0]
     for pid in processes():
         with contextlib.suppress(OSError):
-            if b"zygote.main" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"fork_server.main" not in Path(f"/proc/{pid}/cmdline").read_bytes():
                 lines = Path(f"/proc/{pid}/status").read_text().splitlines()
                 peaks += [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
     return max(peaks)
