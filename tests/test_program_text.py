@@ -79,6 +79,8 @@ LAYOUTS = {
     "words like statements": f"for example: take n\nfrom the task we see\nif so:\nclass of functions\n{GOOD}",
     "attempt in prose": f"First attempt:\ndef double(n) return n\nFixed:\n{GOOD}",
     "name alone": f"Answer\n{GOOD}Done",
+    "markers": f"[BEGIN]\n{GOOD}[DONE]\n",
+    "words that are Python": f"Well-known\n{GOOD}- Done\nYes, sure\n",
     "headings": f"# Solution\n\n{GOOD}\n## Explanation\n\n- it doubles\n",
     # sessions
     "session behind": f"{GOOD}>>> double(3)\n6\n",

@@ -158,15 +158,20 @@ def bound_names(tree: ast.Module) -> set[str]:
 def _defines(source: str, name: str) -> bool:
     """Whether the text is Python whose top level binds the name; any function where none is named.
 
-    A lone word that nothing binds (`Answer`, `Done`) is prose, so a text with one is no program.
+    Words that nothing binds and that nothing is done with (`Answer`, `[BEGIN]`) are prose: such a text is no program.
     """
     tree = syntax_tree(source)
     if tree is None:
         return False
     names = bound_names(tree)
-    words = {node.value.id for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Name)}
+    idle = [node for node in tree.body if isinstance(node, ast.Expr) and not _calls(node)]
+    words = {part.id for node in idle for part in ast.walk(node) if isinstance(part, ast.Name)}
     functions = any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in tree.body)
     return (name in names if name else functions) and words <= {*names, *dir(builtins)}
+
+
+def _calls(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Call) for part in ast.walk(node))
 
 
 def _continues(source: str, prompt: str, name: str) -> bool:
