@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sapo.tasks.python_in_prose import DEFINITION
 from sapo.tasks.steps import LineScanner
 
 _OPENING = re.compile(r"(?P<before>[^`]*?)(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)")
 _ONE_LINE = re.compile(r"(?P<before>[^`]*?)(`{3,})\s*(?:(?:python3?|py)\s+)?(?P<code>[^`]*[^`\s])\s*\2\s*")
 _LANGUAGE = re.compile(r"\s*(?:python3?|py)\b:?[ \t]*", re.IGNORECASE)
 _MARKER = re.compile(r"[ \t>]*(?:[-*+]|\d+[.)])?[ \t]*")  # of a list or a quotation
-_STATEMENT = re.compile(r"(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|import\s+\w|from\s+\S+\s+import\b|@\w")
 _GLUED_TRIES = 50  # closing fences at ends of lines that are tried in one text; each is one parse
 
 
@@ -95,6 +95,6 @@ def _opened(line: str, found: list[str], outside: list[str]) -> _Block | None:
     outside.append("" if marked else before)
     block = _Block(opening["fence"], len(before) if marked else 0, marked and ">" in before)
     code = _LANGUAGE.sub("", opening["info"], count=1)
-    if _STATEMENT.match(code):
+    if DEFINITION.match(code):
         block.add(code)
     return block

@@ -24,11 +24,11 @@ from typing import Literal
 
 from sapo.tasks.code_grading import MAX_SOURCE, parses, syntax_tree
 from sapo.tasks.fences import split_blocks
+from sapo.tasks.python_in_prose import DEFINITION, STATEMENT, bound_names, session, statements
 from sapo.tasks.steps import LineScanner
 
 ProgramRule = Literal["cut", "extract"]
 MAX_NESTING = 3  # blocks in blocks
-MAX_DECORATORS = 5
 
 _INVISIBLE = "\ufeff\u200b\u2060"
 _TAG = r"[<\[]{}(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad)[>\]]"
@@ -36,14 +36,6 @@ _THOUGHT = re.compile(f"{_TAG.format('')}.*?{_TAG.format('/')}", re.DOTALL | re.
 _THOUGHT_CLOSE = re.compile(_TAG.format("/"), re.IGNORECASE)
 _THOUGHT_END = re.compile(rf"^[ \t]*{_TAG.format('/')}|{_TAG.format('/')}[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _THOUGHT_BEGINS = re.compile(rf"^[ \t]*{_TAG.format('')}", re.MULTILINE | re.IGNORECASE)
-_SESSION_PROMPT = re.compile(r"[ \t]*(?:>>>|\.\.\.:?|In \[\d+\]:)(?: |$)")
-_NAMES = r"[\w.]+(?:\s+as\s+\w+)?"
-_DEFINITION = re.compile(
-    r"(?:async\s+)?def\s+(?P<function>\w+)\s*[(\[]|class\s+(?P<class>\w+)\s*[:(\[]|@[\w.]+(?:\(.*)?\s*$"
-    rf"|import\s+{_NAMES}(?:\s*,\s*{_NAMES})*\s*(?:#.*)?$|from\s+[\w.]+\s+import\s+[\w(*]"
-)
-_STATEMENT = re.compile(r"(?:if|for|while|with|try)\b.*:|[A-Za-z_][\w.,\[\] ]*(?::[^=]+)?(?:[-+*/%|&^]|//|\*\*)?=(?!=)")
-_GOES_ON = re.compile(r"(?:else|elif|except|finally)\b|[)\]}#]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,25 +128,6 @@ def _is_test(node: ast.stmt) -> bool:
     return False
 
 
-def bound_names(tree: ast.Module) -> set[str]:
-    """Names that the statements of a module bind, those inside functions and classes not counted."""
-    names: set[str] = set()
-    todo: list[ast.AST] = [*tree.body]
-    while todo:
-        match node := todo.pop():
-            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
-                names.add(name)
-            case ast.Import(aliases) | ast.ImportFrom(_, aliases):
-                names |= {alias.asname or alias.name.split(".")[0] for alias in aliases}
-            case ast.Name(name, ast.Store()):
-                names.add(name)
-            case ast.Lambda() | ast.comprehension():
-                pass
-            case _:
-                todo += ast.iter_child_nodes(node)
-    return names
-
-
 def _defines(source: str, name: str) -> bool:
     """Whether the text is Python whose top level binds the name; any function where none is named.
 
@@ -189,8 +162,8 @@ def _candidates(text: str, nesting: int = 0) -> Iterator[str]:
         for block in reversed(blocks):
             yield from _candidates(without_marks(block), nesting + 1)
         yield from _layouts(outside)
-        yield _statements(outside)
-        yield _statements(_session(outside))
+        yield statements(outside)
+        yield statements(session(outside))
 
 
 def _readings(text: str) -> Iterator[tuple[list[str], str]]:
@@ -212,59 +185,6 @@ def _spaces(text: str) -> str:
     return re.sub(r"^[ \t]+", lambda blank: blank.group().replace("\t", "    "), text, flags=re.MULTILINE)
 
 
-def _session(text: str) -> str:
-    """The statements of an interactive session: lines behind a prompt, and indented ones; empty where it is none."""
-    if not any(_SESSION_PROMPT.match(line) for line in text.split("\n")):
-        return ""
-    marked = [(line, _SESSION_PROMPT.match(line)) for line in text.split("\n")]
-    return "\n".join(line[mark.end() :] if mark else line for line, mark in marked if mark or line[:1] in (" ", "\t"))
-
-
-def _statements(text: str) -> str:
-    """The statements of a text without the prose around them; empty where a definition is no Python."""
-    lines = text.split("\n")
-    kept: list[str] = []
-    bound, broken, number = {*dir(builtins)}, set[str](), 0
-    while number < len(lines):
-        definition = _DEFINITION.match(lines[number])
-        end = _statement_end(lines, number) if definition or _STATEMENT.match(lines[number]) else number
-        source = "\n".join(lines[number:end])
-        tree = syntax_tree(source) if end > number else None
-        if tree is None:
-            broken |= {definition["function"] or definition["class"] or lines[number]} if definition else set()
-            number += 1
-            continue
-        names = bound_names(tree)
-        if definition or _used_names(tree) <= bound | names:  # else a formula in prose
-            kept.append(source)
-            bound |= names
-            broken -= names
-        number = end
-    return "" if broken else "\n".join(kept)
-
-
-def _used_names(tree: ast.Module) -> set[str]:
-    nodes = list(ast.walk(tree))
-    own = {node.arg for node in nodes if isinstance(node, ast.arg)}
-    own |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    return {node.id for node in nodes if isinstance(node, ast.Name)} - own
-
-
-def _statement_end(lines: Sequence[str], start: int) -> int:
-    """The line behind the statement that begins at a line: its indented lines, `else`, closing brackets, strings."""
-    scanner = LineScanner()
-    decorating = True
-    for number in range(start, len(lines)):
-        line = lines[number]
-        if number > start and line.strip() and not line[0].isspace() and not scanner.quote:
-            begins = _DEFINITION.match(line) or _STATEMENT.match(line)
-            if (begins and not decorating) or not (decorating or scanner.depth or _GOES_ON.match(line)):
-                return number
-        decorating = decorating and line.startswith("@") and number - start < MAX_DECORATORS
-        scanner.statement_ends(line + "\n")
-    return len(lines)
-
-
 def _bodies(text: str, stops: Sequence[str]) -> Iterator[str]:
     """Texts that may continue the prompt's function, best first."""
     answer = without_thinking(text)
@@ -280,7 +200,7 @@ def _indented(text: str) -> str:
     """The first indented lines of a text, up to the next line that is not; empty where a statement comes before."""
     lines = text.split("\n")
     first = next((number for number, line in enumerate(lines) if line.strip() and line[0].isspace()), len(lines))
-    if any(_DEFINITION.match(line) or _STATEMENT.match(line) for line in lines[:first]):
+    if any(DEFINITION.match(line) or STATEMENT.match(line) for line in lines[:first]):
         return ""
     scanner = LineScanner()
     for number in range(first, len(lines)):
