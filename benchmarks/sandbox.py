@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sapo.tasks.sandbox import Limits, Program, Sandbox
+from strict_sandbox import Limits, Program, Sandbox
 
 TESTS = ("assert add(1, 2) == 3", "assert add(5, 7) == 12", "assert add(-1, 1) == 0")
 PER_SECOND, TIMES, START = 250.0, 4.0, 0.3
@@ -56,7 +56,7 @@ class Judged:
 def start_seconds() -> float:
     """From nothing to the first verdict, in a fresh process and without its imports; probing included."""
     script = (
-        "import time; from sapo.tasks.sandbox import Program, Sandbox; start = time.perf_counter()\n"
+        "import time; from strict_sandbox import Program, Sandbox; start = time.perf_counter()\n"
         "sandbox = Sandbox(workers=1); sandbox.judge([Program('f = abs', ('assert f(-1) == 1',), ('f',))])\n"
         "print(time.perf_counter() - start); sandbox.close()\n"
     )

@@ -28,7 +28,7 @@ from sapo.settings import RolloutSettings, SamplingSettings
 from sapo.supervise.rollouts import Prefix, Rollouts
 from sapo.supervise.sampling import sample
 from sapo.tasks.catalog import EMBEDDED
-from sapo.tasks.sandbox import Program, Sandbox
+from strict_sandbox import Program, Sandbox
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS, ROLLOUTS = 100_000, 200_000

@@ -11,15 +11,16 @@ from sapo.report.claims.catalog import ClaimsError
 from sapo.report.claims.published import PublishedError
 from sapo.settings import SettingsError
 from sapo.stages.paper import PaperError
+from sapo.tasks.code_grading import CodeJudgeError
 from sapo.tasks.latex_judge import LatexWorkerError
 from sapo.tasks.math_answers import GraderErrors
-from sapo.tasks.sandbox import SandboxError
 from sapo.train.loop import TrainingDiverged
 from sapo.train.pairs import PairError
 from sapo.workspace import WorkspaceError
 
 MENDABLE = [
     ClaimsError,
+    CodeJudgeError,
     GraderErrors,
     LatexWorkerError,
     LoadingError,
@@ -28,7 +29,6 @@ MENDABLE = [
     PaperError,
     PublishedError,
     RecordError,
-    SandboxError,
     SettingsError,
     SimulationError,
     TrainingDiverged,

@@ -12,7 +12,7 @@ import pytest
 from sapo.__main__ import main
 from sapo.stages import doctor
 from sapo.tasks import protocols
-from sapo.tasks.sandbox import SandboxError, level_name, levels
+from strict_sandbox import SandboxError, level_name, levels
 
 ROOT = Path(__file__).parents[1]
 SOUND = levels.Level(

@@ -13,6 +13,7 @@ from sapo.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 CODE = ROOT / "code"
+PACKAGES = ("sapo", "strict_sandbox")
 GRAPH: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 # Settings that code below a stage mentions and that cannot change what the stage makes.
 IDLE: dict[str, set[str]] = {
@@ -39,7 +40,7 @@ def stage_module(stage: str) -> Path:
 
 
 def module_file(name: str) -> Path | None:
-    """File of a dotted name below `sapo`; a package's own file only if it holds more than a docstring."""
+    """File of a dotted name of the project's packages; a package's own file only if it holds more than a docstring."""
     path = CODE / Path(*name.split("."))
     if path.with_suffix(".py").is_file():
         return path.with_suffix(".py")
@@ -50,14 +51,14 @@ def module_file(name: str) -> Path | None:
 
 
 def imports(path: Path) -> set[Path]:
-    """Files of the package that a file imports, wherever in it."""
+    """Files of the project's packages that a file imports, wherever in it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {file for name in names if name.startswith("sapo") and (file := module_file(name))}
+    return {file for name in names if name.startswith(PACKAGES) and (file := module_file(name))}
 
 
 def closure(path: Path) -> set[Path]:
@@ -80,7 +81,8 @@ def test_a_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
 @pytest.mark.parametrize("stage", WRITTEN)
 def test_a_stage_depends_on_no_code_folder_that_it_does_not_import(stage: str) -> None:
     used = closure(stage_module(stage))
-    declared = [ROOT / dep for dep in graph(stage)["deps"] if dep.startswith("code/sapo") and not dep.endswith(".json")]
+    folders = tuple(f"code/{package}" for package in PACKAGES)
+    declared = [ROOT / dep for dep in graph(stage)["deps"] if dep.startswith(folders) and not dep.endswith(".json")]
     idle = [dep for dep in declared if not any(file.is_relative_to(dep) for file in used)]
     assert not idle, f"remove from stage {stage}: {[dep.relative_to(ROOT).as_posix() for dep in idle]}"
 

@@ -1,19 +1,21 @@
 """Data goes one way: a module imports from its own folder or from layers before it, never downwards."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "code" / "sapo"
-LAYERS = ("records", "settings", "progress", "workspace", "pins", "configure", "tasks")
+SANDBOX = PACKAGE.with_name("strict_sandbox")
+LAYERS = ("records", "settings", "progress", "workspace", "pins", "configure", "strict_sandbox", "tasks")
 LAYERS += ("models", "engines", "supervise", "train", "methods", "evaluate", "plan", "report", "stages", "__main__")
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
 def imported(source: str) -> list[str]:
-    """Dotted names below `sapo` that a module imports, wherever in it."""
+    """Dotted names below `sapo` that a module imports, wherever in it, and those of `strict_sandbox`."""
     names: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -21,7 +23,7 @@ def imported(source: str) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: relative import"
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return [name.removeprefix("sapo.") for name in names if name.startswith("sapo.")]
+    return [name.removeprefix("sapo.") for name in names if name.startswith(("sapo.", "strict_sandbox."))]
 
 
 def layer_of(name: str) -> str:
@@ -41,6 +43,15 @@ def test_the_check_sees_imports_inside_functions() -> None:
         "report.tables",
         "stages.x",
     ]
+
+
+@pytest.mark.parametrize("path", sorted(SANDBOX.rglob("*.py")), ids=lambda path: path.name)
+def test_the_sandbox_needs_python_alone(path: Path) -> None:
+    """It is a package of its own: the standard library and itself, never `sapo`."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    assert {name.split(".")[0] for name in names} <= {"strict_sandbox", *sys.stdlib_module_names}
 
 
 def test_the_package_root_imports_nothing_and_code_is_no_package() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sapo.records import write_bytes, write_text
-from sapo.tasks.sandbox import Program, Sandbox
-from sapo.tasks.sandbox.folder import OwnFolder
+from strict_sandbox import Program, Sandbox
+from strict_sandbox.folder import OwnFolder
 
 FORK = multiprocessing.get_context("fork")
 

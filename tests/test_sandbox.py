@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sapo.tasks.sandbox import Level, Limits, Program, Sandbox, SandboxError, levels, sandbox_report, shared_sandbox
-from sapo.tasks.sandbox.worker import Worker
+from strict_sandbox import Level, Limits, Program, Sandbox, SandboxError, levels, sandbox_report, shared_sandbox
+from strict_sandbox.worker import Worker
 
 THREE = ("assert f(1) == 2", "assert f(2) == 3", "assert f(-1) == 0")
 
@@ -29,7 +29,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def returning(expression: str) -> str:
-    return f"import collections, decimal, fractions, re\ndef f(x):\n    return {expression}\n"
+    return f"import collections, decimal, enum, fractions, re\ndef f(x):\n    return {expression}\n"
 
 
 STATUSES = {
@@ -93,6 +93,11 @@ BECOMES = {
     "collections.namedtuple('P', 'a b')(1, 2)": "f(0) == (1, 2)",
     "re.match('a', 'ab')": "f(0)",
     "lambda y: y + 1": "f(0)(1) == 2",
+    "enum.IntEnum('E', {'A': 40})(40)": "f(0) == 40 and f(0) > 39 and f(0) in {40: 1}",
+    "enum.StrEnum('E', {'A': 'a'}).A": "f(0) == 'a' and f(0).upper() == 'A'",
+    "[enum.IntFlag('E', 'A B')(3)]": "f(0) == [3]",
+    "enum.Enum('E', {'A': 2}, type=int).A": "f(0) + 1 == 3",
+    "{enum.Enum('E', {'A': 'a'}, type=str).A: 1}": "f(0) == {'a': 1}",
     "type('C', (), dict(n=3))()": "f(0).n == 3 and not callable(f(0)) and f(0) is not None",
 }
 
@@ -102,7 +107,12 @@ def test_values_near_to_plain_become_plain(sandbox: Sandbox, expression: str) ->
     assert sandbox.judge([program(returning(expression), f"assert {BECOMES[expression]}")]) == ["PASS"]
 
 
-@pytest.mark.parametrize("expression", ["object()", "[object()]", "type('C', (int,), {})(2)", "{object(): 1}", "f"])
+CLASS = "type('I', (int,), {'__eq__': lambda *_: True, '__hash__': int.__hash__})"
+NOT_PLAIN = ["object()", "[object()]", "type('C', (int,), {})(2)", "{object(): 1}", "f"]
+NOT_PLAIN += [f"{CLASS}(2)", "enum.Enum('E', {'A': 2}).A", f"enum.IntEnum('E', {{'A': 2}}, type={CLASS}).A"]
+
+
+@pytest.mark.parametrize("expression", NOT_PLAIN)
 @pytest.mark.parametrize("test", ["f(0) == f(0)", "not f(0) != 2", "f(0) in [1, 2]", "{f(0)}", "[2] == [f(0)]"])
 def test_what_is_not_plain_never_passes(sandbox: Sandbox, expression: str, test: str) -> None:
     assert sandbox.judge([program(returning(expression), f"assert {test}")])[0] != "PASS"
@@ -118,14 +128,8 @@ def test_a_stand_in_is_no_instance_of_anything(sandbox: Sandbox, kind: str) -> N
 def test_tests_may_build_objects_of_the_candidate_and_hand_them_back(sandbox: Sandbox) -> None:
     source = "class Node:\n    def __init__(self, v): self.v, self.next = v, None\n"
     source += "def f(n):\n    return n.v + (f(n.next) if n.next else 0)\n"
-    tests = (
-        "root = Node(1)",
-        "root.next = Node(2)",
-        "root.next.next = Node(4)",
-        "assert f(root) == 7",
-        "assert f(Node(3)) == 3",
-    )
-    assert sandbox.judge([program(source, *tests, names=("Node", "f"))]) == ["PASS"]
+    tests = ("root = Node(1)", "root.next = Node(2)", "root.next.next = Node(4)", "assert f(root) == 7")
+    assert sandbox.judge([program(source, *tests, "assert f(Node(3)) == 3", names=("Node", "f"))]) == ["PASS"]
 
 
 def test_exceptions_keep_their_builtin_class(sandbox: Sandbox) -> None:
@@ -283,7 +287,7 @@ def test_the_level_is_found_by_trying(sandbox: Sandbox) -> None:
 
 def test_without_confinement_the_preflight_notices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The canary attacks themselves: with seccomp and Landlock off every one but the forged equality succeeds."""
-    monkeypatch.setattr("sapo.tasks.sandbox.worker.FEATURES", {"seccomp": False, "landlock": False})
+    monkeypatch.setattr("strict_sandbox.worker.FEATURES", {"seccomp": False, "landlock": False})
     worker = Worker(Limits(), tmp_path)
     try:
         level = levels._measure(worker)

@@ -6,14 +6,18 @@ processes, memory and the next honest program are looked at. The same watch sees
 nothing confines them, which is tested too, so that silence means something.
 """
 
+import itertools
 import os
+import shutil
 import subprocess
+import tempfile
+import venv
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from attacks.box import SHARED, end_group, limited_processes, run_in_box, why_not
+from attacks.box import SHARED, end_group, limited_processes, outermost_first, run_in_box, why_not
 
 ATTACKS = Path(__file__).parent / "attacks"
 RUNNER = ATTACKS / "run_inside.py"
@@ -70,6 +74,29 @@ def test_the_watch_sees_attacks_that_nothing_confines(boxes: dict[str, Future[Fi
     assert [name for name, finding in findings.items() if name[0] in "tpc" and finding["problems"]] == []
     left = [name for name, finding in findings.items() if "processes are left" in str(finding["problems"])]
     assert left == [], "the fork server ends what its children leave"
+
+
+def test_folders_are_bound_before_what_lies_in_them_in_whatever_order_they_are_named() -> None:
+    needed = ["/tmp/clone", "/tmp/clone/.venv", "/opt/python", "/tmp/clone/.venv/attacks"]
+    for order in itertools.permutations(needed):
+        assert outermost_first([*order, order[0]]) == [needed[2], needed[0], needed[1], needed[3]]
+
+
+def test_a_clone_in_the_temporary_folder_with_its_environment_inside_is_there_in_its_box() -> None:
+    """The box puts an empty folder over /tmp, so that both must be bound."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        attacks, python = Path(folder, "tests", "attacks"), Path(folder, ".venv", "bin", "python")
+        attacks.mkdir(parents=True)
+        shutil.copy(ATTACKS / "box.py", attacks)
+        Path(folder, "probe.py").write_text("import json, sys\nprint(json.dumps([sys.prefix, __file__]))\n")
+        venv.create(Path(folder, ".venv"), symlinks=True)
+        run = "import box, pathlib, sys; print(box.run_in_box(pathlib.Path(sys.argv[1]), [], 60))"
+        command = [python, "-c", run, f"{folder}/probe.py"]
+        environment = os.environ | {"PYTHONPATH": str(attacks)}
+        done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (f"['{folder}/.venv', '{folder}/probe.py']\n", "")
 
 
 @pytest.fixture

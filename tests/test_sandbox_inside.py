@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from sapo.tasks.sandbox.inside import seccomp, wire
+from strict_sandbox.inside import seccomp, wire
 
 OWN_PID = 4242
 DENIED = """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sapo.tasks.sandbox import Limits, Program, Sandbox
+from strict_sandbox import Limits, Program, Sandbox
 
 MBPP_NOT_PASSING_IN_ONE_SECOND = {
     123: "TIMEOUT",  # sums amicable numbers below 9999 by trial division: about three seconds of CPU time

@@ -19,7 +19,7 @@ from sapo.report.exports import page
 from sapo.report.tables import Table
 from sapo.workspace import StageArguments, Workspace, timed
 
-PACKAGE = Path(__file__).parents[1] / "code" / "sapo"
+CODE = Path(__file__).parents[1] / "code"
 SECRETS = {
     "OPENAI_API_KEY": "sk-canary/4711+openai",
     "HF_TOKEN": "hf_canary4711hub",
@@ -123,16 +123,16 @@ def test_hostile_cells_are_text_in_the_page_of_tables() -> None:
 RUNNERS = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "torch.load", "yaml.load"}
 RUNNERS |= {"marshal.loads", "subprocess.getoutput", "subprocess.getstatusoutput", "os.execvp", "joblib.load"}
 ALLOWED = {
-    ("tasks/nano_code_world.py", "eval"),
-    ("tasks/sandbox/inside/candidate.py", "exec"),
-    ("tasks/sandbox/inside/judge.py", "exec"),
+    ("sapo/tasks/nano_code_world.py", "eval"),
+    ("strict_sandbox/inside/candidate.py", "exec"),
+    ("strict_sandbox/inside/judge.py", "exec"),
 }
 
 
 def test_nothing_runs_a_text_and_no_command_goes_through_a_shell() -> None:
     found = set()
-    for path in PACKAGE.rglob("*.py"):
-        name = path.relative_to(PACKAGE).as_posix()
+    for path in CODE.rglob("*.py"):
+        name = path.relative_to(CODE).as_posix()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in RUNNERS:
                 found.add((name, ast.unparse(node.func)))

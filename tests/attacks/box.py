@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -124,6 +124,15 @@ def run_in_box(script: Path, arguments: list[str], timeout: float) -> list[dict[
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def outermost_first(paths: Iterable[str]) -> list[str]:
+    """Each path once, a folder before what lies in it.
+
+    What lies in a bound folder is there already. The other way round, the folder would hold the mount point, look
+    present, and not be bound: an environment inside the repository would hide the repository.
+    """
+    return sorted(set(paths), key=lambda path: (len(Path(path).parts), path))
+
+
 def _mount(source: str, target: str, kind: str, flags: int = 0, data: str = "") -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(source.encode(), target.encode(), kind.encode(), flags, data.encode()) != 0:
@@ -139,7 +148,7 @@ def _enter(base: str) -> None:
     _mount("overlay", root, "overlay", 0, f"lowerdir=/,upperdir={upper},workdir={work}")
     # Before the bindings: the repository or the environment may lie in a temporary folder themselves.
     _mount("tmpfs", f"{root}/tmp", "tmpfs", 0, "mode=1777")
-    for needed in {str(REPOSITORY), sys.prefix, sys.base_prefix, *NEEDED}:
+    for needed in outermost_first([str(REPOSITORY), sys.prefix, sys.base_prefix, *NEEDED]):
         inside = Path(root + needed)
         if not inside.is_dir() or not any(inside.iterdir()):
             inside.mkdir(parents=True, exist_ok=True)

@@ -107,7 +107,7 @@ def peak_memory() -> int:
     peaks = [0]
     for pid in processes():
         with contextlib.suppress(OSError):
-            if b"zygote.main" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"fork_server.main" not in Path(f"/proc/{pid}/cmdline").read_bytes():
                 lines = Path(f"/proc/{pid}/status").read_text().splitlines()
                 peaks += [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
     return max(peaks)
@@ -117,7 +117,7 @@ class Watch:
     """Judges one program at a time and says what it has done to the box."""
 
     def __init__(self) -> None:
-        from sapo.tasks.sandbox import Limits, Program, Sandbox
+        from strict_sandbox import Limits, Program, Sandbox
 
         self.make = Program
         self.limits = Limits(cpu_seconds=0.4)
@@ -130,7 +130,7 @@ class Watch:
         self.ipc = ipc_objects()
 
     def status(self, source: str) -> str:
-        from sapo.tasks.sandbox import SandboxError
+        from strict_sandbox import SandboxError
 
         try:
             return self.sandbox.judge([self.make(source, TESTS, ("add",))])[0]
@@ -185,7 +185,7 @@ def main() -> None:
     if weak:
         os.environ["SAPO_ALLOW_WEAK_SANDBOX"] = "L0"
         os.environ.pop("CI", None)
-        from sapo.tasks.sandbox.worker import FEATURES
+        from strict_sandbox.worker import FEATURES
 
         FEATURES.update(seccomp=False, landlock=False)
     watch = Watch()

@@ -4,12 +4,17 @@ from collections.abc import Sequence
 
 from sapo.models.sampling import Request, Sampler
 from sapo.records import Cost, Outcome, Question
+from sapo.tasks.catalog import grade_by_protocol
 from sapo.tasks.math_answers import check_grader_errors
-from sapo.tasks.task import EmbeddedTask, Task
+from sapo.tasks.task import EmbeddedTask, ProtocolName, Task
 
 
 def solve(
-    task: Task, sampler: Sampler, questions: Sequence[Question], max_new_tokens: int
+    task: Task,
+    sampler: Sampler,
+    questions: Sequence[Question],
+    max_new_tokens: int,
+    protocol: ProtocolName = "standard",
 ) -> tuple[list[Outcome], Cost]:
     """Greedy answers and their verdicts, in the order of the questions.
 
@@ -19,7 +24,7 @@ def solve(
     requests = [Request(question.prompt, "", 0) for question in questions]
     completions, cost = sampler.complete(requests, 0.0, max_new_tokens, task.answered)
     texts = [completion.text for completion in completions]
-    verdicts = task.grade(questions, texts)
+    verdicts = grade_by_protocol(task, questions, texts, protocol)
     check_grader_errors(verdicts)
     outcomes = [
         Outcome(question.id, question.group, text, verdict)

@@ -87,10 +87,11 @@ def _plain(value: object) -> Any:
 @lru_cache(maxsize=1)
 def code_digest() -> str:
     """Of the code that methods run, so that a change to it makes everything anew."""
-    lines = [f"{path.relative_to(PACKAGE).as_posix()} {digest(path)}" for path in relevant_code()]
+    lines = [f"{path.relative_to(PACKAGE.parent).as_posix()} {digest(path)}" for path in relevant_code()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def relevant_code() -> list[Path]:
     """Modules that what a method makes may depend on."""
-    return [p for p in sorted(PACKAGE.rglob("*.py")) if p.relative_to(PACKAGE).parts[0] not in IRRELEVANT]
+    own = [p for p in sorted(PACKAGE.rglob("*.py")) if p.relative_to(PACKAGE).parts[0] not in IRRELEVANT]
+    return own + sorted(PACKAGE.with_name("strict_sandbox").rglob("*.py"))

@@ -20,8 +20,8 @@ from sapo.pins import verify
 from sapo.records import BadInput
 from sapo.settings import Settings, load_settings
 from sapo.tasks.catalog import EMBEDDED
-from sapo.tasks.sandbox import SandboxError, levels, probe, sandbox_report
 from sapo.workspace import LIBRARIES, WorkspaceError
+from strict_sandbox import SandboxError, levels, probe, sandbox_report
 
 CONSTRAINTS = Path("constraints.txt")
 OLDEST_PYTHON = (3, 11)

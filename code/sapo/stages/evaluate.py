@@ -1,7 +1,8 @@
 """Stage `evaluate`: every reasoner of a model on its task's test split and on the task's out-of-domain partner.
 
 Writes `TASK/SEED/METHOD/ROUND/BENCHMARK.jsonl`, one outcome a question, and `BENCHMARK.json` with what the answers cost
-and how many right ones hold a wrong step (null where the truth of a step is not known). Besides the methods: `cot`, the
+and how many right ones hold a wrong step (null where the truth of a step is not known); for tasks of code also how many
+programs each rule of reading found, of which `protocol.program_rule` judged. Besides the methods: `cot`, the
 pretrained model, which has no seed and stands under every one, and `sft`, both as round 0.
 """
 
@@ -14,7 +15,7 @@ from sapo.records import Outcome, write_json, write_records
 from sapo.settings import Settings, seeds_of
 from sapo.stages.keeping import hand_over, keep
 from sapo.stages.workers import Work, share
-from sapo.tasks.catalog import EMBEDDED, find_task
+from sapo.tasks.catalog import EMBEDDED, PROGRAMS, find_task, programs_found
 from sapo.tasks.protocols import conditions
 from sapo.workspace import StageArguments, Workspace, digest, stage_directory
 
@@ -54,13 +55,15 @@ def answer(bench: Bench, reasoner: Path, folder: Path) -> None:
 
 
 def _answer(bench: Bench, reasoner: Path, folder: Path) -> None:
-    limits = bench.limits
+    limits, protocol = bench.limits, bench.settings.data.protocol
     sampler = bench.sampler(reasoner, "evaluation")
     for name, count in {bench.task_name: limits.test_questions, limits.ood: limits.ood_questions}.items():
         questions = bench.questions(name, "test", count)
-        outcomes, cost = solve(find_task(name), sampler, questions, limits.max_new_tokens)
+        outcomes, cost = solve(find_task(name), sampler, questions, limits.max_new_tokens, protocol)
         write_records(folder / f"{name}.jsonl", outcomes, Outcome)
         known = EMBEDDED.get(name)
         said = {"generated_tokens": cost.generated_tokens, "flops": cost.flops}
         said |= {"right_with_wrong_step": flawed(known, questions, outcomes) if known else None}
-        write_json(folder / f"{name}.json", said | conditions(bench.settings.data.protocol))
+        if name in PROGRAMS:
+            said |= {"programs_found": programs_found(name, questions, [outcome.completion for outcome in outcomes])}
+        write_json(folder / f"{name}.json", said | conditions(protocol))

@@ -1,4 +1,4 @@
-"""What MBPP and HumanEval share: reading programs out of completions, and judging them in the sandbox."""
+"""What the code tasks share: Python's reading of a text, and verdicts of the sandbox."""
 
 import ast
 import contextlib
@@ -6,12 +6,16 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sapo.records import Verdict
+from sapo.records import BadInput, Verdict
 
 if TYPE_CHECKING:
-    from sapo.tasks.sandbox import Program
+    from strict_sandbox import Program
 
 MAX_SOURCE = 100_000  # characters; no solution of these benchmarks comes near, and parsing time grows with it
+
+
+class CodeJudgeError(BadInput):
+    """The sandbox or a benchmark's tests failed, not a program; the message says how to mend it."""
 
 
 def syntax_tree(source: str) -> ast.Module | None:
@@ -31,30 +35,6 @@ def parses(source: str) -> bool:
     return syntax_tree(source) is not None
 
 
-def unfence(text: str) -> str:
-    """The program in a Markdown answer: the text before the first fence where that is a program, else the first block.
-
-    A text without a fence is returned as it is; a block that never closes goes to the end of the text.
-    """
-    before, mark, behind = text.partition("```")
-    if not mark or (before.strip() and parses(before)):
-        return before
-    first_line, _, block = behind.partition("\n")
-    return (block if first_line.strip().isalnum() or not first_line.strip() else behind).partition("```")[0]
-
-
-def cut_at(text: str, stops: Sequence[str]) -> str:
-    """The text before the first of `stops`."""
-    ends = [position for stop in stops if (position := text.find(stop)) >= 0]
-    return text[: min(ends)] if ends else text
-
-
-def stopped(text: str, stops: Sequence[str]) -> int | None:
-    """Where the first of `stops` is, if there is one and no Markdown fence makes the layout another."""
-    end = len(cut_at(text, stops))
-    return end if end < len(text) and "```" not in text else None
-
-
 def canonical(source: str) -> str:
     """The program without comments and layout where it parses, else its text without blanks at line ends."""
     tree = syntax_tree(source)
@@ -68,12 +48,15 @@ def judge(programs: Sequence["Program"]) -> list[Verdict]:
     """Verdicts of the shared sandbox: PASS is right, a source that does not parse unparsable, all else wrong.
 
     Raises:
-        SandboxError: the sandbox itself failed; that is never counted against a program.
+        CodeJudgeError: the sandbox itself failed; that is never counted against a program.
     """
-    from sapo.tasks.sandbox import shared_sandbox  # starts processes: only when code is judged
+    from strict_sandbox import SandboxError, shared_sandbox  # starts processes: only when code is judged
 
     readable = [index for index, program in enumerate(programs) if parses(program.source)]
-    statuses = shared_sandbox().judge([programs[index] for index in readable])
+    try:
+        statuses = shared_sandbox().judge([programs[index] for index in readable])
+    except SandboxError as error:
+        raise CodeJudgeError(str(error)) from None
     verdicts: list[Verdict] = ["unparsable"] * len(programs)
     for index, status in zip(readable, statuses, strict=True):
         verdicts[index] = "right" if status == "PASS" else "wrong"

@@ -1,9 +1,8 @@
 r"""HumanEval: 164 functions to complete from signature and docstring (OpenAI 2021, MIT). `test` only, no shots.
 
-The program is prompt + completion. A completion continues the prompt's last line: it is cut at the stops of the
-original evaluation (`\nclass`, `\ndef`, `\n#`, `\nif`, `\nprint`) and at a Markdown fence. One that states the
-whole function again (its first ink is a top-level line: `def`, `from`, `import`, `@`, or a fence) is a program of
-its own; it runs behind the prompt, whose imports and helpers it may use, and is cut only where its fence closes.
+The program is prompt + completion, cut at the stops of the original evaluation (`\nclass`, `\ndef`, `\n#`, `\nif`,
+`\nprint`) and at a Markdown fence. Completions that are not of this kind (the whole function again, a chat model's
+answer) are read by the rule of `program_text`.
 """
 
 import re
@@ -11,11 +10,12 @@ from collections.abc import Sequence
 
 from sapo.records import Question, Verdict
 from sapo.tasks import code_grading
+from sapo.tasks.program_text import ProgramRule, ProgramText, cut_at, read_program, stopped
 from sapo.tasks.source import Origin, read_rows, refuse_split
 from sapo.tasks.steps import split_code
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "answered", "grade", "load", "normalise", "split"]
+__all__ = ["NAME", "answered", "grade", "load", "normalise", "read", "split"]
 
 NAME = "humaneval"
 
@@ -29,7 +29,7 @@ ORIGIN = Origin(
 )
 
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint", "\n```")
-_WHOLE = re.compile(r"\s*(?:```|^(?:def|from|import|@|async def|class)\b|^@)", re.MULTILINE)
+_CONTINUATION = re.compile(r"(?:[ \t]*\n)*[ \t]+[^\s`~]")  # its first line with ink is indented
 
 
 def load(split: Split, source: DataSource) -> list[Question]:
@@ -54,11 +54,9 @@ def load(split: Split, source: DataSource) -> list[Question]:
     ]
 
 
-def program_text(prompt: str, completion: str) -> str:
-    """The program that a completion of `prompt` states."""
-    if _WHOLE.match(completion):
-        return f"{prompt}\n{code_grading.unfence(completion)}"
-    return prompt + code_grading.cut_at(completion, STOPS)
+def read(question: Question, completion: str, rule: ProgramRule = "extract") -> ProgramText:
+    """The program that a completion states, and the rule that found it."""
+    return read_program(completion, question.entry_point, STOPS, question.prompt, rule)
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -66,25 +64,23 @@ def split(text: str) -> tuple[str, ...]:
     return split_code(text)
 
 
-def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
-    """Run the programs against the benchmark's `check` in the sandbox."""
-    from sapo.tasks.sandbox import Program
+def grade(questions: Sequence[Question], completions: Sequence[str], rule: ProgramRule = "extract") -> list[Verdict]:
+    """Run the programs against the benchmark's `check` in the sandbox; imports and helpers of the prompt run first."""
+    from strict_sandbox import Program
 
-    programs = [
-        Program(program_text(q.prompt, c), q.tests, (q.entry_point,), q.context)
-        for q, c in zip(questions, completions, strict=True)
-    ]
-    return code_grading.judge(programs)
+    pairs = zip(questions, completions, strict=True)
+    return code_grading.judge(
+        [Program(read(q, c, rule).source, q.tests, (q.entry_point,), q.context) for q, c in pairs]
+    )
 
 
 def answered(text: str) -> int | None:
-    """A program is complete where the text goes on with something else (`STOPS`)."""
-    return None if _WHOLE.match(text) else code_grading.stopped(text, STOPS)
+    """A continuation is complete where the text goes on with something else (`STOPS`)."""
+    return stopped(text, STOPS) if _CONTINUATION.match(text) else None
 
 
 def normalise(text: str) -> str:
     """Layout does not distinguish two completions; a body has no program to compare without its prompt."""
-    if _WHOLE.match(text):
-        return code_grading.canonical(code_grading.unfence(text))
-    body = code_grading.cut_at(text, STOPS)
-    return code_grading.canonical(f"def f():\n{body}")
+    if _CONTINUATION.match(text):
+        return code_grading.canonical(f"def f():\n{cut_at(text, STOPS)}")
+    return code_grading.canonical(read_program(text, "", STOPS).source)

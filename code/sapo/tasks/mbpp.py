@@ -1,26 +1,28 @@
 r"""MBPP: short Python tasks with three asserts each (Google 2021, CC-BY-4.0).
 
 Task ids 601-974 are `train`, 511-600 `dev`, 11-510 `test`; prompts show the asserts that the protocol says, and all
-three judge. Gold programs have `\n` line ends. A completion is the program, bare or in a Markdown fence; it ends
-before a top-level `assert`, `print`, closing docstring mark or `if __name__`, with which base models run on.
+three judge. Gold programs have `\n` line ends. Which text of a completion is the program: `program_text`; base models
+run on with a top-level `assert`, `print`, opening docstring mark or `if __name__`, where the cut rule ends it.
 
 Three tasks (367, 601, 927) build objects of a class that the solution defines, two of them in set-up code; the class
 is an entry point like the function, and the set-up runs with the tests.
 """
 
 import ast
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from sapo.records import Question, RecordError, Verdict
 from sapo.tasks import code_grading
 from sapo.tasks.few_shot import code_prompt
+from sapo.tasks.program_text import ProgramRule, ProgramText, read_program, stopped
 from sapo.tasks.protocols import MBPP_SPLITS, PROTOCOLS, Subset
 from sapo.tasks.source import Origin, Row, read_rows, refuse_split
 from sapo.tasks.steps import split_code
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "answered", "grade", "load", "normalise", "split"]
+__all__ = ["NAME", "answered", "grade", "load", "normalise", "read", "split"]
 
 NAME = "mbpp"
 
@@ -34,6 +36,7 @@ ORIGIN = Origin(
 )
 
 STOPS = ("\nassert", "\nprint", '\n"""', "\nif __name__", "\nQuestion:", "\n<")
+_FUNCTION = re.compile(r"^(?:async )?def \w", re.MULTILINE)
 TEST_IMPORTS = "import math\nimport sys\n"  # what asserts of the benchmark use
 
 
@@ -94,9 +97,9 @@ def _trusted(question: Question) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tests, (question.entry_point, *sorted(_used(tests, question.answer, ast.ClassDef)))
 
 
-def program_text(completion: str) -> str:
-    """The program that a completion states."""
-    return code_grading.cut_at(code_grading.unfence(completion), STOPS)
+def read(question: Question, completion: str, rule: ProgramRule = "extract") -> ProgramText:
+    """The program that a completion states, and the rule that found it."""
+    return read_program(completion, question.entry_point, STOPS, rule=rule)
 
 
 def split(text: str) -> tuple[str, ...]:
@@ -104,21 +107,20 @@ def split(text: str) -> tuple[str, ...]:
     return split_code(text)
 
 
-def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
+def grade(questions: Sequence[Question], completions: Sequence[str], rule: ProgramRule = "extract") -> list[Verdict]:
     """Run the programs against all asserts of their tasks in the sandbox."""
-    from sapo.tasks.sandbox import Program
+    from strict_sandbox import Program
 
-    programs = [
-        Program(program_text(c), *_trusted(q), TEST_IMPORTS) for q, c in zip(questions, completions, strict=True)
-    ]
-    return code_grading.judge(programs)
+    pairs = zip(questions, completions, strict=True)
+    return code_grading.judge([Program(read(q, c, rule).source, *_trusted(q), TEST_IMPORTS) for q, c in pairs])
 
 
 def answered(text: str) -> int | None:
-    """A program is complete where the text goes on with something else (`STOPS`)."""
-    return code_grading.stopped(text, STOPS)
+    """A bare program is complete where the text goes on with something else (`STOPS`)."""
+    end = stopped(text, STOPS)
+    return end if end and _FUNCTION.search(text, 0, end) else None
 
 
 def normalise(text: str) -> str:
     """Comments and layout do not distinguish two programs."""
-    return code_grading.canonical(program_text(text))
+    return code_grading.canonical(read_program(text, "", STOPS).source)

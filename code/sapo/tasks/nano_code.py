@@ -97,7 +97,7 @@ def _reference(pipeline: Pipeline, xs: list[int]) -> Any:
 
 def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
     """Right when the function passes its three asserts in the sandbox; unparsable when it is no Python."""
-    from sapo.tasks.sandbox import Program  # starting it belongs to whoever judges
+    from strict_sandbox import Program  # starting it belongs to whoever judges
 
     return judge(
         [

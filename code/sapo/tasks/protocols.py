@@ -15,8 +15,9 @@ Subsets name asserts by position, 0 to 2.
 import re
 from dataclasses import asdict, dataclass
 
-from sapo.tasks.sandbox import level_name
+from sapo.tasks.program_text import ProgramRule
 from sapo.tasks.task import ProtocolName
+from strict_sandbox import level_name
 
 Subset = tuple[int, ...]
 
@@ -49,20 +50,30 @@ class Protocol:
         mbpp_left_out: MBPP task ids that are neither asked nor trained on.
         mbpp_shown: subsets of the asserts that test prompts show, one prompt for each.
         mbpp_train_rotates: a training prompt shows one of `mbpp_shown`, by task id; otherwise all asserts.
+        program_rule: which text of an answer to MBPP and HumanEval is the program (tasks/program_text).
     """
 
     math_numbers_only: bool
     mbpp_left_out: tuple[int, ...]
     mbpp_shown: tuple[Subset, ...]
     mbpp_train_rotates: bool
+    program_rule: ProgramRule
 
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
     "paper": Protocol(
-        math_numbers_only=True, mbpp_left_out=(367, *MBPP_TWINS), mbpp_shown=PROPER_SUBSETS, mbpp_train_rotates=True
+        math_numbers_only=True,
+        mbpp_left_out=(367, *MBPP_TWINS),
+        mbpp_shown=PROPER_SUBSETS,
+        mbpp_train_rotates=True,
+        program_rule="cut",
     ),
     "standard": Protocol(
-        math_numbers_only=False, mbpp_left_out=MBPP_TWINS, mbpp_shown=ALL_ASSERTS, mbpp_train_rotates=False
+        math_numbers_only=False,
+        mbpp_left_out=MBPP_TWINS,
+        mbpp_shown=ALL_ASSERTS,
+        mbpp_train_rotates=False,
+        program_rule="extract",
     ),
 }
 

@@ -37,7 +37,7 @@ def split_code(text: str) -> tuple[str, ...]:
     """
     steps: list[str] = []
     held: list[str] = []
-    state = _Scanner()
+    state = LineScanner()
     for line in split_lines(text):
         held.append(line)
         if state.statement_ends(line):
@@ -50,8 +50,8 @@ def split_code(text: str) -> tuple[str, ...]:
     return tuple(steps)
 
 
-class _Scanner:
-    """Where in Python's grammar of lines a text has arrived."""
+class LineScanner:
+    """Reads Python line by line: open brackets (`depth`), the open string (`quote`), whether a statement has begun."""
 
     def __init__(self) -> None:
         self.depth = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from sapo.records import Question, Verdict
+from sapo.tasks.program_text import ProgramRule, ProgramText
 
 Split = Literal["train", "dev", "test"]
 ProtocolName = Literal["paper", "standard"]
@@ -61,6 +62,20 @@ class Task(Protocol):
 
     def normalise(self, text: str) -> str:
         """Key under which two completions count as the same trajectory."""
+        ...
+
+
+class CodeTask(Task, Protocol):
+    """A task whose answers are programs in whatever text a model writes."""
+
+    def read(self, question: Question, completion: str) -> ProgramText:
+        """The program that a completion states, and the rule that found it."""
+        ...
+
+    def grade(
+        self, questions: Sequence[Question], completions: Sequence[str], rule: ProgramRule = "extract"
+    ) -> list[Verdict]:
+        """As `Task.grade`; `rule` says which text is the program (program_text)."""
         ...
 
 

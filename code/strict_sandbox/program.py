@@ -5,14 +5,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-from sapo.records import BadInput
-
 Status = Literal["PASS", "FAIL", "ERROR", "EXIT", "TIMEOUT", "MEMORY", "CRASH", "OUTPUT", "NOTPLAIN", "HARNESS"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 MAX_SOURCE = 1 << 20  # characters; longer candidates are not run
 
 
-class SandboxError(BadInput):
+class SandboxError(Exception):
     """The sandbox or the tests failed, not a candidate; the message says how to mend it."""
 
 

@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from sapo.tasks.sandbox.inside import wire
+from strict_sandbox.inside import wire
 
 MODULE = "solution"  # never "__main__": main guards stay shut
 TOO_BIG, MEMORY, EXIT = ["big"], ["memory"], ["exit"]

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from sapo.tasks.sandbox.folder import OwnFolder
-from sapo.tasks.sandbox.inside import seccomp
-from sapo.tasks.sandbox.program import Limits, Program, SandboxError
-from sapo.tasks.sandbox.worker import Worker
+from strict_sandbox.folder import OwnFolder
+from strict_sandbox.inside import seccomp
+from strict_sandbox.program import Limits, Program, SandboxError
+from strict_sandbox.worker import Worker
 
 ALLOW_WEAK = "SAPO_ALLOW_WEAK_SANDBOX"
 LSM = Path("/sys/kernel/security/lsm")  # security modules in use; containers do not see it
@@ -135,12 +135,7 @@ def probe(allow_weak: bool = False, worker: Worker | None = None) -> Level:
     allowed = allow_weak or os.environ.get(ALLOW_WEAK) == "L0"
     if allowed and os.environ.get("CI", "").lower() not in ("true", "1"):
         return level
-    raise SandboxError(f"sandbox too weak: {level.text}. {mend(level)}")
-
-
-def mend(level: Level) -> str:
-    """How to reach L1, in words."""
-    return "; ".join(remedies(level))
+    raise SandboxError(f"sandbox too weak: {level.text}. {'; '.join(remedies(level))}")
 
 
 def remedies(level: Level) -> list[str]:

@@ -4,7 +4,7 @@ It is exec'd fresh, holds no secret and sees neither code nor tests: a request o
 descriptor, which the child serves. While a child lives, any byte on the control socket means "end it"; the
 answer says how it ended. When the control socket closes, everything ends.
 
-The judge starts it (`forks.py`) as: python -s -P -S -B -c COMMAND CONTROL_FD LIMITS_JSON
+The judge starts it (`fork_client.py`) as: python -s -P -S -B -c COMMAND CONTROL_FD LIMITS_JSON
 """
 
 import bisect
@@ -31,14 +31,12 @@ import sys
 import time
 import typing
 
-from sapo.tasks.sandbox.inside import candidate, landlock, seccomp, wire
+from strict_sandbox.inside import candidate, landlock, seccomp, wire
+from strict_sandbox.inside.fork_client import FORK_FAILED, REPORT, SETUP_FAILED
 
 # Candidates import these so often that every child should find them loaded.
 PRELOADED = (bisect, cmath, copy, functools, heapq, itertools, math, operator, re, string, typing)
 
-REPORT = struct.Struct("<iidq")  # wait status, killed at the deadline, CPU seconds, peak memory in KiB
-FORK_FAILED = -1
-SETUP_FAILED = 97  # exit status of a child that could not confine itself
 CHANNEL = 3  # the child's only descriptor besides 0-2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 LINUX = sys.platform == "linux"
@@ -69,7 +67,9 @@ def drop_capabilities(libc: ctypes.CDLL) -> None:
     libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24))
 
 
-class Zygote:
+class ForkServer:
+    """Confines itself, then serves one program after the other, each in a child of its own."""
+
     def __init__(self, control: socket.socket, limits: dict) -> None:
         self.control = control
         self.cpu = max(1, -int(-limits["cpu_seconds"] // 1))
@@ -134,13 +134,13 @@ class Zygote:
             (channel,) = struct.unpack("i", ancillary[0][2])
             self.control.sendall(REPORT.pack(*self.one(channel)))
 
-    def one(self, channel: int) -> tuple[int, int, float, int]:
+    def one(self, channel: int) -> tuple[int, int, float]:
         """Fork a child for one program, see it end, report how."""
         try:
             pid = os.fork()
         except OSError:
             self.control.recv(1)
-            return FORK_FAILED, 0, 0.0, 0
+            return FORK_FAILED, 0, 0.0
         if pid == 0:
             self.become_child(channel)
         os.close(channel)
@@ -149,7 +149,7 @@ class Zygote:
         _, status, usage = os.wait4(pid, 0)
         if not self.filter:
             _end_descendants(pid)
-        return status, late, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+        return status, late, usage.ru_utime + usage.ru_stime
 
     def await_order(self, deadline: float, pid: int) -> int:
         """Wait for the judge's byte; 1 if the deadline came first and the child was killed."""
@@ -224,9 +224,9 @@ def main() -> None:
         return
     os.dup2(int(sys.argv[1]), CHANNEL, inheritable=False)
     os.closerange(CHANNEL + 1, 256)
-    zygote = Zygote(socket.socket(fileno=CHANNEL), limits)
-    zygote.warm_up()
-    zygote.confine(limits)
-    hello = {"seccomp": zygote.filter is not None, "landlock": zygote.landlock}
-    zygote.control.sendall(json.dumps(hello).encode().ljust(64))
-    zygote.serve()
+    server = ForkServer(socket.socket(fileno=CHANNEL), limits)
+    server.warm_up()
+    server.confine(limits)
+    hello = {"seccomp": server.filter is not None, "landlock": server.landlock}
+    server.control.sendall(json.dumps(hello).encode().ljust(64))
+    server.serve()

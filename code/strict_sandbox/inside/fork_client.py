@@ -10,21 +10,19 @@ import struct
 import sys
 from typing import Any
 
-REPORT = struct.Struct("<iidq")  # wait status, killed at the deadline, CPU seconds, peak memory in KiB
+REPORT = struct.Struct("<iid")  # wait status, killed at the deadline, CPU seconds
 SETUP_FAILED, FORK_FAILED = 97, -1  # exit status of a child that could not confine itself; no child at all
 GRACE = 2.0  # seconds that the judge may take longer than the child
-Report = tuple[int, int, float, int]
-
+Report = tuple[int, int, float]
+# -s -P -E together are -I; without -E so that the hash seed of the environment holds, which the caller makes anyway
+FLAGS = ("-s", "-P", "-S", "-B", "-W", "ignore", "-c")
 
 START = """
 import sys, types
-name = ""
-for part in ("sapo", "tasks", "sandbox", "inside"):
-    name = f"{{name}}.{{part}}".strip(".")
+for name, path in (("strict_sandbox", []), ("strict_sandbox.inside", [{folder!r}])):
     sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = []
-sys.modules[name].__path__.append({folder!r})
-from sapo.tasks.sandbox.inside import {module}
+    sys.modules[name].__path__ = path
+from strict_sandbox.inside import {module}
 {module}.main()
 """
 
@@ -38,7 +36,7 @@ class HarnessError(Exception):
     """The sandbox or the tests failed, not the candidate."""
 
 
-class Zygote:
+class ForkClient:
     """The judge's handle of its fork server."""
 
     def __init__(self, limits: dict[str, Any]) -> None:
@@ -49,19 +47,7 @@ class Zygote:
         nothing = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
         channel = theirs.fileno()
         os.set_inheritable(channel, True)
-        command = [
-            sys.executable,
-            "-s",
-            "-P",
-            "-S",
-            "-B",
-            "-W",
-            "ignore",
-            "-c",
-            command_of("zygote"),
-            str(channel),
-            config,
-        ]
+        command = [sys.executable, *FLAGS, command_of("fork_server"), str(channel), config]
         self.pid = os.posix_spawn(sys.executable, command, dict(os.environ), file_actions=nothing)
         theirs.close()
         self.control.settimeout(self.wall + 20)
@@ -92,7 +78,7 @@ class Zygote:
         return ours
 
     def end(self) -> Report:
-        """End the child and learn how it ended: wait status, past the deadline, CPU seconds, peak memory."""
+        """End the child and learn how it ended: wait status, past the deadline, CPU seconds."""
         self.control.sendall(b"e")
         return REPORT.unpack(self.read(REPORT.size))
 
@@ -105,7 +91,7 @@ class Zygote:
 
 def how_it_ended(report: Report, cpu_limit: float) -> str:
     """Status of a child that ended before it was told to. Raises HarnessError."""
-    status, late, cpu, _ = report
+    status, late, cpu = report
     cpu_limit = max(1, math.ceil(cpu_limit))  # as the kernel keeps it
     if status == FORK_FAILED:
         raise HarnessError("the fork server cannot fork")

@@ -1,16 +1,16 @@
-"""One candidate under test, as the trusted side sees it: questions, answers, and values that stayed behind."""
+"""The judge's side of one candidate: calls it, decodes its answers, and stands in for values that cannot cross."""
 
 import builtins
 import socket
 from typing import Any
 
-from sapo.tasks.sandbox.inside import wire
+from strict_sandbox.inside import wire
 
 STATUS_OF_REPLY = {"big": "OUTPUT", "memory": "MEMORY", "exit": "EXIT"}
 
 
 class Stopped(BaseException):
-    """The candidate is done for: its status is settled whatever the tests still do."""
+    """The candidate's status is decided, whatever the tests still do."""
 
 
 def _candidate_exception(name: Any) -> Exception:
@@ -24,7 +24,7 @@ def _candidate_exception(name: Any) -> Exception:
 
 
 class Session:
-    """One candidate under test: asks it for values, and remembers what settles its fate."""
+    """Calls one candidate and keeps what decides its status."""
 
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel

@@ -20,9 +20,9 @@ import sys
 from types import CodeType
 from typing import Any
 
-from sapo.tasks.sandbox.inside import wire
-from sapo.tasks.sandbox.inside.forks import GRACE, HarnessError, Zygote, how_it_ended
-from sapo.tasks.sandbox.inside.session import STATUS_OF_REPLY, Session, Stopped
+from strict_sandbox.inside import wire
+from strict_sandbox.inside.fork_client import GRACE, ForkClient, HarnessError, how_it_ended
+from strict_sandbox.inside.session import STATUS_OF_REPLY, Session, Stopped
 
 RECYCLE_AFTER = 10_000
 Verdict = tuple[str, str]  # status, and for HARNESS the reason
@@ -80,7 +80,7 @@ class Judge:
 
     def __init__(self, limits: dict[str, Any]) -> None:
         self.limits = limits
-        self.zygote = Zygote(limits)
+        self.server = ForkClient(limits)
 
     def verdict(self, job: dict[str, Any]) -> Verdict:
         """(status, detail); the detail of NOTPLAIN is "passed" where the tests hold inside the child."""
@@ -101,9 +101,9 @@ class Judge:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def attempt(self, job: dict[str, Any], tests: Any) -> str:
-        if self.zygote.served >= RECYCLE_AFTER:
+        if self.server.served >= RECYCLE_AFTER:
             self.restart()
-        channel = self.zygote.start()
+        channel = self.server.start()
         session = Session(channel)
         fault = None
         try:
@@ -112,7 +112,7 @@ class Judge:
             status = ""
         except HarnessError as error:
             status, fault = "", error
-        report = self.zygote.end()
+        report = self.server.end()
         channel.close()
         if session.status == "GONE":
             status = how_it_ended(report, self.limits["cpu_seconds"])
@@ -121,8 +121,8 @@ class Judge:
         return status if session.status == "GONE" else session.status or status
 
     def restart(self) -> None:
-        self.zygote.close()
-        self.zygote = Zygote(self.limits)
+        self.server.close()
+        self.server = ForkClient(self.limits)
 
 
 def _run_inside(session: Session, job: dict[str, Any]) -> str:
@@ -138,7 +138,7 @@ def main() -> None:
     jobs, verdicts = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     judge = Judge(limits)
-    os.write(verdicts, wire.frame(judge.zygote.features))
+    os.write(verdicts, wire.frame(judge.server.features))
     for fd in range(3):
         os.dup2(nothing, fd)
     _harden(limits["judge_memory_mb"])
@@ -146,7 +146,7 @@ def main() -> None:
     with contextlib.suppress(EOFError):
         while True:
             os.write(verdicts, wire.frame(list(judge.verdict(reader.frame()))))
-    judge.zygote.close()
+    judge.server.close()
 
 
 def _harden(memory_mb: int) -> None:

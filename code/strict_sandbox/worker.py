@@ -12,12 +12,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sapo.tasks.sandbox.inside import forks, wire
-from sapo.tasks.sandbox.program import STATUSES, Limits, Program, SandboxError, Status
+from strict_sandbox.inside import fork_client, wire
+from strict_sandbox.program import STATUSES, Limits, Program, SandboxError, Status
 
 FEATURES = {"seccomp": True, "landlock": True}  # what a fork server is asked to use, where the system has it
 ENVIRONMENT = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
-PATIENCE = 15.0  # seconds beyond every limit of the judge's own after which it counts as hung
+HANG_SECONDS = 15.0  # seconds beyond every limit of the judge's own after which it counts as hung
 BATCH = 16  # jobs under way at once; their verdicts fit the pipe, so neither side can block the other
 
 Verdict = tuple[Status, str]
@@ -40,10 +40,11 @@ class Worker:
             return self.features
         self.stop()
         if not sys.dont_write_bytecode:
-            compileall.compile_dir(Path(forks.__file__).parent, quiet=2)  # the judge and the fork server write nothing
-        # -s -P -E together are -I; without -E so that the hash seed above holds: the environment is ours anyway
-        command = [sys.executable, "-s", "-P", "-S", "-B", "-W", "ignore", "-c", forks.command_of("judge")]
-        command.append(json.dumps(self.limits.as_dict() | FEATURES))
+            compileall.compile_dir(
+                Path(fork_client.__file__).parent, quiet=2
+            )  # the judge and the fork server write nothing
+        options = json.dumps(self.limits.as_dict() | FEATURES)
+        command = [sys.executable, *fork_client.FLAGS, fork_client.command_of("judge"), options]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -89,18 +90,18 @@ class Worker:
         """Verdicts of the first programs, up to the one that the judge did not survive."""
         assert self.process is not None and self.process.stdin is not None
         verdicts: list[Verdict] = []
-        self.deadline = time.monotonic() + len(programs) * (2 * self.limits.wall_seconds + PATIENCE)
+        self.deadline = time.monotonic() + len(programs) * (2 * self.limits.wall_seconds + HANG_SECONDS)
         try:
             with contextlib.suppress(BrokenPipeError):  # verdicts given before its end still count
                 for program in programs:
                     self._send(self.process.stdin.fileno(), wire.frame(_job(program)))
             for _ in programs:
-                self.deadline = time.monotonic() + 2 * self.limits.wall_seconds + PATIENCE
+                self.deadline = time.monotonic() + 2 * self.limits.wall_seconds + HANG_SECONDS
                 verdicts.append(_checked(self.reader.frame()))
         except (EOFError, OSError, wire.WireError) as error:
-            self.process.kill()
-            ended = self.process.wait()
+            process = self.process
             self.stop()
+            ended = process.returncode
             status: Status = "TIMEOUT" if ended == -signal.SIGALRM else "HARNESS"
             verdicts.append((status, f"the judge ended with {ended}: {error!r}"))
         return verdicts
@@ -112,16 +113,11 @@ class Worker:
             view = view[os.write(channel, view) :]
 
     def stop(self) -> None:
-        if self.process is None:
-            return
-        with contextlib.suppress(OSError):
-            self.process.kill()
-        self.process.wait()
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
-        self.process = None
+        """End the judge; its fork server ends with it."""
+        if self.process is not None:
+            with self.process as process:
+                process.kill()
+            self.process = None
 
 
 def _job(program: Program) -> dict[str, object]:

@@ -10,6 +10,7 @@ import struct
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from decimal import Decimal
+from enum import Enum
 from fractions import Fraction
 from typing import Any
 
@@ -144,7 +145,21 @@ class Encoder:
             return self.items("k" if kind is _KEYS else "p", value, depth)
         if kind is _VALUES or hasattr(kind, "__next__"):
             return self.items("I", value, depth, MAX_ITERATED)
+        if plain := _enumerated(kind):
+            return self.tree(_ENUMERATED[plain](value), depth)
         return ["R", self.ref(value), callable(value)]
+
+
+_ENUMERATED: dict[type, Callable[[Any], Any]] = {int: int.__int__, str: lambda text: str.join("", str.__iter__(text))}
+_COMPARED = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__")
+
+
+def _enumerated(kind: type) -> type | None:
+    """Of an enumeration of numbers or texts that compare as plain ones do: the plain class. Else None."""
+    for plain in _ENUMERATED if issubclass(kind, Enum) else ():
+        if issubclass(kind, plain) and all(getattr(kind, name) is getattr(plain, name) for name in _COMPARED):
+            return plain
+    return None
 
 
 _PLAIN_TYPES = (bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict, type(None))

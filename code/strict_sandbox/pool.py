@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from sapo.tasks.sandbox.folder import OwnFolder
-from sapo.tasks.sandbox.levels import Level, probe
-from sapo.tasks.sandbox.program import MAX_SOURCE, STATUSES, Limits, Program, SandboxError, Status
-from sapo.tasks.sandbox.worker import BATCH, Worker
+from strict_sandbox.folder import OwnFolder
+from strict_sandbox.levels import Level, probe
+from strict_sandbox.program import MAX_SOURCE, STATUSES, Limits, Program, SandboxError, Status
+from strict_sandbox.worker import BATCH, Worker
 
 VERSION = 1  # part of the cache key: raise it when verdicts may change
 
