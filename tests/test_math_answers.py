@@ -15,16 +15,11 @@ from hypothesis import strategies as st
 
 from sapo.records import Verdict
 from sapo.tasks import gsm8k, hendrycks_math, mmlu_math
-from sapo.tasks.latex_judge import LatexJudge, grade_latex, shared_judge
-from sapo.tasks.latex_text import clean
-from sapo.tasks.math_answers import (
-    GraderErrors,
-    check_grader_errors,
-    final_answer,
-    grade_number,
-    last_boxed,
-    read_number,
-)
+from sapo.tasks.math_grading.grading import LatexJudge, grade_latex, shared_judge
+from sapo.tasks.math_grading.clean import clean
+from sapo.tasks.math_grading.final_answer import final_answer, last_boxed
+from sapo.tasks.math_grading.grading import GraderErrors, check_grader_errors, grade_number
+from sapo.tasks.math_grading.numbers import read_number
 from sapo.tasks.task import DataSource
 
 TABLES = Path(__file__).parent / "data"

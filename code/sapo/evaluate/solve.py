@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sapo.models.sampling import Request, Sampler
 from sapo.records import Cost, Outcome, Question
-from sapo.tasks.math_answers import check_grader_errors
+from sapo.tasks.math_grading.grading import check_grader_errors
 from sapo.tasks.task import EmbeddedTask, Task
 
 

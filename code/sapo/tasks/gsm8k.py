@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 from sapo.records import Question, RecordError, Verdict
 from sapo.tasks.few_shot import maths_prompt
-from sapo.tasks.math_answers import answered, grade_number, read_number
+from sapo.tasks.math_grading.final_answer import answered
+from sapo.tasks.math_grading.grading import grade_number
+from sapo.tasks.math_grading.numbers import read_number
 from sapo.tasks.protocols import GSM8K_DEV_ROWS
 from sapo.tasks.source import Origin, Row, read_rows, refuse_split
 from sapo.tasks.steps import split_lines

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from sapo.records import Question, RecordError, Verdict
 from sapo.tasks.few_shot import maths_prompt
-from sapo.tasks.latex_judge import grade_latex
-from sapo.tasks.math_answers import answered, last_boxed
+from sapo.tasks.math_grading.grading import grade_latex
+from sapo.tasks.math_grading.final_answer import answered, last_boxed
 from sapo.tasks.protocols import PROTOCOLS, is_plain_number
 from sapo.tasks.source import Origin, Row, read_rows, refuse_split
 from sapo.tasks.steps import split_lines

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from sapo.records import Question, RecordError, Verdict
 from sapo.tasks.few_shot import maths_prompt
-from sapo.tasks.latex_judge import grade_latex
-from sapo.tasks.math_answers import answered
+from sapo.tasks.math_grading.grading import grade_latex
+from sapo.tasks.math_grading.final_answer import answered
 from sapo.tasks.source import Origin, read_rows, refuse_split
 from sapo.tasks.steps import split_lines
 from sapo.tasks.task import DataSource, Split

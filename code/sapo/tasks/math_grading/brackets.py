@@ -3,7 +3,7 @@
 import re
 
 OPEN, CLOSE = "([{⟨", ")]}⟩"
-_RELATION = re.compile(r"\\(?:le|ge|ne)(?![A-Za-z])|[<>]|(?<![<>!])=")
+_RELATION = re.compile(r"\\(?:le|ge|ne|approx)(?![A-Za-z])|[<>]|(?<![<>!])=")
 
 
 def split_at(text: str, marks: str) -> list[str]:
@@ -55,5 +55,15 @@ def closes_at(text: str) -> int | None:
     for position, character in enumerate(text):
         depth += (character in OPEN) - (character in CLOSE)
         if depth == 0 and character in CLOSE:
+            return position
+    return None
+
+
+def closing(text: str, start: int, pair: str) -> int | None:
+    """Place of the bracket (the second of the pair) that closes the one before `start`."""
+    depth = 1
+    for position in range(start, len(text)):
+        depth += (text[position] == pair[0]) - (text[position] == pair[1])
+        if depth == 0:
             return position
     return None
