@@ -18,9 +18,8 @@ from pathlib import Path
 
 from math_verify import parse, verify
 
-from sapo.tasks.math_grading.grading import LatexJudge, grade_latex
 from sapo.tasks.math_grading.clean import clean
-from sapo.tasks.math_grading.grading import grade_numbers
+from sapo.tasks.math_grading.grading import LatexJudge, grade_latex, grade_numbers
 from sapo.tasks.math_grading.numbers import read_number
 
 TABLES = Path(__file__).resolve().parents[1] / "tests" / "data"

@@ -11,8 +11,7 @@ from sapo.report.claims.catalog import ClaimsError
 from sapo.report.claims.published import PublishedError
 from sapo.settings import SettingsError
 from sapo.stages.paper import PaperError
-from sapo.tasks.math_grading.grading import LatexWorkerError
-from sapo.tasks.math_grading.grading import GraderErrors
+from sapo.tasks.math_grading.grading import GraderErrors, LatexWorkerError
 from sapo.tasks.sandbox import SandboxError
 from sapo.train.loop import TrainingDiverged
 from sapo.train.pairs import PairError

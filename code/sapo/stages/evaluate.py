@@ -1,14 +1,15 @@
 """Stage `evaluate`: every reasoner of a model on its task's test split and on the task's out-of-domain partner.
 
-Writes `TASK/SEED/METHOD/ROUND/BENCHMARK.jsonl`, one outcome a question, and `BENCHMARK.json` with what the answers cost
-and how many right ones hold a wrong step (null where the truth of a step is not known). Besides the methods: `cot`, the
-pretrained model, which has no seed and stands under every one, and `sft`, both as round 0.
+Writes `TASK/SEED/METHOD/ROUND/BENCHMARK.jsonl`, one outcome a question, and `BENCHMARK.json` with what answers cost,
+how many right ones hold a wrong step (null where the truth of a step is not known) and why others were unparsable, by
+kind. Besides the methods: `cot`, the pretrained model, which has no seed and stands under every one, and `sft`, both as
+round 0.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from sapo.evaluate.solve import flawed, solve
+from sapo.evaluate.solve import flawed, solve, unparsable_kinds
 from sapo.methods.bench import Bench
 from sapo.records import Outcome, write_json, write_records
 from sapo.settings import Settings, seeds_of
@@ -63,4 +64,5 @@ def _answer(bench: Bench, reasoner: Path, folder: Path) -> None:
         known = EMBEDDED.get(name)
         said = {"generated_tokens": cost.generated_tokens, "flops": cost.flops}
         said |= {"right_with_wrong_step": flawed(known, questions, outcomes) if known else None}
+        said |= {"unparsable": unparsable_kinds(find_task(name), outcomes)}
         write_json(folder / f"{name}.json", said | conditions(bench.settings.data.protocol))

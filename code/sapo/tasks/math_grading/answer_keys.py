@@ -15,32 +15,22 @@ import contextlib
 import re
 from fractions import Fraction
 
-import sympy
-from latex2sympy2_extended import latex2sympy
-from latex2sympy2_extended.latex2sympy2 import ConversionConfig
-
-from sapo.tasks.math_grading.brackets import closes_at, deepest, sides_of, split_at
-from sapo.tasks.math_grading.clean import ROW_END, without_units
+from sapo.tasks.math_grading.brackets import closes_at, deepest, matrix_rows, sides_of, split_at, system
+from sapo.tasks.math_grading.clean import without_units
 from sapo.tasks.math_grading.intervals import REALS, conjunction_or_union, union, without
 from sapo.tasks.math_grading.labels import is_assigned_name, is_calculation, is_claim, is_label, is_name, tuple_of_names
 from sapo.tasks.math_grading.numbers import read_latex_number, read_number
+from sapo.tasks.math_grading.parse import parse
 from sapo.tasks.math_grading.values import Unreadable, equation_key, expression_key, number_key, real_key
 
 MAX_DEPTH = 60
-_CONVERSION = ConversionConfig(lowercase_symbols=False)
 _TEXT = re.compile(r"\(?\\text\{([^{}]*)\}\)?")
 _LETTERS = re.compile(r"\(?([A-Z])\)?")
 _WORDS = re.compile(r"[A-Za-z]{2,}(?:[ '-][A-Za-z]+)*(?: [0-9]{1,2})?")
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2}) [ap]m")
 _BASE = re.compile(r"(-?)([0-9A-Z]+(?:\.[0-9A-Z]+)?)_(?:\{([0-9]{1,2})\}|([0-9]{1,2}))")
-_MATRIX = re.compile(
-    r"(\(|\[|\||\\\{)?\\begin\{([a-zA-Z]+)\*?\}(?:\{[lcr| ]*\}|\[[a-z]\])?((?:(?!\\begin|\\end).)*)\\end\{\2\*?\}(\)|\]|\|)?"
-)
 _BUILDER = re.compile(r"\\\{([a-z])(?:\\in ?\\mathbb\{R\})?[|:](.*)\\\}")
-_TWO_NUMBERS = re.compile(r"[0-9.] +[0-9.\\]")
-_DECIMAL = re.compile(r"(?<![0-9.])([0-9]*)\.([0-9]+)(?![0-9.])")
-_DEGREES = re.compile(r"([0-9]+(?:\.[0-9]+)?|[A-Za-z]|\\[a-z]+)°")
-_TRIGONOMETRY = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
+_EXCEPT = re.compile(r"[A-Za-z]\\ne ?([^<>=a-z]*(?:\\(?:pm|mp|frac|sqrt|pi)[^<>=a-z]*)*)")
 _TURNED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
 
@@ -52,13 +42,14 @@ def answer_keys(text: str) -> frozenset[str]:
     """
     if deepest(text) > MAX_DEPTH:
         raise Unreadable(f"brackets nested deeper than {MAX_DEPTH}")
+    text = system(text) or text
     key = _ruled(text)
     if key is None:
-        tree = _tree(text)
+        tree = parse(text)
         keys = {expression_key(tree), *real_key(tree)}
     else:
         keys = {key}
-    parts = split_at(text, ",;")
+    parts = [without_units(part) for part in split_at(text, ",;")]
     sides = sides_of(text)
     if len(parts) > 1:
         keys |= _list_keys(parts)
@@ -68,6 +59,8 @@ def answer_keys(text: str) -> frozenset[str]:
         keys |= _label_keys(*sides)
     if re.fullmatch(r"[a-z]{2,3}", text):
         keys.add("text " + text)
+    if text.startswith(r"\{(") and len(_points(text)) == 1:  # the only solution of a system
+        keys.add("label " + _points(text)[0])
     if clock := _CLOCK.fullmatch(text):
         keys.add("label " + _key(f"{clock[1]}:{clock[2]}"))
         keys |= {"label " + _key(clock[1])} if clock[2] == "00" else set()
@@ -99,16 +92,16 @@ def _label_keys(left: str, sign: str, right: str) -> set[str]:
 def _as_condition(left: str, sign: str, right: str) -> str:
     """Key of an equation or inequality that does not ask what stands alone on a side."""
     if sign in ("=", r"\approx"):
-        return "equation " + equation_key(_tree(f"{left}-({right})"), signed=False)
+        return "equation " + equation_key(parse(f"{left}-({right})"), signed=False)
     if sign in (">", r"\ge"):
         left, right, sign = right, left, _TURNED[sign]
     if sign == r"\ne":
         raise Unreadable("no order")
-    return f"positive {sign} " + equation_key(_tree(f"{right}-({left})"), signed=True)
+    return f"positive {sign} " + equation_key(parse(f"{right}-({left})"), signed=True)
 
 
 def _key(text: str) -> str:
-    return _ruled(text) or expression_key(_tree(text))
+    return _ruled(text) or expression_key(parse(text))
 
 
 def _ruled(text: str) -> str | None:
@@ -157,6 +150,8 @@ def _special(text: str) -> str | None:
         return "{}"
     if text in (r"\infty", r"+\infty", r"-\infty"):
         return "-oo" if text[0] == "-" else "oo"
+    if found := _EXCEPT.fullmatch(text):
+        return _without(REALS, _points(found[1]))
     if found := _BASE.fullmatch(text):
         return f"base {found[3] or found[4]} {found[1]}{found[2].lstrip('0') or '0'}"
     return None
@@ -164,17 +159,13 @@ def _special(text: str) -> str | None:
 
 def _union(text: str) -> str | None:
     whole, *left_out = split_at(text, r"\setminus")
-    if not left_out and _starts_with_reals(text):
+    if not left_out and text.startswith(r"\mathbb{R}-\{"):
         whole, *left_out = split_at(text, "-")
     if left_out:
         points = [key for part in left_out for key in _points(part)]
         return _without(_key(whole), points)
     parts = split_at(text, r"\cup")
     return union([_key(part.removeprefix("p ")) for part in parts]) if len(parts) > 1 else None
-
-
-def _starts_with_reals(text: str) -> bool:
-    return text.startswith(r"\mathbb{R}-\{")
 
 
 def _points(text: str) -> list[str]:
@@ -187,7 +178,7 @@ def _without(key: str, points: list[str]) -> str:
 
 
 def _list(text: str) -> str | None:
-    parts = split_at(text, ",;")
+    parts = [without_units(part) for part in split_at(text, ",;")]
     if len(parts) == 1 and r"\pm" not in text and r"\mp" not in text:
         return None
     if len(parts) == 1 and text.startswith(r"\{") and closes_at(text) == len(text) - 1:
@@ -200,7 +191,7 @@ def _list(text: str) -> str | None:
         return "assign " + ";".join(sorted(f"{sides[0]}={_key(sides[2])}" for sides in named))
     if len(parts) > 1 and all(len(sides) > 1 and "=" not in sides for sides in named):
         return _conditions(named, parts)
-    return _set([key for part in parts for key in _elements(without_units(part))])
+    return _set([key for part in parts for key in _elements(part)])
 
 
 def _conditions(named: list[list[str]], parts: list[str]) -> str:
@@ -259,12 +250,7 @@ def _equation(sides: list[str]) -> str:
         return _key(left)
     if is_label(left):
         return f"{left}={_key(right)}"
-    try:
-        return _as_condition(left, sides[1], right)
-    except Unreadable:
-        if not is_calculation(left):
-            raise
-        return _key(right)
+    return _key(right) if is_calculation(left) else _as_condition(left, sides[1], right)
 
 
 def _ascending(sides: list[str]) -> str:
@@ -298,16 +284,8 @@ def _bracketed(text: str) -> str | None:
 
 
 def _matrix(text: str) -> str | None:
-    found = _MATRIX.fullmatch(text)
-    if found is None:
-        return None
-    rows = [row for row in found[3].split(ROW_END) if row.strip()]
-    if found[1] == r"\{" or found[2] in ("cases", "aligned", "align", "gathered"):
-        if all("=" in row or "<" in row or ">" in row for row in rows) and not re.search(r"[^&]&[^&=]", found[3]):
-            return _key(";".join(row.replace("&", "").strip() for row in rows))
-    kind = "determinant" if "|" in (found[1], found[4]) or found[2] in ("vmatrix", "cases") else "matrix"
-    cells = [[_key(cell.strip()) for cell in row.split("&")] for row in rows]
-    return f"{kind} " + "/".join(",".join(row) for row in cells)
+    kind, rows = matrix_rows(text)
+    return f"{kind} " + "/".join(",".join(map(_key, row)) for row in rows) if rows else None
 
 
 def _ratio(text: str) -> str | None:
@@ -320,29 +298,3 @@ def _ratio(text: str) -> str | None:
     return "ratio " + ":".join(
         number_key(Fraction(value) / Fraction(values[0])) for value in values if value and values[0]
     )
-
-
-def _tree(text: str) -> sympy.Basic:
-    if _TWO_NUMBERS.search(text) or re.search(r"[^A-Za-z']'", text) or "\\text" in text or ROW_END in text:
-        raise Unreadable(f"no expression: {text!r:.60}")
-    text = text.removesuffix("%").replace(";", ",")
-    if text.endswith("°") and not _TRIGONOMETRY.search(text):
-        text = text[:-1]
-    if "%" in text or "°" in text and not _TRIGONOMETRY.search(text):
-        raise Unreadable(f"a percentage or an angle inside an expression: {text!r:.60}")
-    text = re.sub(r"\^([a-z])", r"^{\1}", text)
-    text = re.sub(r"([A-Za-z])('+)", lambda found: f"{found[1]}_{{{'p' * len(found[2])}}}", text)
-    text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text)
-    text = _DECIMAL.sub(lambda found: f"(\\frac{{{int(found[1] + found[2])}}}{{{10 ** len(found[2])}}})", text)
-    text = re.sub(r"([0-9]),([0-9]{3})(?![0-9])", r"\1\2", text)
-    if len(text) > 1 and re.search(r"(?<![0-9A-Za-z\\{])[0-9]+[eE][-+]?[0-9]+(?![0-9A-Za-z])", text):
-        raise Unreadable(f"scientific notation inside an expression: {text!r:.60}")
-    try:
-        tree = latex2sympy(
-            text, is_real=False, convert_degrees=False, normalization_config=None, conversion_config=_CONVERSION
-        )
-    except Exception as error:  # the parser has no class of its own for bad input
-        raise Unreadable(f"{text!r:.60}: {type(error).__name__}") from error
-    if not isinstance(tree, sympy.Expr) or isinstance(tree, sympy.MatrixBase):
-        raise Unreadable(f"{text!r:.60} is a {type(tree).__name__}")
-    return tree

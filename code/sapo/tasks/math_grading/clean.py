@@ -11,10 +11,8 @@ the unit. Times of day keep their half: `\text{3:45 PM}` becomes `3:45 pm`.
 import re
 from functools import lru_cache
 
-from sapo.tasks.math_grading.brackets import closing
-from sapo.tasks.math_grading.numbers import CHANGING_WORDS
-
-ROW_END = "¶"  # the two backslashes that end a row of a matrix
+from sapo.tasks.math_grading.brackets import ROW_END, closing
+from sapo.tasks.math_grading.numbers import CHANGING_WORDS, NUMBER_WORDS
 
 _UNICODE = {
     "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/", "≤": r"\le ", "≥": r"\ge ",
@@ -22,7 +20,8 @@ _UNICODE = {
     "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}",
     "√": r"\sqrt", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "’": "'", "′": "'", "θ": r"\theta ", "∅": r"\emptyset ",
     "ℝ": r"\mathbb{R}", "∖": r"\setminus ", "∠": r"\angle ", "≈": r"\approx ", "…": r"\ldots ",
-    **{digit: f"^{{{n}}}" for n, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}, **{digit: f"_{{{n}}}" for n, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")},
+    **{digit: f"^{{{n}}}" for n, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+    **{digit: f"_{{{n}}}" for n, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")},
 }  # fmt: skip
 _TRANSLATE = str.maketrans(_UNICODE)
 
@@ -43,16 +42,23 @@ _NAMED = re.compile(
     r"\\(?:operatorname\*?|mathrm|text|mbox)\{\s*((?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|ln|log|exp|gcd|lcm|max|min)\s*\}",
     re.IGNORECASE,
 )
-_TEXT = re.compile(r"\\(?:mbox|textrm|textbf|textit|textsf|texttt|textnormal|math(?:rm|bf|it|sf)|operatorname|bold)\s*\{")
+_TEXT = re.compile(
+    r"\\(?:mbox|textrm|textbf|textit|textsf|texttt|textnormal|math(?:rm|bf|it|sf)|operatorname|bold)\s*\{"
+)
 _TEXT_SPACE = re.compile(r"\\text\s+\{")
 _NO_WORDS = re.compile(r"\\text\{([^A-Za-z{}]*)\}|^\\text\{ *([-+]?[.0-9][^{}]*)\}$")
 _LABEL_TEXT = re.compile(r"^\\text\{[^{}]*(?:[:=]| is| are) *\}(?=.)")
-_APPROXIMATELY = re.compile(r"^(?:\\approx(?![A-Za-z])|\\sim(?![A-Za-z])|(?:\\text\{ *)?(?:about|approximately)\b *\}?) *")
-_AND = re.compile(r"\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![A-Za-z\\{])(?:and|or)(?![A-Za-z])|\\(?:lor|vee)(?![A-Za-z])")
+_APPROXIMATELY = re.compile(
+    r"^(?:\\approx(?![A-Za-z])|\\sim(?![A-Za-z])|(?:\\text\{ *)?(?:about|approximately)\b *\}?) *"
+)
+_AND = re.compile(
+    r"\\text\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![A-Za-z\\{])(?:and|or)(?![A-Za-z])|\\(?:lor|vee)(?![A-Za-z])"
+)
 _COMMAS = re.compile(r"\s*,(?:\s*,)+\s*")
 _REMARK = re.compile(r"(?<=[0-9A-Za-z}%°!]) *(?:\\text\{ *)?\(([A-Za-z][A-Za-z .'-]+)\)\}?(?= |$)")
 _CLOCK = re.compile(
-    r"(?:\\text\{ *)?0?([0-9]{1,2})(?:(?:\}|\\text\{)?:(?:\}|\\text\{)?([0-9]{2}))? *(?:\\text\{ *)?\(?([AaPp])\.? ?[Mm]\.?\)? *\}?"
+    r"(?:\\text\{ *)?0?([0-9]{1,2})(?:(?:\}|\\text\{)?:(?:\}|\\text\{)?([0-9]{2}))? *"
+    r"(?:\\text\{ *)?\(?([AaPp])\.? ?[Mm]\.?\)? *\}?"
 )
 _TEXT_BLOCK = r"\\text\{(?:[^{}]|\{[^{}]*\})*\}"
 _UNIT_TEXT = re.compile(
@@ -69,20 +75,19 @@ _UNITS = (
 )
 _UNIT_WORDS = re.compile(
     r"(?:(?<=[0-9})!°]) *|(?<=\\pi) +)(?:(?:square|cubic|sq\.?|cu\.?) +)?"
-    rf"(?:{_UNITS})(?:\^(?:\{{[23]\}}|[23]))?(?:[ /]+[a-z]+){{0,3}}\.?$"
+    rf"(?:{_UNITS}|\\Omega)(?:\^(?:\{{[23]\}}|[23]))?(?:[ /]+[a-z]+){{0,3}}\.?$"
 )
 _DEGREE = re.compile(r"\^ *(?:\{ *\\circ *\}|\\circ(?![A-Za-z]))|\\degree(?![A-Za-z])")
 _TEMPERATURE = re.compile(r"° *(?:\\text\{ *)?[CF]\}?$")
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
-_BASES = "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
+_BASES = {word: n for n, word in enumerate(NUMBER_WORDS[:17]) if n > 1}
 _BASE = re.compile(
-    rf"(?<=[0-9A-F)}}]) *(?:_ *\{{? *(?:\\text)?\{{? *\(?(?:base )? *({'|'.join(_BASES)}|(?<=\() *[0-9]+|(?<=base) *[0-9]+)\)? *\}}*|"
-    rf"(?:\\text\{{)? *\(?base *\}}?({'|'.join(_BASES)}|[0-9]+)\)?\}}?)$"
+    rf"(?<=[0-9A-F)}}])( *_)?((?:[{{( ]|\\text *\{{)*)(base *[}})]*[ {{]*)?({'|'.join(_BASES)}|[0-9]{{1,2}})[)}} ]*$"
 )
 _NUMERAL = re.compile(r"[({] *(-?[0-9A-F.]+) *[)}](?=_)")
 _GROUPED = re.compile(r"(?<![A-Za-z}\]_^\\])\{([A-Za-z0-9])\}(?=[_^])")
 _DOTS = re.compile(r"(?<=\.)([0-9]*)\\dot\{?([0-9])\}?(?:([0-9]*)\\dot\{?([0-9])\}?)?(?![0-9])")
-_AGAIN = re.compile(r"(?<=\.)([0-9]*?)(?:\(([0-9]+)\)|([0-9])\3{2,}(?:\.\.\.|\\[lc]?dots))$")
+_AGAIN = re.compile(r"(?<=\.)([0-9]*?)(?:\(([0-9]+)\)|([0-9])\3{2,} ?\\[lc]?dots)$")
 _OVER = re.compile(r"\\over(?![A-Za-z])")
 _OPERATORS = {
     "**": "^", "<=": r"\le ", ">=": r"\ge ", "!=": r"\ne ", "*": r"\cdot ", r"\geq": r"\ge ", r"\leq": r"\le ",
@@ -104,7 +109,8 @@ _TIGHT = re.compile(r" +(?![A-Za-z0-9])|(?<![A-Za-z0-9]) +")
 @lru_cache(maxsize=65536)
 def clean(text: str) -> str:
     r"""The one spelling of an answer. Two answers with the same one are equal; the reverse is for `answer_keys`."""
-    text = _unwrap(text.translate(_TRANSLATE).strip()).replace("\\\\", ROW_END)
+    text = text.translate(_TRANSLATE).strip().replace("...", r"\ldots ")
+    text = re.sub(r"(?<=[0-9])\{([:/])\}", r"\1", _unwrap(text)).replace("\\\\", ROW_END)
     text = re.sub(ROW_END + r" *\[[0-9.]+ *[a-z]{2}\]", ROW_END, text).strip(ROW_END + " ")
     text = _THOUSANDS.sub(lambda found: re.sub(_SEPARATOR, ",", found.group()), text)
     text = _LAYOUT.sub("", text).replace(r"\!", "")
@@ -140,17 +146,19 @@ def without_units(text: str) -> str:
 
 def _remark(found: re.Match[str]) -> str:
     words = re.findall("[a-z]+", found[1].lower())
-    known = not CHANGING_WORDS.isdisjoint(words) and len(words) > 1 or words[0] in _KEPT_REMARKS
-    return found.group() if known else ""
+    turning = len(words) > 1 and not CHANGING_WORDS.isdisjoint(words) and not set(NUMBER_WORDS).issuperset(words)
+    return found.group() if turning or words[0] in _KEPT_REMARKS else ""
 
 
-_KEPT_REMARKS = frozenset("""mod sin cos tan cot sec csc log ln exp sqrt pi theta hundred thousand million billion
-trillion percent dozen half am pm base x y n k a b c xy ab""".split())
+_KEPT = "mod sin cos tan cot sec csc log ln exp sqrt pi theta half am pm base x y n k a b c xy ab"
+_KEPT_REMARKS = frozenset(_KEPT.split()) | {"hundred", "thousand", "million", "billion", "trillion", "percent", "dozen"}
 
 
 def _base(found: re.Match[str]) -> str:
-    base = (found[1] or found[2]).strip()
-    return f"_{{{_BASES.index(base) + 2 if base in _BASES else base}}}"
+    base = found[4]
+    if not found[3] and not (found[1] and (base in _BASES or "(" in found[2] or "text" in found[2])):
+        return found.group()
+    return f"_{{{_BASES.get(base, base)}}}"
 
 
 def _repeating(found: re.Match[str]) -> str:
@@ -180,7 +188,7 @@ def _unwrap(text: str) -> str:
             inner = text[len(left) : -len(right)]
             if left[0] not in "$*" or left[0] not in inner.replace(r"\$", ""):
                 text = inner.strip()
-    return text.rstrip(".").strip() if not text.endswith("..") else text
+    return text.rstrip(".").strip()
 
 
 def _plain_notation(text: str) -> str:

@@ -4,7 +4,8 @@ One rule: **the last marker wins**, whichever kind it is, in the text before a r
 repeated at the very beginning is none). Markers are `\boxed{…}` with balanced braces; `####`, anywhere, up to the end
 of its line, but not a heading (`#### Step 2`, `#### 1. Count`, and words alone with text below them); and a sentence
 (`the answer is`, `the answer to … is`, `answer:`, a heading `Final Answer`) up to its end, or the next line where its
-own has no more. A sentence that says something else of the answer (`the answer is correct`) is none. Only where
+own has no more. A sentence that says something else of the answer is none (`the answer is correct`; words alone,
+`the answer is positive`, where an answer was stated before). Only where
 there is no marker does bold text with a number count.
 
 Of what a marker names, labels (`Total: 110`), lead-ins (`about`, `she has`) and reasons (`because …`) go.
@@ -29,8 +30,8 @@ _HEADING = re.compile(
 _WORDS_ONLY = re.compile(r"[^0-9\\=$]*")
 _IS = r"(?:is|are|was|would be|should be|must be|will be|comes to|comes out to|equals|=)(?: (?:equal to|then|thus))?"
 _SENTENCE = re.compile(
-    r"\b(?:the|our|my|your|final|correct|required|numerical)\s+(?:[a-z]+\s+)?answers?\b[*_ ]*"
-    rf"(?:(?:(?:to|for|of|in|we|you|that|here|\()[^.\n:=]{{0,120}}? )?{_IS}(?![a-z])[ *_]*:?|:)"
+    r"(?<!check )(?<!confirm )(?<!verify )\b(?:the|our|my|your|final|correct|required|numerical)\s+(?:[a-z]+\s+)?answers?\b[*_ ]*"
+    rf"(?:(?:(?:to|for|of|in|we|you|that|here)\b[^.\n:=(]{{0,120}}? |\([^()\n]{{0,40}}\) )?{_IS}(?![a-z])[ *_]*:?|:)"
     r"|\banswers?(?: ?\([^()\n]{0,40}\))?[*_ ]*[:=]"
     r"|^[^\w\n]*(?:the )?(?:final )?answer[^\w\n]*$",
     re.IGNORECASE | re.MULTILINE,
@@ -49,18 +50,21 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r"[,;]? +(?:because|since|which|so|as)\b.*|; *[A-Za-z]{3,}[ :].*| \((?:because|since|as|which|i\.e\.|that is)\b[^()]*\)"
+    r"[,;]? +(?:because|since|which|so|as)\b.*|; *[A-Za-z]{3,}[ :].*"
+    r"| \((?:because|since|as|which|i\.e\.|that is)\b[^()]*\)"
+    r"|(?<=[a-z]{3}) \((?=[^()]*[-+*/×=])[-+*/×= 0-9.$]+\)"
 )
 _PROSE = re.compile(r"(?:(?:[A-Za-z][A-Za-z'’-]*|\$\\?[A-Za-z]+\$)[,:]? +){2,}(?=[$€£]?-?[$€£]?(?:[0-9.]|\\[a-z])|\$)")
 _VERB = re.compile(r"\b(?:is|are|was|were|has|have|had|got|made|left|sold|ate|read|paid|spent|be|[a-z]{2,}(?:s|ed))\b")
 _PROSE_WORD = re.compile(r"[a-z]+")
-_TURNING_WORDS = CHANGING_WORDS | frozenset(
-    """all every any each except between above below under over least most up within from exceeding greater larger
-    bigger smaller fewer lower higher before after until never double twice triple thrice half square cube sum product
-    difference quotient ratio log ln sin cos tan exp base odd even multiple multiples factor factors digit digits
-    divisible by multiplied increased decreased add subtract almost nearly close near at undefined either neither
-    nor cannot can isn don doesn didn wasn hasn aren without other another if when approaches""".split()
-)
+_TURNING = """
+all every any each except between above below under over least most up within from exceeding greater larger bigger
+smaller fewer lower higher before after until never double twice triple thrice half square cube sum product
+difference quotient ratio log ln sin cos tan exp base odd even multiple multiples factor factors digit digits
+divisible by multiplied increased decreased add subtract almost nearly close near at undefined either neither nor
+cannot can isn don doesn didn wasn hasn aren without other another if when approaches
+"""
+_TURNING_WORDS = CHANGING_WORDS | frozenset(_TURNING.split())
 _NUMBER = re.compile(r"[0-9][0-9.,]*")
 
 
@@ -115,7 +119,8 @@ def _last_stated(completion: str) -> str | None:
         for sentence in _SENTENCE.finditer(text):
             if sentence.end() > place and not _inside(sentence.start(), box):
                 named = _sentence_rest(text, sentence.end())
-                if not _OF_THE_ANSWER.match(named):
+                words_only = answer is not None and _WORDS_ONLY.fullmatch(named)
+                if not words_only and not _OF_THE_ANSWER.match(named):
                     answer = _stated(named)
     if answer is None and "**" in text:
         bold = [found[1] for found in _BOLD.finditer(text) if not _HEADING.fullmatch(found[1])]

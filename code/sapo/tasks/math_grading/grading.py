@@ -72,7 +72,9 @@ class _Worker:
         self.reader.start()
         if self.answer(START_SECONDS) != "ready":
             self.kill()
-            raise LatexWorkerError(f"{sys.executable} -m sapo.tasks.math_grading.worker ended with {self.process.returncode}")
+            raise LatexWorkerError(
+                f"{sys.executable} -m sapo.tasks.math_grading.worker ended with {self.process.returncode}"
+            )
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -9,15 +9,20 @@ _ANGLE = rf"(?:m ?)?\\(?:angle|triangle|measuredangle) ?(?:{_POINTS}|[0-9])"
 _HAT = r"\\(?:overline|vec|bar|hat|mathbf|overrightarrow|widehat|mathrm|tilde)\{?[A-Za-z]{1,2}\}?"
 _DERIVATIVE = r"\\frac\{(?:d|\\partial)(?:\^\{?[23]\}?)? ?[a-z]\}\{(?:d|\\partial) ?[a-z](?:\^\{?[23]\}?)?\}|[a-z]'+"
 _LABEL = re.compile(
-    rf"[A-Za-z]+(?:_[0-9A-Za-z]|_\{{[^{{}}]*\}})?'*(?:\^\{{?-1\}}?)?\([^()=]*(?:\([^()=]*\))?[^()=]*\)|(?:[A-Z]'?){{2,4}}|{_ANGLE}"
-    rf"|\\(?:sin|cos|tan|cot|sec|csc) ?\(?(?:[A-Z]|{_ANGLE}|\\[a-z]+)\)?|\|{_POINTS}\||\|\\?[a-z]+\||{_HAT}|{_DERIVATIVE}"
+    rf"[A-Za-z]+(?:_[0-9A-Za-z]|_\{{[^{{}}]*\}})?'*(?:\^\{{?-1\}}?)?\([^()=]*(?:\([^()=]*\))?[^()=]*\)"
+    rf"|(?:[A-Z]'?){{2,4}}|{_ANGLE}"
+    rf"|\\(?:sin|cos|tan|cot|sec|csc) ?\(?(?:[A-Z]|{_ANGLE}|\\[a-z]+)\)?|\|{_POINTS}\|"
+    rf"|\|\\?[a-z]+\||\|?{_HAT}\|?|\[[A-Z]{{3,}}\]|[A-Z]_\{{[^{{}}]*\}}|{_DERIVATIVE}"
     r"|(?:\\text\{[^{}]*\} ?(?:of)? ?)+(?:[A-Z]{1,4})?|[A-Z]?[a-z]{3,}(?: [A-Za-z]+)*|(?:[A-Za-z]+ )?\\text\{[^{}]*\}"
 )
 _NAME = r"(?:[A-Z]{1,3}|[a-z]|\\(?:alpha|beta|gamma|theta|phi|lambda|mu))(?:_(?:[0-9A-Za-z]|\{[0-9A-Za-z]+\}))?"
 _CLAIM = re.compile(
     rf"{_NAME}(?: ?(?:[-+/:]|\\cdot ?)? ?{_NAME})+|\\frac\{{{_NAME}(?:[-+]?{_NAME})*\}}\{{{_NAME}(?:[-+]?{_NAME})*\}}"
 )
-_VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-DF-Za-df-hj-z](?![A-Za-z{])")
+_NO_VARIABLE = re.compile(
+    r"\\text\{[^{}]*\}|(?<=[0-9]) [a-z]{3,}|(?<![A-Za-z])[ei](?![A-Za-z])"
+    r"|\\(?:frac|sqrt|cdot|pi|binom|sin|cos|tan|log|ln)(?![a-z])"
+)
 
 
 def is_name(text: str) -> bool:
@@ -49,8 +54,8 @@ def is_assigned_name(names: list[str]) -> bool:
 
 
 def is_calculation(text: str) -> bool:
-    """Numbers and words without a variable: `4^2`, `3*4 apples`."""
-    return not _VARIABLE.search(re.sub(r"\\text\{[^{}]*\}", "", text))
+    """Numbers, functions and units without a variable: `4^2`, `3*4 apples`."""
+    return not re.search("[A-Za-z]", _NO_VARIABLE.sub("", text))
 
 
 def may_precede(text: str) -> bool:

@@ -43,6 +43,9 @@ thousandths hundred thousand million billion trillion percent squared cubed fact
 point score negative e one two three four five six seven eight nine ten eleven twelve twenty thirty forty
 fifty sixty zero nothing infinity inf nan remainder less more than tens pairs pair per-cent gross mod modulo
 """
+_COUNTED = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand and"""
+NUMBER_WORDS = _COUNTED.split()
 CHANGING_WORDS = frozenset(_CHANGING.split())
 _MORE = frozenset(("more", "less"))  # `5 more apples` is 5, `5 more than 3` is not
 

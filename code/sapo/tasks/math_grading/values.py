@@ -3,8 +3,9 @@
 A tree is valued at fixed points: its symbols stand for rational numbers drawn from a hash of their names, all positive
 (small, then large), all negative and mixed. Trees with the same values are the same expression but for chance of about
 1e-12; `|x|` and `x` differ at the negative point. `real_key` compares where both are real, as variables mostly are:
-`\\sqrt{x^3}` and `x\\sqrt{x}`, `\\ln(xy)` and `\\ln x + \\ln y`, but not `\\sqrt{x^2}` and `x`. Rational arithmetic is exact; the rest runs at 60 digits, is compared at 30,
-and a value next to a fraction of small terms is that fraction, so that `sqrt(8)/sqrt(2)` and 2 have one key.
+`sqrt(x^3)` and `x sqrt(x)`, `ln(xy)` and `ln x + ln y`, but not `sqrt(x^2)` and `x`. Rational arithmetic is exact; the
+rest runs at 60 digits, is compared at 30, and a value next to a fraction of small terms is that fraction, so that
+`sqrt(8)/sqrt(2)` and 2 have one key.
 Equality of keys is symmetric and transitive, which sympy's and math-verify's comparisons are not.
 """
 
@@ -74,8 +75,8 @@ def equation_key(tree: sympy.Basic, signed: bool) -> str:
 
 
 def real_key(tree: sympy.Basic) -> frozenset[str]:
-    """Keys that take odd roots of negative numbers as real: of a constant its value, else `real …|…` with a `?` for
-    each point where the expression is not real (see `same_where_real`). Empty for what is complex or has signs inside.
+    """Keys that take odd roots of negative numbers as real: of a constant its value, else `real …|…` with `?` for each
+    point where the expression, or a part of it, is not real. None for what is complex or has signs inside.
     """
     if tree.has(sympy.I, *_SIGNED) or {"i", "\\imath"} & {symbol.name for symbol in tree.atoms(sympy.Symbol)}:
         return frozenset()
@@ -88,7 +89,7 @@ def real_key(tree: sympy.Basic) -> frozenset[str]:
 
 def _real_or_none(tree: sympy.Basic, point: int) -> str | None:
     try:
-        value = _value(tree, point, odd_roots=True)
+        value = _value(tree, point, real=True)
         return None if isinstance(value, mpmath.mpc) and abs(value.imag) > _ZERO else _value_key(value)
     except (Unreadable, ArithmeticError):
         return None
@@ -126,7 +127,7 @@ def _real_key(value: Value) -> str:
     return "~" + str(mpmath.nstr(value, _SHOWN, strip_zeros=False, min_fixed=0, max_fixed=0))
 
 
-def _value(tree: sympy.Basic, point: int, odd_roots: bool = False) -> Value:
+def _value(tree: sympy.Basic, point: int, real: bool = False) -> Value:
     if isinstance(tree, sympy.Rational):
         return Fraction(int(tree.p), int(tree.q))
     if isinstance(tree, sympy.Symbol):
@@ -137,13 +138,15 @@ def _value(tree: sympy.Basic, point: int, odd_roots: bool = False) -> Value:
         return mpmath.mpc(0, 1)
     if isinstance(tree, sympy.NumberSymbol):
         return {"pi": +mpmath.pi, "E": +mpmath.e}.get(str(tree)) or _refuse(tree)
-    arguments = [_value(argument, point, odd_roots) for argument in tree.args]
+    arguments = [_value(argument, point, real) for argument in tree.args]
+    if real and any(isinstance(value, mpmath.mpc) and abs(value.imag) > _ZERO for value in arguments):
+        raise Unreadable("not real")
     if isinstance(tree, sympy.Add):
         return _fold(arguments, lambda a, b: a + b)
     if isinstance(tree, sympy.Mul):
         return _fold(arguments, lambda a, b: a * b)
     if isinstance(tree, sympy.Pow):
-        if odd_roots and _is_odd_root(arguments[1]) and _negative(arguments[0]):
+        if real and _is_odd_root(arguments[1]) and _negative(arguments[0]):
             return _power(-arguments[0], arguments[1]) * (-1 if arguments[1].numerator % 2 else 1)
         return _power(arguments[0], arguments[1])
     if isinstance(tree, sympy.core.function.AppliedUndef):

@@ -2,7 +2,7 @@
 
 One JSON string a line in, one JSON value a line out, in order: the list of an answer's keys, empty for an answer
 that cannot be read. The first line out says that the imports are done. Time is limited by the parent
-(`latex_judge`), which kills a worker that is late; memory by the worker itself, where the system lets it.
+(`grading`), which kills a worker that is late; memory by the worker itself, where the system lets it.
 math-verify's own limit is SIGALRM, which works in no thread and leaves sympy's state torn; it stays off.
 """
 
