@@ -30,13 +30,14 @@ _HEADING = re.compile(
 _WORDS_ONLY = re.compile(r"[^0-9\\=$]*")
 _IS = r"(?:is|are|was|would be|should be|must be|will be|comes to|comes out to|equals|=)(?: (?:equal to|then|thus))?"
 _SENTENCE = re.compile(
-    r"(?<!check )(?<!confirm )(?<!verify )\b(?:the|our|my|your|final|correct|required|numerical)\s+(?:[a-z]+\s+)?answers?\b[*_ ]*"
+    r"\b(?:the|our|my|your|final|correct|required|numerical)\s+(?:[a-z]+\s+)?answers?\b[*_ ]*"
     rf"(?:(?:(?:to|for|of|in|we|you|that|here)\b[^.\n:=(]{{0,120}}? |\([^()\n]{{0,40}}\) )?{_IS}(?![a-z])[ *_]*:?|:)"
     r"|\banswers?(?: ?\([^()\n]{0,40}\))?[*_ ]*[:=]"
     r"|^[^\w\n]*(?:the )?(?:final )?answer[^\w\n]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _SENTENCE_END = re.compile(r"(?<!approx)\.(?=[\s*\"')]|$)|\n")
+_CHECKED = re.compile(r"\b(?:check|confirm|verif)[a-z]* (?:(?:the|our|my|your|this) )?$")
 _OF_THE_ANSWER = re.compile(
     r"(?:not|(?:in)?correct|wrong|reasonable|valid|verified|confirmed|clear|consistent|right[.,!;]|right$|as follows|"
     r"unchanged|the same)\b|right\b *$",
@@ -65,7 +66,7 @@ divisible by multiplied increased decreased add subtract almost nearly close nea
 cannot can isn don doesn didn wasn hasn aren without other another if when approaches
 """
 _TURNING_WORDS = CHANGING_WORDS | frozenset(_TURNING.split())
-_NUMBER = re.compile(r"[0-9][0-9.,]*")
+_NUMBER = re.compile(r"\$?[0-9][0-9.,]*")
 
 
 def final_answer(completion: str) -> str | None:
@@ -111,13 +112,15 @@ def _last_stated(completion: str) -> str | None:
     text = completion
     if any(mark in completion for mark in _RUN_ON_MARKS) and (run_on := _RUN_ON.search(completion)):
         text = completion[: run_on.start()]
-    start, end = box = _last_box(text) or (-1, -1)
+    start, end = box = (_last_box(text) if "box" in text else None) or (-1, -1)
     place, answer = start, text[start:end].strip() if start >= 0 else None
     if "####" in text and (found := _last_hash(text)) and not _inside(found[0], box) and found[0] > place:
         place, answer = found[0], _stated(found[1])
     if "nswer" in text or "NSWER" in text:
         for sentence in _SENTENCE.finditer(text):
-            if sentence.end() > place and not _inside(sentence.start(), box):
+            start = sentence.start()
+            checked = _CHECKED.search(text, max(start - 25, 0), start)
+            if sentence.end() > place and not checked and not _inside(start, box):
                 named = _sentence_rest(text, sentence.end())
                 words_only = answer is not None and _WORDS_ONLY.fullmatch(named)
                 if not words_only and not _OF_THE_ANSWER.match(named):
@@ -156,7 +159,7 @@ def _sentence_rest(text: str, start: int) -> str:
 def _stated(text: str) -> str:
     """The answer itself, of what a marker names."""
     text = text.strip()
-    if len(text) > MAX_ANSWER:
+    if _NUMBER.fullmatch(text) or len(text) > MAX_ANSWER:
         return text
     if text.startswith("**") or text.endswith("**"):
         text = re.sub(r"\*\*([^*]*)\*\*", r"\1", text).strip("* ")
