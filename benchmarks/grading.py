@@ -18,9 +18,9 @@ from pathlib import Path
 
 from math_verify import parse, verify
 
-from sapo.tasks.latex_judge import LatexJudge, grade_latex
-from sapo.tasks.latex_text import clean
-from sapo.tasks.math_answers import grade_numbers, read_number
+from sapo.tasks.math_grading.clean import clean
+from sapo.tasks.math_grading.grading import LatexJudge, grade_latex, grade_numbers
+from sapo.tasks.math_grading.numbers import read_number
 
 TABLES = Path(__file__).resolve().parents[1] / "tests" / "data"
 NUMBERS, LATEX = 50_000.0, 200.0  # answers per second

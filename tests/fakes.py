@@ -61,6 +61,9 @@ class LineTask:
     def answered(self, text: str) -> int | None:
         return None
 
+    def unparsable_kind(self, completion: str) -> str:
+        return "no last line"
+
     def normalise(self, text: str) -> str:
         return text.strip()
 

@@ -12,8 +12,7 @@ from sapo.report.claims.published import PublishedError
 from sapo.settings import SettingsError
 from sapo.stages.paper import PaperError
 from sapo.tasks.code_grading import CodeJudgeError
-from sapo.tasks.latex_judge import LatexWorkerError
-from sapo.tasks.math_answers import GraderErrors
+from sapo.tasks.math_grading.grading import GraderErrors, LatexWorkerError
 from sapo.train.loop import TrainingDiverged
 from sapo.train.pairs import PairError
 from sapo.workspace import WorkspaceError

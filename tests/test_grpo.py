@@ -12,7 +12,7 @@ from sapo.models.encoding import Encoder
 from sapo.models.flops import generation_flops, prefill_flops
 from sapo.records import BadInput, Question, Verdict
 from sapo.settings import GrpoSettings
-from sapo.tasks.math_answers import GraderErrors
+from sapo.tasks.math_grading.grading import GraderErrors
 from sapo.train.grpo import Judge, Practice, train_grpo
 from sapo.train.loop import TrainingDiverged
 

@@ -13,7 +13,7 @@ from sapo.settings import DetectSettings, LabelSettings, RolloutSettings, SapsSe
 from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, label
 from sapo.supervise.rollouts import Rollouts
 from sapo.supervise.strategies import good_until
-from sapo.tasks.math_answers import GraderErrors
+from sapo.tasks.math_grading.grading import GraderErrors
 
 DROP = DetectSettings("scores", "drop", True)
 VERIFIER = TableVerifier(

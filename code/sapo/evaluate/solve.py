@@ -1,11 +1,12 @@
 """How many questions of a benchmark a checkpoint solves: one greedy completion each, judged."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from sapo.models.sampling import Request, Sampler
 from sapo.records import Cost, Outcome, Question
 from sapo.tasks.catalog import grade_by_protocol
-from sapo.tasks.math_answers import check_grader_errors
+from sapo.tasks.math_grading.grading import check_grader_errors
 from sapo.tasks.task import EmbeddedTask, ProtocolName, Task
 
 
@@ -31,6 +32,12 @@ def solve(
         for question, text, verdict in zip(questions, texts, verdicts, strict=True)
     ]
     return outcomes, cost
+
+
+def unparsable_kinds(task: Task, outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Why answers could not be read: outcomes by kind, the most frequent first."""
+    kinds = Counter(task.unparsable_kind(outcome.completion) for outcome in outcomes if outcome.verdict == "unparsable")
+    return dict(kinds.most_common())
 
 
 def flawed(task: EmbeddedTask, questions: Sequence[Question], outcomes: Sequence[Outcome]) -> int:

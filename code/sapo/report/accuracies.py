@@ -4,6 +4,7 @@ All checkpoints of one benchmark are resampled alike (one seed), so that equal a
 that some seeds did not reach is measured on the seeds that did; `missing` has the others, and the tables name them.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from sapo.report.intervals import Interval, accuracy_interval, difference_interval, share_interval
@@ -27,6 +28,7 @@ class Accuracy:
         collapsed: on the task it was trained for, the whole interval lies below that of the pretrained model.
         exploded: seeds whose last training loss exceeds three times the first.
         ungraded: answers that the grader could not judge; they count as wrong.
+        unparsable: answers of all seeds that could not be read, by kind.
     """
 
     questions: int
@@ -38,6 +40,7 @@ class Accuracy:
     collapsed: bool = False
     exploded: tuple[int, ...] = ()
     ungraded: int = 0
+    unparsable: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,7 @@ def _accuracy(entry: TaskResults, benchmark: BenchmarkResults, one: Checkpoint, 
         _flawed(benchmark, one, resamples, seed),
         exploded=tuple(s for s in seeds if s in rounds and exploded(rounds[s])),
         ungraded=sum(outcome.verdict == "grader_error" for outcome in outcomes),
+        unparsable=sum((Counter(answers.unparsable) for answers in benchmark.answers[one].values()), Counter()),
     )
 
 

@@ -218,6 +218,10 @@ def _read_answers(path: Path, count: int) -> Answers:
     flawed, right = values["right_with_wrong_step"], sum(outcome.verdict == "right" for outcome in outcomes)
     if flawed is not None and (type(flawed) is not int or not 0 <= flawed <= right):
         raise RecordError(f"{beside}: right_with_wrong_step is {flawed!r} of {right} right answers")
-    return Answers(
-        outcomes, flawed, spent["generated_tokens"], spent["flops"], {name: values[name] for name in CONDITIONS}
-    )
+    kinds = values.get("unparsable", {})
+    kinds = numbers(beside, kinds, tuple(kinds) if isinstance(kinds, dict) else ())
+    unread = sum(outcome.verdict == "unparsable" for outcome in outcomes)
+    if kinds and sum(kinds.values()) != unread:
+        raise RecordError(f"{beside}: unparsable is {kinds!r} for {unread} such outcomes")
+    conditions = {name: values[name] for name in CONDITIONS}
+    return Answers(outcomes, flawed, spent["generated_tokens"], spent["flops"], conditions, kinds)

@@ -1,7 +1,7 @@
 """What a report speaks of, as plain records: answers, rounds, costs, and what stopped. `reading.py` fills them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sapo.records import Cost, Outcome
@@ -25,6 +25,7 @@ class Answers:
 
     Args:
         right_with_wrong_step: right answers that rest on a wrong step; None where the truth of steps is not known.
+        unparsable: answers that could not be read, by kind; results of older versions do not say.
         conditions: how questions were asked (protocol) and programs judged (level of the sandbox).
     """
 
@@ -33,6 +34,7 @@ class Answers:
     generated_tokens: int
     flops: float
     conditions: dict[str, Any]
+    unparsable: dict[str, int] = field(default_factory=dict)
 
     @property
     def right_Q(self) -> list[bool]:

@@ -22,6 +22,7 @@ from sapo.report.results import COT, SFT, Checkpoint
 MARKS = {"sft": "†", "orpo_outcome": "‡"}
 UNFINISHED = "§"
 NONE = "–"
+UNREAD = 0.05  # share of unparsable answers above which the notes say why
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,21 @@ def notes(columns: Sequence[Column], methods: set[str]) -> list[str]:
     if losses:
         found.append(f"The training loss ended above three times its first value: {', '.join(losses)}.")
     ungraded = sum(a.ungraded for column in columns for one, a in column.accuracies.items() if one.method in methods)
-    return found + ([f"{ungraded} answers that the grader could not judge count as wrong."] if ungraded else [])
+    found += [f"{ungraded} answers that the grader could not judge count as wrong."] if ungraded else []
+    return found + _unparsable(columns, methods)
+
+
+def _unparsable(columns: Sequence[Column], methods: set[str]) -> list[str]:
+    """Where more than a twentieth of the answers could not be read, and mostly why."""
+    found = []
+    for column in columns:
+        for one, accuracy in column.accuracies.items():
+            answers, unread = accuracy.questions * len(accuracy.seeds), accuracy.unparsable.total()
+            if one.method in methods and unread > UNREAD * answers:
+                kinds = ", ".join(f"{100 * n / answers:.0f} % {kind}" for kind, n in accuracy.unparsable.most_common(3))
+                name = checkpoint_name(one, column.last.get(one.method))
+                found.append(f"{name} on {column.benchmark}: {100 * unread / answers:.0f} % unparsable ({kinds}).")
+    return found
 
 
 def _meaning(columns: Sequence[Column]) -> str:

@@ -1,7 +1,7 @@
 """Stage `evaluate`: every reasoner of a model on its task's test split and on the task's out-of-domain partner.
 
 Writes `TASK/SEED/METHOD/ROUND/BENCHMARK.jsonl`, one outcome a question, and `BENCHMARK.json` with what the answers cost
-and how many right ones hold a wrong step (null where the truth of a step is not known); for tasks of code also how many
+and how many right ones hold a wrong step (null where the truth of a step is not known), why others were unparsable, by kind; for tasks of code also how many
 programs each rule of reading found, of which `protocol.program_rule` judged. Besides the methods: `cot`, the
 pretrained model, which has no seed and stands under every one, and `sft`, both as round 0.
 """
@@ -9,7 +9,7 @@ pretrained model, which has no seed and stands under every one, and `sft`, both 
 from collections.abc import Iterator
 from pathlib import Path
 
-from sapo.evaluate.solve import flawed, solve
+from sapo.evaluate.solve import flawed, solve, unparsable_kinds
 from sapo.methods.bench import Bench
 from sapo.records import Outcome, write_json, write_records
 from sapo.settings import Settings, seeds_of
@@ -66,4 +66,5 @@ def _answer(bench: Bench, reasoner: Path, folder: Path) -> None:
         said |= {"right_with_wrong_step": flawed(known, questions, outcomes) if known else None}
         if name in PROGRAMS:
             said |= {"programs_found": programs_found(name, questions, [outcome.completion for outcome in outcomes])}
+        said |= {"unparsable": unparsable_kinds(find_task(name), outcomes)}
         write_json(folder / f"{name}.json", said | conditions(protocol))

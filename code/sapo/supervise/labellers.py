@@ -13,7 +13,7 @@ from sapo.supervise import strategies
 from sapo.supervise.detection import detect, random_position
 from sapo.supervise.rollouts import Evidence, Prefix, Rollouts, collector_paused
 from sapo.supervise.strategies import Finding, Strategy
-from sapo.tasks.math_answers import check_grader_errors
+from sapo.tasks.math_grading.grading import check_grader_errors
 from sapo.workspace import derive_seed
 
 LabellerName = Literal["outcome", "shepherd", "omega", "saps"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sapo.models.sampling import Request, Sampler
 from sapo.records import Cost, Question, Trajectory
 from sapo.settings import SamplingSettings
-from sapo.tasks.math_answers import check_grader_errors
+from sapo.tasks.math_grading.grading import check_grader_errors
 from sapo.tasks.task import Task
 from sapo.workspace import derive_seed
 

@@ -44,6 +44,11 @@ def canonical(source: str) -> str:
     return "\n".join(line.rstrip() for line in source.strip().splitlines())
 
 
+def unparsable_kind(completion: str) -> str:
+    """All that a program can lack before it is run."""
+    return "no program that parses"
+
+
 def judge(programs: Sequence["Program"]) -> list[Verdict]:
     """Verdicts of the shared sandbox: PASS is right, a source that does not parse unparsable, all else wrong.
 

@@ -1,7 +1,7 @@
 """GSM8K: grade-school word problems with one number as answer (OpenAI 2021, MIT).
 
 `test` has 1,319 questions; `train` is the file without its last 500 lines, which are `dev`. Gold rationales lose
-their `<<…>>` annotations and thousands separators of the answer. Graded as exact numbers by `math_answers`.
+their `<<…>>` annotations and thousands separators of the answer. Graded as exact numbers by `math_grading`.
 """
 
 import re
@@ -9,13 +9,16 @@ from collections.abc import Sequence
 
 from sapo.records import Question, RecordError, Verdict
 from sapo.tasks.few_shot import maths_prompt
-from sapo.tasks.math_answers import answered, grade_number, read_number
+from sapo.tasks.math_grading.final_answer import answered, unparsable_kind
+from sapo.tasks.math_grading.grading import grade_number
+from sapo.tasks.math_grading.numbers import read_number
 from sapo.tasks.protocols import GSM8K_DEV_ROWS
 from sapo.tasks.source import Origin, Row, read_rows, refuse_split
-from sapo.tasks.steps import split_lines
+from sapo.tasks.steps import one_line as normalise
+from sapo.tasks.steps import split_lines as split
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "answered", "grade", "load", "normalise", "split"]
+__all__ = ["NAME", "answered", "grade", "load", "normalise", "split", "unparsable_kind"]
 
 NAME = "gsm8k"
 
@@ -67,16 +70,6 @@ def _question(name: str, row: Row, source: DataSource) -> Question:
     return Question(name, maths_prompt(row["question"], source.shots), answer, solution)
 
 
-def split(text: str) -> tuple[str, ...]:
-    """Steps are lines."""
-    return split_lines(text)
-
-
 def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
-    """Exact numbers; the answer is found by `math_answers.final_answer`."""
+    """Exact numbers; the answer is found by `math_grading.final_answer`."""
     return [grade_number(q.answer, c) for q, c in zip(questions, completions, strict=True)]
-
-
-def normalise(text: str) -> str:
-    """White space does not distinguish two rationales."""
-    return " ".join(text.split())

@@ -2,7 +2,7 @@ r"""MATH: competition problems with worked solutions and `\boxed` answers in LaT
 
 The task's name is `math`; the module is not called so, because it would hide Python's own. The answer is the last
 `\boxed{…}` of the worked solution; protocol `paper` keeps the 3,342 items of `protocols.is_plain_number`. Ids come
-from the question's text, since mirrors number their rows differently. Graded by `latex_judge`.
+from the question's text, since mirrors number their rows differently. Graded by `math_grading`.
 """
 
 import hashlib
@@ -10,14 +10,15 @@ from collections.abc import Sequence
 
 from sapo.records import Question, RecordError, Verdict
 from sapo.tasks.few_shot import maths_prompt
-from sapo.tasks.latex_judge import grade_latex
-from sapo.tasks.math_answers import answered, last_boxed
+from sapo.tasks.math_grading.final_answer import answered, last_boxed, unparsable_kind
+from sapo.tasks.math_grading.grading import grade_latex
 from sapo.tasks.protocols import PROTOCOLS, is_plain_number
 from sapo.tasks.source import Origin, Row, read_rows, refuse_split
-from sapo.tasks.steps import split_lines
+from sapo.tasks.steps import one_line as normalise
+from sapo.tasks.steps import split_lines as split
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "answered", "grade", "load", "normalise", "split"]
+__all__ = ["NAME", "answered", "grade", "load", "normalise", "split", "unparsable_kind"]
 
 NAME = "math"
 
@@ -54,16 +55,6 @@ def _question(row: Row, shots: int) -> Question:
     return Question(name, maths_prompt(row["question"], shots), answer.strip(), row["answer"])
 
 
-def split(text: str) -> tuple[str, ...]:
-    """Steps are lines."""
-    return split_lines(text)
-
-
 def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
-    """Equality of answers in LaTeX; the answer is found by `math_answers.final_answer`."""
+    """Equality of answers in LaTeX; the answer is found by `math_grading.final_answer`."""
     return grade_latex([question.answer for question in questions], completions)
-
-
-def normalise(text: str) -> str:
-    """White space does not distinguish two rationales."""
-    return " ".join(text.split())

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 from sapo.records import Question, Verdict
 from sapo.tasks import code_grading
+from sapo.tasks.code_grading import unparsable_kind
 from sapo.tasks.program_text import ProgramRule, ProgramText, cut_at, read_program, stopped
 from sapo.tasks.source import Origin, read_rows, refuse_split
 from sapo.tasks.steps import split_code
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "answered", "grade", "load", "normalise", "read", "split"]
+__all__ = ["NAME", "answered", "grade", "load", "normalise", "read", "split", "unparsable_kind"]
 
 NAME = "humaneval"
 

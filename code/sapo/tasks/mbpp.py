@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from sapo.records import Question, RecordError, Verdict
 from sapo.tasks import code_grading
+from sapo.tasks.code_grading import unparsable_kind
 from sapo.tasks.few_shot import code_prompt
 from sapo.tasks.program_text import ProgramRule, ProgramText, read_program, stopped
 from sapo.tasks.protocols import MBPP_SPLITS, PROTOCOLS, Subset
@@ -22,7 +23,7 @@ from sapo.tasks.source import Origin, Row, read_rows, refuse_split
 from sapo.tasks.steps import split_code
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "answered", "grade", "load", "normalise", "read", "split"]
+__all__ = ["NAME", "answered", "grade", "load", "normalise", "read", "split", "unparsable_kind"]
 
 NAME = "mbpp"
 

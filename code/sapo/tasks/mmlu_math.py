@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from sapo.records import Question, RecordError, Verdict
 from sapo.tasks.few_shot import maths_prompt
-from sapo.tasks.latex_judge import grade_latex
-from sapo.tasks.math_answers import answered
+from sapo.tasks.math_grading.final_answer import answered, unparsable_kind
+from sapo.tasks.math_grading.grading import grade_latex
 from sapo.tasks.source import Origin, read_rows, refuse_split
-from sapo.tasks.steps import split_lines
+from sapo.tasks.steps import one_line as normalise
+from sapo.tasks.steps import split_lines as split
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "answered", "grade", "load", "normalise", "split"]
+__all__ = ["NAME", "answered", "grade", "load", "normalise", "split", "unparsable_kind"]
 
 NAME = "mmlu_math"
 
@@ -43,16 +44,6 @@ def load(split: Split, source: DataSource) -> list[Question]:
     return questions
 
 
-def split(text: str) -> tuple[str, ...]:
-    """Steps are lines."""
-    return split_lines(text)
-
-
 def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
-    """Equality of answers; the answer is found by `math_answers.final_answer`."""
+    """Equality of answers; the answer is found by `math_grading.final_answer`."""
     return grade_latex([question.answer for question in questions], completions)
-
-
-def normalise(text: str) -> str:
-    """White space does not distinguish two rationales."""
-    return " ".join(text.split())

@@ -28,7 +28,7 @@ from typing import Any
 
 from sapo.records import Question, Verdict
 from sapo.tasks import nano
-from sapo.tasks.code_grading import judge
+from sapo.tasks.code_grading import judge, unparsable_kind
 from sapo.tasks.nano import split
 from sapo.tasks.nano_code_lines import LineError, run_line
 from sapo.tasks.nano_code_world import (
@@ -43,7 +43,7 @@ from sapo.tasks.nano_code_world import (
 )
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "answered", "generate", "grade", "load", "normalise", "split", "step_truth"]
+__all__ = ["NAME", "answered", "generate", "grade", "load", "normalise", "split", "step_truth", "unparsable_kind"]
 
 NAME = "nano_code"
 SIGNATURE = "def f(xs):\n"

@@ -4,11 +4,23 @@ import random
 
 from sapo.records import Question
 from sapo.tasks import nano
+from sapo.tasks.code_grading import unparsable_kind
 from sapo.tasks.nano_code import SIGNATURE, answered, grade, make_question, normalise, split, step_truth
 from sapo.tasks.nano_code_world import Pipeline, draw_pipeline
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "answered", "docstring_prompt", "generate", "grade", "load", "normalise", "split", "step_truth"]
+__all__ = [
+    "NAME",
+    "answered",
+    "docstring_prompt",
+    "generate",
+    "grade",
+    "load",
+    "normalise",
+    "split",
+    "step_truth",
+    "unparsable_kind",
+]
 
 NAME = "nano_code_ood"
 PIPELINE_WEIGHTS = {4: 30, 5: 40, 6: 30}

@@ -40,7 +40,18 @@ from sapo.tasks.nano_math_world import (
 )
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "answered", "generate", "grade", "load", "normalise", "split", "step_faults", "step_truth"]
+__all__ = [
+    "NAME",
+    "answered",
+    "generate",
+    "grade",
+    "load",
+    "normalise",
+    "split",
+    "step_faults",
+    "step_truth",
+    "unparsable_kind",
+]
 
 NAME = "nano_math"
 
@@ -93,6 +104,11 @@ def answered(text: str) -> int | None:
     """A rationale ends with its first answer line."""
     line = _ANSWER_LINE.search(text)
     return line.end() if line else None
+
+
+def unparsable_kind(completion: str) -> str:
+    """An answer is read from its line or not at all."""
+    return "no answer line"
 
 
 def normalise(text: str) -> str:

@@ -2,11 +2,11 @@
 
 from sapo.records import Question
 from sapo.tasks import nano
-from sapo.tasks.nano_math import answered, generate_named, grade, normalise, split, step_truth
+from sapo.tasks.nano_math import answered, generate_named, grade, normalise, split, step_truth, unparsable_kind
 from sapo.tasks.nano_math_world import Asked
 from sapo.tasks.task import DataSource, Split
 
-__all__ = ["NAME", "answered", "generate", "grade", "load", "normalise", "split", "step_truth"]
+__all__ = ["NAME", "answered", "generate", "grade", "load", "normalise", "split", "step_truth", "unparsable_kind"]
 
 NAME = "nano_math_ood"
 CHAIN_WEIGHTS = {3: 30, 4: 40, 5: 30}

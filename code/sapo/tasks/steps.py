@@ -18,6 +18,11 @@ _STRING_END = {
 }
 
 
+def one_line(text: str) -> str:
+    """A text with its white space folded, which does not distinguish two rationales."""
+    return " ".join(text.split())
+
+
 def split_lines(text: str) -> tuple[str, ...]:
     """Steps of a maths text: its lines, with blank lines attached. The empty text has no steps."""
     cuts = [0]

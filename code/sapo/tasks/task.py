@@ -60,6 +60,10 @@ class Task(Protocol):
         """
         ...
 
+    def unparsable_kind(self, completion: str) -> str:
+        """Why an `unparsable` completion has no answer, as a kind that results count: `no marker`."""
+        ...
+
     def normalise(self, text: str) -> str:
         """Key under which two completions count as the same trajectory."""
         ...

@@ -28,7 +28,7 @@ from sapo.models.hardware import CHECKPOINTING, enough_memory
 from sapo.models.loading import save_reasoner
 from sapo.records import BadInput, Cost, Question, Verdict
 from sapo.settings import GrpoSettings
-from sapo.tasks.math_answers import check_grader_errors
+from sapo.tasks.math_grading.grading import check_grader_errors
 from sapo.tasks.task import Task
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.loop import StepLog

@@ -21,7 +21,7 @@ from sapo.evaluate.process.choose import Candidate
 from sapo.evaluate.process.items import NO_ERROR, ProcessItem
 from sapo.records import BadInput
 from sapo.supervise.rollouts import Prefix, Rollouts
-from sapo.tasks.math_answers import check_grader_errors
+from sapo.tasks.math_grading.grading import check_grader_errors
 from sapo.tasks.task import EmbeddedTask
 
 

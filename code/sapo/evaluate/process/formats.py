@@ -24,7 +24,7 @@ from pathlib import Path
 from sapo.evaluate.process.foreign_json import Node, objects
 from sapo.evaluate.process.items import NO_ERROR, ProcessItem, check_ids
 from sapo.records import RecordError, Verdict, write_text
-from sapo.tasks.latex_judge import grade_latex
+from sapo.tasks.math_grading.grading import grade_latex
 
 PROCESSBENCH_SEPARATOR = "\n\n"
 PRM800K_SEPARATOR = "\n"

@@ -1,9 +1,15 @@
-"""Cutting answers in LaTeX at what lies outside brackets."""
+"""Cutting answers in LaTeX at what lies outside brackets, and matrices into their cells."""
 
 import re
 
 OPEN, CLOSE = "([{⟨", ")]}⟩"
-_RELATION = re.compile(r"\\(?:le|ge|ne)(?![A-Za-z])|[<>]|(?<![<>!])=")
+_RELATION = re.compile(r"\\(?:le|ge|ne|approx)(?![A-Za-z])|[<>]|(?<![<>!])=")
+ROW_END = "¶"  # the two backslashes that end a row of a matrix
+_MATRIX = re.compile(
+    r"(\(|\[|\||\\\{)?\\begin\{([a-zA-Z]+)\*?\}(?:\{[lcr| ]*\}|\[[a-z]\])?"
+    r"((?:(?!\\begin|\\end).)*)\\end\{\2\*?\}(\)|\]|\|)?"
+)
+_SYSTEMS = ("cases", "aligned", "align", "gathered")
 
 
 def split_at(text: str, marks: str) -> list[str]:
@@ -57,3 +63,33 @@ def closes_at(text: str) -> int | None:
         if depth == 0 and character in CLOSE:
             return position
     return None
+
+
+def closing(text: str, start: int, pair: str) -> int | None:
+    """Place of the bracket (the second of the pair) that closes the one before `start`."""
+    depth = 1
+    for position in range(start, len(text)):
+        depth += (text[position] == pair[0]) - (text[position] == pair[1])
+        if depth == 0:
+            return position
+    return None
+
+
+def matrix_rows(text: str) -> tuple[str, list[list[str]]]:
+    """What kind of matrix a text is (`matrix`, whatever its brackets, or `determinant`) and its cells, if any."""
+    found = _MATRIX.fullmatch(text)
+    if found is None:
+        return "", []
+    kind = "determinant" if "|" in (found[1], found[4]) or found[2] in ("vmatrix", "cases") else "matrix"
+    rows = [row for row in found[3].split(ROW_END) if row.strip()]
+    return kind, [[cell.strip() for cell in row.split("&")] for row in rows]
+
+
+def system(text: str) -> str | None:
+    """The equations of `cases`, or of an array behind a brace, as a list; None for what else is in pieces."""
+    found = _MATRIX.fullmatch(text)
+    if found is None or (found[1] != r"\{" and found[2] not in _SYSTEMS):
+        return None
+    rows = [row.replace("&", "").strip() for row in found[3].split(ROW_END) if row.strip()]
+    pieces = re.search(r"[^&]&[^&=]", found[3])  # a function in pieces, `value & condition`
+    return ";".join(rows) if not pieces and all(re.search("[=<>]", row) for row in rows) else None

@@ -1,7 +1,7 @@
 """Grading answers in LaTeX: short cuts for equal text and plain numbers, keys from worker processes for the rest.
 
-Thread-safe. A worker that does not answer in `SECONDS` is killed and its answer becomes a `grader_error`; so does
-an answer whose *gold* cannot be read. An answer that is read to be nothing is `unparsable`.
+Thread-safe. A worker that does not answer in `SECONDS` is killed and its answer becomes a `grader_error`. An answer
+that is read to be nothing is `unparsable`. A gold that cannot be read is compared as text: what has a value differs.
 """
 
 import atexit
@@ -12,13 +12,16 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sapo.records import BadInput, Verdict
-from sapo.tasks.latex_text import clean, plain_number
-from sapo.tasks.math_answers import MAX_ANSWER, final_answer
+from sapo.tasks.math_grading.brackets import sides_of
+from sapo.tasks.math_grading.clean import clean
+from sapo.tasks.math_grading.final_answer import final_answer
+from sapo.tasks.math_grading.labels import may_precede
+from sapo.tasks.math_grading.numbers import MAX_ANSWER, Number, read_latex_number, read_number
 
 SECONDS = 5.0  # for one answer
 START_SECONDS = 120.0  # for a worker's imports, on a busy machine too
@@ -32,15 +35,32 @@ class LatexWorkerError(BadInput):
     """No worker process could be started; says what it wrote."""
 
 
+class GraderErrors(BadInput):
+    """Too many answers could not be judged, so that a score over the others would mislead."""
+
+
+def check_grader_errors(verdicts: Iterable[Verdict], ceiling: float = 0.001) -> int:
+    """Count `grader_error` among the verdicts of a run.
+
+    Raises:
+        GraderErrors: their share lies above `ceiling`.
+    """
+    counted = list(verdicts)
+    errors = counted.count("grader_error")
+    if errors > ceiling * len(counted):
+        raise GraderErrors(f"{errors} of {len(counted)} answers could not be judged, more than {ceiling:.2%} of them")
+    return errors
+
+
 class _Worker:
     """One worker process and the thread that reads its lines."""
 
     def __init__(self) -> None:
-        package = Path(__file__).resolve().parents[2]
+        package = Path(__file__).resolve().parents[3]
         environment = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "ignore"}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sapo.tasks.latex_worker"],
+            [sys.executable, "-m", "sapo.tasks.math_grading.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -52,7 +72,9 @@ class _Worker:
         self.reader.start()
         if self.answer(START_SECONDS) != "ready":
             self.kill()
-            raise LatexWorkerError(f"{sys.executable} -m sapo.tasks.latex_worker ended with {self.process.returncode}")
+            raise LatexWorkerError(
+                f"{sys.executable} -m sapo.tasks.math_grading.worker ended with {self.process.returncode}"
+            )
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -186,14 +208,65 @@ def _short_cut(gold: str, answer: str) -> Verdict | None:
     expected, stated = clean(gold), clean(answer)
     if expected == stated:
         return "right"
-    if (number := plain_number(expected)) is not None and (other := plain_number(stated)) is not None:
+    if (number := read_latex_number(expected)) is not None and (other := read_latex_number(stated)) is not None:
         return "right" if number == other else "wrong"
     return None
 
 
 def _compare(expected: Keys | None, stated: Keys | None) -> Verdict:
-    if not expected or stated is None:
+    """The verdict on keys; a gold without any has no value, so that an answer with one differs from it."""
+    if expected is None or stated is None:
         return "grader_error"
     if not stated:
         return "unparsable"
-    return "right" if expected & stated else "wrong"
+    return "right" if same(expected, stated) else "wrong"
+
+
+def same(expected: Keys, stated: Keys) -> bool:
+    """Whether a gold and an answer share a key (see `answer_keys` for labels, `values.real_key` for `real`)."""
+    wanted, said = _plain(expected), _plain(stated)
+    if wanted & said or any(f"label {key}" in stated or f"claim {key}" in stated for key in wanted):
+        return True
+    if any(f"label {key}" in expected for key in said):
+        return True
+    return any(_same_where_real(one, other) for one in _real(wanted) for other in _real(said))
+
+
+def _plain(keys: Keys) -> set[str]:
+    return {key for key in keys if not key.startswith(("label ", "claim "))}
+
+
+def _real(keys: set[str]) -> list[list[str]]:
+    return [key[5:].split("|") for key in keys if key.startswith("real ")]
+
+
+def _same_where_real(one: list[str], other: list[str]) -> bool:
+    return all(a == b or "?" in (a, b) for a, b in zip(one, other, strict=True))
+
+
+def grade_number(gold: str, completion: str) -> Verdict:
+    """Judge a completion whose gold answer is a number, which may be written in LaTeX or end a calculation."""
+    answer = final_answer(completion)
+    if answer is None:
+        return "unparsable"
+    if answer == gold:
+        return "right"
+    expected, stated = _number(gold), _number(answer)
+    if stated is None:
+        return "unparsable"
+    return "right" if stated == expected else "wrong"
+
+
+def _number(text: str) -> Number | None:
+    number = read_number(text)
+    if number is not None or len(text) > MAX_ANSWER:
+        return number
+    cleaned = clean(text)
+    sides = sides_of(cleaned)
+    known = set(sides[1::2]) <= {"=", r"\approx"} and all(may_precede(side) for side in sides[:-1:2])
+    return read_latex_number(sides[-1]) if known else None
+
+
+def grade_numbers(golds: Sequence[str], completions: Sequence[str]) -> list[Verdict]:
+    """`grade_number` for sequences that run in step."""
+    return [grade_number(gold, completion) for gold, completion in zip(golds, completions, strict=True)]

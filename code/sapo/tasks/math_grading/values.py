@@ -1,9 +1,11 @@
 """Exact or 60-digit values of sympy trees, and the text key that equal values share.
 
-A tree is valued at three fixed points: its symbols stand for rational numbers drawn from a hash of their names, all
-positive, all negative and mixed. Trees with the same values are the same expression but for chance of about 1e-12;
-`|x|` and `x` differ at the second point. Rational arithmetic is exact; the rest runs at 60 digits, is compared at 30,
-and a value next to a fraction of small terms is that fraction, so that `sqrt(8)/sqrt(2)` and 2 have one key.
+A tree is valued at fixed points: its symbols stand for rational numbers drawn from a hash of their names, all positive
+(small, then large), all negative and mixed. Trees with the same values are the same expression but for chance of about
+1e-12; `|x|` and `x` differ at the negative point. `real_key` compares where both are real, as variables mostly are:
+`sqrt(x^3)` and `x sqrt(x)`, `ln(xy)` and `ln x + ln y`, but not `sqrt(x^2)` and `x`. Rational arithmetic is exact; the
+rest runs at 60 digits, is compared at 30, and a value next to a fraction of small terms is that fraction, so that
+`sqrt(8)/sqrt(2)` and 2 have one key.
 Equality of keys is symmetric and transitive, which sympy's and math-verify's comparisons are not.
 """
 
@@ -16,13 +18,15 @@ from typing import Any
 import mpmath
 import sympy
 
-POINTS = 3
+POINTS = 5
+_LARGE = 3  # the point of large positive numbers
 _DIGITS = 60
 _SHOWN = 30
 _MAX_BITS = 40_000  # of exact powers and factorials
 _MAX_EXPONENT = 10**5
 _ZERO = mpmath.mpf(10) ** -40
 _MAX_TERM = 10**6
+_SIGNED = (sympy.Abs, sympy.sign, sympy.re, sympy.im, sympy.arg, sympy.conjugate)
 
 Value = Any  # Fraction, or mpf or mpc of mpmath
 
@@ -70,6 +74,27 @@ def equation_key(tree: sympy.Basic, signed: bool) -> str:
         return "|".join(_value_key(_divide(value, first)) for value in values)
 
 
+def real_key(tree: sympy.Basic) -> frozenset[str]:
+    """Keys that take odd roots of negative numbers as real: of a constant its value, else `real …|…` with `?` for each
+    point where the expression, or a part of it, is not real. None for what is complex or has signs inside.
+    """
+    if tree.has(sympy.I, *_SIGNED) or {"i", "\\imath"} & {symbol.name for symbol in tree.atoms(sympy.Symbol)}:
+        return frozenset()
+    with mpmath.workdps(_DIGITS):
+        values = [_real_or_none(tree, point) for point in range(POINTS if _symbols(tree) else 1)]
+    if values[0] is None:
+        return frozenset()
+    return frozenset(["real " + "|".join(value or "?" for value in values) if len(values) > 1 else values[0]])
+
+
+def _real_or_none(tree: sympy.Basic, point: int) -> str | None:
+    try:
+        value = _value(tree, point, real=True)
+        return None if isinstance(value, mpmath.mpc) and abs(value.imag) > _ZERO else _value_key(value)
+    except (Unreadable, ArithmeticError):
+        return None
+
+
 def _symbols(tree: sympy.Basic) -> bool:
     return any(
         (isinstance(node, sympy.Symbol) and node.name not in ("i", "\\imath"))
@@ -102,7 +127,7 @@ def _real_key(value: Value) -> str:
     return "~" + str(mpmath.nstr(value, _SHOWN, strip_zeros=False, min_fixed=0, max_fixed=0))
 
 
-def _value(tree: sympy.Basic, point: int) -> Value:
+def _value(tree: sympy.Basic, point: int, real: bool = False) -> Value:
     if isinstance(tree, sympy.Rational):
         return Fraction(int(tree.p), int(tree.q))
     if isinstance(tree, sympy.Symbol):
@@ -113,17 +138,29 @@ def _value(tree: sympy.Basic, point: int) -> Value:
         return mpmath.mpc(0, 1)
     if isinstance(tree, sympy.NumberSymbol):
         return {"pi": +mpmath.pi, "E": +mpmath.e}.get(str(tree)) or _refuse(tree)
-    arguments = [_value(argument, point) for argument in tree.args]
+    arguments = [_value(argument, point, real) for argument in tree.args]
+    if real and any(isinstance(value, mpmath.mpc) and abs(value.imag) > _ZERO for value in arguments):
+        raise Unreadable("not real")
     if isinstance(tree, sympy.Add):
         return _fold(arguments, lambda a, b: a + b)
     if isinstance(tree, sympy.Mul):
         return _fold(arguments, lambda a, b: a * b)
     if isinstance(tree, sympy.Pow):
+        if real and _is_odd_root(arguments[1]) and _negative(arguments[0]):
+            return _power(-arguments[0], arguments[1]) * (-1 if arguments[1].numerator % 2 else 1)
         return _power(arguments[0], arguments[1])
     if isinstance(tree, sympy.core.function.AppliedUndef):
         shown = ",".join(_value_key(argument) for argument in arguments)
         return _drawn(f"{type(tree).__name__}({shown})", point)
     return _function(tree, arguments)
+
+
+def _is_odd_root(value: Value) -> bool:
+    return isinstance(value, Fraction) and value.denominator % 2 == 1 and value.denominator > 1
+
+
+def _negative(value: Value) -> bool:
+    return not isinstance(value, mpmath.mpc) and value < 0
 
 
 def _function(tree: sympy.Basic, arguments: list[Value]) -> Value:
@@ -199,5 +236,6 @@ def _drawn(name: str, point: int) -> Fraction:
     """The rational number, between 0.3 and 2.7 in size, that a name stands for at a point."""
     digest = hashlib.sha256(f"{point}:{name.replace('}', '')}".encode()).digest()
     size = Fraction(3000 + int.from_bytes(digest[:8], "big") % 24_000, 10_007)
-    negative = point == 1 or (point == 2 and digest[8] % 2 == 1)
+    size *= 11 if point == _LARGE else 1
+    negative = point == 1 or (point in (2, 4) and digest[8] % 2 == 1)
     return -size if negative else size

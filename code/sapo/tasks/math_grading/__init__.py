@@ -1,0 +1,1 @@
+"""Judging answers of maths completions: extraction, numbers, LaTeX."""
