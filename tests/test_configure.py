@@ -54,15 +54,19 @@ def test_bad_arguments_are_one_clear_line_and_change_nothing(project: Path, argu
 
 
 def test_dvc_composes_nothing_by_itself() -> None:
-    """With DVC's Hydra on, `dvc exp run` would overwrite params.yaml with the default profile (nightly: test_dvc.py)."""
+    """With DVC's Hydra on, `dvc exp run` would compose the default profile (nightly: test_dvc.py)."""
     assert "hydra" not in (ROOT / ".dvc" / "config").read_text(encoding="utf-8")
 
 
 def test_settings_under_another_profile_s_name_are_refused(project: Path) -> None:
     configure(project, ["profile=smoke"])
     path = project / PARAMS
-    path.write_text(path.read_text(encoding="utf-8").replace("profile: smoke\n", "profile: nano\n", 1), encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"profile is 'nano', but the settings are those of 'smoke'; .*profile=nano"):
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("profile: smoke\n", "profile: nano\n", 1), encoding="utf-8"
+    )
+    with pytest.raises(
+        SettingsError, match=r"profile is 'nano', but the settings are those of 'smoke'; .*profile=nano"
+    ):
         load_settings(path)
 
 

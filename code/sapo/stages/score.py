@@ -27,7 +27,7 @@ from typing import Any, cast
 
 from sapo.configure import PARAMS
 from sapo.evaluate.efficiency import THRESHOLD, first_error
-from sapo.evaluate.process.foreign_json import Node
+from sapo.evaluate.process.foreign_json import Node, parse
 from sapo.evaluate.rerank import AGGREGATES, aggregate
 from sapo.models.verifier import Verifier
 from sapo.progress import Progress
@@ -149,15 +149,13 @@ def _objects(path: Path) -> Iterator[tuple[int, Node]]:
 
 def _parsed(line: bytes, where: str) -> Any:
     try:
-        return json.loads(line.decode("utf-8"))
+        return parse(line.decode("utf-8-sig"), where)
     except UnicodeDecodeError as error:
         raise RecordError(f"{where}: not UTF-8 at byte {error.start} of the line") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise RecordError(f"{where}: not JSON ({error}): {line[:60]!r}") from error
 
 
 def _identity(node: Node) -> str | int | None:
-    return Node(node.file, "id", node.maybe("id")).of(str, int, type(None))
+    return node.maybe("id").of(str, int, type(None))
 
 
 def _prompt(node: Node, prompts: Prompts) -> str:
