@@ -6,12 +6,13 @@ with rewards (eta, beta, the update) share them.
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, write_costs
 from sapo.methods.kept import kept, parts, training
+from sapo.models.encoding import Encoded, Encoder
 from sapo.models.journal import Journal
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
@@ -26,6 +27,8 @@ from sapo.train.loop import StepLog, Watch
 from sapo.train.verifier import VerifierExample, plant_examples
 from sapo.workspace import digest
 
+LEFT_OUT = "left_out.json"  # how many trajectories could not be encoded step by step, by what they were for
+OUTPUTS = ("labelled.jsonl", "labels.jsonl", "verifier_log.json", LEFT_OUT)  # of `supervise`, besides the verifier
 BATCHES = 32  # of `sampling.rows` requests are kept together: the last of them, half empty, costs a hundredth
 SECTIONS = ("tuning", "rollouts", "labels", "detect", "saps", "expansion", "verifier")
 
@@ -134,8 +137,9 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     questions = {question.id: question for question in bench.train_questions()}
     seen: list[tuple[Trajectory, StepLabels]] = [(entry.item.trajectory, entry.labels) for entry in labelled]
     seen += expand(labelled, bench.settings.expansion.max_per_trajectory)
-    examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
     model, encoder = load_reasoner(initial)
+    examples = examples_of(encoder, questions, seen)
+    write_json(folder / LEFT_OUT, {"labelled": len(seen) - len(examples)})
     settings = bench.settings.verifier
     watch = Watch(Shown(bench.shown(f"verifier of round {number}")), training(folder))
     tuning = bench.settings.tuning
@@ -148,6 +152,15 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     write_log(folder / "verifier_log.json", log)
     lengths = [len(entry.tree.ids) for entry in plant_examples(encoder, examples)]
     return training_cost(model.config, lengths, settings.fit.epochs, with_head=False)
+
+
+def examples_of(
+    encoder: Encoder, questions: Mapping[str, Question], seen: Sequence[tuple[Trajectory, StepLabels]]
+) -> list[VerifierExample]:
+    """What a verifier learns from: the labelled trajectories that it can score."""
+    examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
+    rows = encoder.attempt_steps([(example.prompt, example.steps) for example in examples])
+    return [example for example, row in zip(examples, rows, strict=True) if isinstance(row, Encoded)]
 
 
 class Shown:
