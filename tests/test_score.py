@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +243,7 @@ def test_a_killed_run_leaves_nothing_behind(
         reached.set()
         time.sleep(300)
 
-    def half(*_: object) -> list[tuple[float, ...]]:
+    def half(items: Sequence[object]) -> list[tuple[float, ...]]:
         if place == "the second part" and next(parts) == 2:
             stop()
         return [(0.5,)]
@@ -250,7 +251,7 @@ def test_a_killed_run_leaves_nothing_behind(
     with monkeypatch.context() as forked:  # which is not asked to load or run a model
         forked.setattr(Verifier, "load", lambda _: verifier)
         forked.setattr(score, "PART", 1)
-        forked.setattr(score, "scored", half)
+        forked.setattr(verifier, "score", half)
         forked.setattr(os, "replace", stop)
         process = fork.Process(target=main, args=([str(file), "--verifier", str(folder)],))
         process.start()

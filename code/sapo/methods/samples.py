@@ -4,8 +4,7 @@ from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, write_costs
 from sapo.methods.kept import kept
-from sapo.methods.scorable import scorable
-from sapo.methods.supervision import journal
+from sapo.methods.supervision import journal, scorable
 from sapo.models.loading import load_encoder
 from sapo.records import Cost, Trajectory, write_records
 from sapo.supervise.sampling import sample
@@ -33,6 +32,6 @@ def _sample(bench: Bench, number: int, reasoner: Path, folder: Path) -> None:
     costs: dict[str, Cost] = {}
     with clocked(costs, "sampling"):
         drawn, costs["sampling"] = sample(bench.task, sampler, questions, bench.settings.sampling, limit, seed)
-    usable = scorable(load_encoder(reasoner), {question.id: question.prompt for question in questions}, drawn)
+    usable = scorable(load_encoder(reasoner), questions, drawn)
     write_records(folder / "sampled.jsonl", usable, Trajectory)
     write_costs(folder, costs)

@@ -157,10 +157,17 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
 def examples_of(
     encoder: Encoder, questions: Mapping[str, Question], seen: Sequence[tuple[Trajectory, StepLabels]]
 ) -> list[VerifierExample]:
-    """What a verifier learns from: the labelled trajectories that it can score."""
+    """What a verifier learns from: the labelled trajectories that can be encoded step by step."""
     examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
     rows = encoder.attempt_steps([(example.prompt, example.steps) for example in examples])
     return [example for example, row in zip(examples, rows, strict=True) if isinstance(row, Encoded)]
+
+
+def scorable(encoder: Encoder, questions: Sequence[Question], drawn: Sequence[Trajectory]) -> list[Trajectory]:
+    """The trajectories that can be encoded step by step (`Encoder.attempt_steps`), in order."""
+    prompts = {question.id: question.prompt for question in questions}
+    rows = encoder.attempt_steps([(prompts[t.question_id], t.steps) for t in drawn])
+    return [t for t, row in zip(drawn, rows, strict=True) if isinstance(row, Encoded)]
 
 
 class Shown:

@@ -19,8 +19,7 @@ from sapo.evaluate.process.label_truth import label_truth, reward_truth
 from sapo.evaluate.process.self_verification import as_trajectory, self_verify
 from sapo.evaluate.rerank import Beam, beam_search
 from sapo.methods.bench import Bench
-from sapo.methods.scorable import scorable
-from sapo.methods.supervision import journal, score
+from sapo.methods.supervision import journal, scorable, score
 from sapo.models.encoding import Encoded
 from sapo.models.loading import load_encoder
 from sapo.models.verifier import Verifier
@@ -225,7 +224,7 @@ def _rerank(bench: Bench, last: Mapping[str, Made], path: Path) -> None:
     settings = dataclasses.replace(bench.settings.sampling, per_question=process.rerank_samples)
     sampler = bench.sampler(bench.start / "sft", "samples to choose from")
     drawn, _ = sample(task, sampler, questions, settings, bench.limits.max_new_tokens, bench.seed("rerank"))
-    drawn = scorable(load_encoder(bench.start / "sft"), {question.id: question.prompt for question in questions}, drawn)
+    drawn = scorable(load_encoder(bench.start / "sft"), questions, drawn)
     own = {question.id: [t for t in drawn if t.question_id == question.id] for question in questions}
     missing = {q.id: process.rerank_samples - len(own[q.id]) for q in questions}  # empty or not scorable: wrong ones
     by_id = {question.id: question for question in questions}
