@@ -24,7 +24,7 @@ def save(folder: Path, *found: Any) -> Path:
     return path
 
 
-def step(*ratings: int | None, chosen: int | None = 0, human: Any = None, name: str = "") -> dict[str, Any]:
+def step(*ratings: Any, chosen: Any = 0, human: Any = None, name: str = "") -> dict[str, Any]:
     """A step with one candidate for each rating, called `NAMEa`, `NAMEb` …"""
     completions = [{"text": f"{name}{'abc'[i]}", "rating": r, "flagged": None} for i, r in enumerate(ratings)]
     return {"completions": completions, "human_completion": human, "chosen_completion": chosen}

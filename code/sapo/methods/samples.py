@@ -1,5 +1,6 @@
 """A round's samples of its reasoner: drawn once, whatever becomes of the rest of the round."""
 
+import itertools
 from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, write_costs
@@ -32,6 +33,6 @@ def _sample(bench: Bench, number: int, reasoner: Path, folder: Path) -> None:
     costs: dict[str, Cost] = {}
     with clocked(costs, "sampling"):
         drawn, costs["sampling"] = sample(bench.task, sampler, questions, bench.settings.sampling, limit, seed)
-    usable = scorable(load_encoder(reasoner), questions, drawn)
+    usable = itertools.compress(drawn, scorable(load_encoder(reasoner), questions, drawn))
     write_records(folder / "sampled.jsonl", usable, Trajectory)
     write_costs(folder, costs)

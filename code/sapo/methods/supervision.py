@@ -5,8 +5,9 @@ with rewards (eta, beta, the update) share them.
 """
 
 import hashlib
+import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -138,8 +139,10 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     seen: list[tuple[Trajectory, StepLabels]] = [(entry.item.trajectory, entry.labels) for entry in labelled]
     seen += expand(labelled, bench.settings.expansion.max_per_trajectory)
     model, encoder = load_reasoner(initial)
-    examples = examples_of(encoder, questions, seen)
-    write_json(folder / LEFT_OUT, {"labelled": len(seen) - len(examples)})
+    usable = scorable(encoder, questions.values(), [trajectory for trajectory, _ in seen])
+    write_json(folder / LEFT_OUT, {"labelled": usable.count(False)})
+    seen = list(itertools.compress(seen, usable))
+    examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
     settings = bench.settings.verifier
     watch = Watch(Shown(bench.shown(f"verifier of round {number}")), training(folder))
     tuning = bench.settings.tuning
@@ -154,20 +157,11 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     return training_cost(model.config, lengths, settings.fit.epochs, with_head=False)
 
 
-def examples_of(
-    encoder: Encoder, questions: Mapping[str, Question], seen: Sequence[tuple[Trajectory, StepLabels]]
-) -> list[VerifierExample]:
-    """What a verifier learns from: the labelled trajectories that can be encoded step by step."""
-    examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
-    rows = encoder.attempt_steps([(example.prompt, example.steps) for example in examples])
-    return [example for example, row in zip(examples, rows, strict=True) if isinstance(row, Encoded)]
-
-
-def scorable(encoder: Encoder, questions: Sequence[Question], drawn: Sequence[Trajectory]) -> list[Trajectory]:
-    """The trajectories that can be encoded step by step (`Encoder.attempt_steps`), in order."""
+def scorable(encoder: Encoder, questions: Iterable[Question], trajectories: Sequence[Trajectory]) -> list[bool]:
+    """Whether each trajectory can be encoded step by step, scored and trained on (`Encoder.attempt_steps`)."""
     prompts = {question.id: question.prompt for question in questions}
-    rows = encoder.attempt_steps([(prompts[t.question_id], t.steps) for t in drawn])
-    return [t for t, row in zip(drawn, rows, strict=True) if isinstance(row, Encoded)]
+    rows = encoder.attempt_steps([(prompts[t.question_id], t.steps) for t in trajectories])
+    return [isinstance(row, Encoded) for row in rows]
 
 
 class Shown:

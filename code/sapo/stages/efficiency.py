@@ -7,6 +7,7 @@ first of the model and task. Seconds differ from run to run: `benchmarks/labelli
 """
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from sapo.evaluate import efficiency
 from sapo.evaluate.efficiency import LABELLERS, LENGTHS, RIGHT, Chosen, LabelRow, TruthRow
 from sapo.methods.bench import Bench, read_costs, write_costs
 from sapo.methods.kept import SECONDS
-from sapo.methods.supervision import examples_of, score
+from sapo.methods.supervision import scorable, score
 from sapo.models.loading import load_reasoner
 from sapo.records import Cost, Question, StepScores, Trajectory, read_records, write_json, write_records
 from sapo.settings import Settings
@@ -27,7 +28,7 @@ from sapo.supervise.labellers import LabelItem, Labelled, Rules, label
 from sapo.supervise.rollouts import Rollouts
 from sapo.supervise.sampling import distinct
 from sapo.tasks.catalog import EMBEDDED
-from sapo.train.verifier import train_verifier
+from sapo.train.verifier import VerifierExample, train_verifier
 from sapo.workspace import StageArguments, Workspace, digest, stage_directory
 
 CODE = ("evaluate/efficiency.py", "stages/efficiency.py")
@@ -188,7 +189,9 @@ def _trained_scores(comparison: Comparison, labelled: Sequence[Labelled]) -> lis
     seen = [(entry.item.trajectory, entry.labels) for entry in labelled]
     seen += expand(labelled, bench.settings.expansion.max_per_trajectory)
     model, encoder = load_reasoner(bench.start / "sft")
-    examples = examples_of(encoder, questions, seen)
+    usable = scorable(encoder, questions.values(), [trajectory for trajectory, _ in seen])
+    seen = itertools.compress(seen, usable)
+    examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
     verifier, _ = train_verifier(model, encoder, examples, bench.settings.verifier, bench.seed("efficiency verifier"))
     return score(verifier, questions, comparison.chosen.held_out)
 

@@ -10,6 +10,7 @@ verifiers of `MCE`.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -224,7 +225,7 @@ def _rerank(bench: Bench, last: Mapping[str, Made], path: Path) -> None:
     settings = dataclasses.replace(bench.settings.sampling, per_question=process.rerank_samples)
     sampler = bench.sampler(bench.start / "sft", "samples to choose from")
     drawn, _ = sample(task, sampler, questions, settings, bench.limits.max_new_tokens, bench.seed("rerank"))
-    drawn = scorable(load_encoder(bench.start / "sft"), questions, drawn)
+    drawn = list(itertools.compress(drawn, scorable(load_encoder(bench.start / "sft"), questions, drawn)))
     own = {question.id: [t for t in drawn if t.question_id == question.id] for question in questions}
     missing = {q.id: process.rerank_samples - len(own[q.id]) for q in questions}  # empty or not scorable: wrong ones
     by_id = {question.id: question for question in questions}

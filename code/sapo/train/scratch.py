@@ -3,6 +3,7 @@
 Profile `real_smoke` uses it, where no pretrained weights are at hand. Its accuracy is near zero by construction.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ def train_scratch(
 ) -> tuple[PreTrainedModel, Encoder]:
     """A byte-level BPE tokenizer and a model of `architecture`, both trained on (prompt, solution) texts.
 
-    Texts are cut off at the context. The same seed gives the same weights.
+    Texts are cut off at the context, and a line says how many. The same seed gives the same weights.
 
     Raises:
         BadInput: there are no texts.
@@ -40,6 +41,10 @@ def train_scratch(
     model = build_model(architecture, encoder, settings)
     use_fast_linears(model)
     rows = [row.ids[: settings.context] for row in encoder.encode_many(texts)]
+    if cut := sum(len(row) == settings.context for row in rows):
+        sys.stderr.write(
+            f"base: {cut} of {len(rows)} texts fill the context of {settings.context} tokens, cut off there\n"
+        )
 
     def batch_loss(batch: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         ids = pad_rows([rows[index] for index in batch], encoder.pad_id)
