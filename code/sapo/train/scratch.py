@@ -28,7 +28,7 @@ def train_scratch(
 ) -> tuple[PreTrainedModel, Encoder]:
     """A byte-level BPE tokenizer and a model of `architecture`, both trained on (prompt, solution) texts.
 
-    Texts are cut off at the context, and a line says how many. The same seed gives the same weights.
+    Texts are cut off at the context, and a line says how many tokens that costs. The same seed gives the same weights.
 
     Raises:
         BadInput: there are no texts.
@@ -40,10 +40,11 @@ def train_scratch(
     torch.manual_seed(seed)
     model = build_model(architecture, encoder, settings)
     use_fast_linears(model)
-    rows = [row.ids[: settings.context] for row in encoder.encode_many(texts)]
-    if cut := sum(len(row) == settings.context for row in rows):
+    encoded = [row.ids for row in encoder.encode_many(texts)]
+    rows = [ids[: settings.context] for ids in encoded]
+    if cut := sum(map(len, encoded)) - sum(map(len, rows)):
         sys.stderr.write(
-            f"base: {cut} of {len(rows)} texts fill the context of {settings.context} tokens, cut off there\n"
+            f"base: {cut} tokens of {len(rows)} texts lie behind the context of {settings.context}, unread\n"
         )
 
     def batch_loss(batch: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
