@@ -22,7 +22,7 @@ from sapo.records import Cost, Question, StepScores, Trajectory, Verdict
 from sapo.settings import DetectSettings, LabelSettings, RolloutSettings, SapsSettings
 from sapo.supervise.labellers import LabelItem, Rules, label
 from sapo.supervise.rollouts import Rollouts
-from sapo.tasks import nano
+from sapo.tasks.steps import split_lines
 from sapo.tasks.task import DataSource, Split
 
 COUNT, STEPS, PER_QUESTION = 100_000, 6, 8
@@ -69,7 +69,7 @@ class EndsTask:
         return []
 
     def split(self, text: str) -> tuple[str, ...]:
-        return nano.split(text)
+        return split_lines(text)
 
     def grade(self, questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
         return ["right" if text.endswith("win\n") else "wrong" for text in completions]

@@ -46,9 +46,10 @@ def main() -> None:
     verifier = Verifier.from_reasoner(model, encoder, seed=1)
     by_id = {question.id: question for question in questions}
     items = [(by_id[t.question_id].prompt, t.steps) for t in different]
+    encoded, asked = encoder.encode_steps_many(items), [prompt for prompt, _ in items]
     pairs = pairs_of(by_id, different)
     for name, planted in (
-        ("scoring", lambda most: [len(entry.tree.ids) for entry in plant_steps(encoder, items, most)]),
+        ("scoring", lambda most: [len(entry.tree.ids) for entry in plant_steps(encoded, asked, most)]),
         ("ORPO", lambda most: [len(entry.tree.ids) for entry in orpo.plant_pairs(encoder, pairs, most)]),
     ):
         sys.stdout.write(f"{name}: {sum(planted(64)) / sum(planted(1)):.2f} of the tokens are left to compute\n")

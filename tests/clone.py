@@ -47,5 +47,6 @@ def copy_tree(folder: Path) -> None:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
+    folder.mkdir(parents=True, exist_ok=True)
     run(folder, "git", "init", "-q")
     commit(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sapo.models.sampling import Completion, Request, Until, cut
 from sapo.records import Cost, Question, Trajectory, Verdict
-from sapo.tasks import nano
+from sapo.tasks.steps import split_lines
 from sapo.tasks.task import DataSource, Split
 
 MOST = 2.0**63  # seeds are below it
@@ -51,12 +51,12 @@ class LineTask:
         return [question(f"{split}/{source.root}")]
 
     def split(self, text: str) -> tuple[str, ...]:
-        return nano.split(text)
+        return split_lines(text)
 
     def grade(self, questions: Sequence[Question], completions: Sequence[str]) -> list[Verdict]:
         assert len(questions) == len(completions)
         known: dict[str, Verdict] = {"win\n": "right", "lose\n": "wrong"}
-        return [known.get((nano.split(text) or ("",))[-1], "unparsable") for text in completions]
+        return [known.get((split_lines(text) or ("",))[-1], "unparsable") for text in completions]
 
     def answered(self, text: str) -> int | None:
         return None

@@ -66,7 +66,7 @@ def one_round(method: str, number: int) -> RoundResults:
     measures = {} if update == "sft" else {"chosen_logp": -0.5 / number, "rejected_logp": -1.0}
     log = tuple(Step(step, 1, 1.0, 1e-3, 0.5, {k: v * step for k, v in measures.items()}) for step in (1, 2))
     pairs = PairReport(10, 4 + number, 8 + number, 0, 0, 0, 6 - number) if update != "sft" else None
-    samples = Samples(80, 0.5, 0.8 - 0.1 * number, 4.0, 20.0 + number)
+    samples = Samples(80, 0, 0.5, 0.8 - 0.1 * number, 4.0, 20.0 + number)
     costs = {"sampling": cost(1e9), "update": cost(1e9 * len(method))}
     return RoundResults(update, pairs, Rewards((0.9, 0.72), (0.1,)), samples, log, costs, None)
 

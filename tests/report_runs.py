@@ -149,7 +149,14 @@ def write_round(own: Settings, folder: Path, number: int) -> None:
         parts += ["labelling", "verifier", "scoring"] + (["detection"] if own.labels.by == "saps" else [])
     write_costs(folder, *parts)
     write_json(folder / "rewards.json", {"right": [1.0, 0.75], "wrong": [0.25, 0.0]})
-    samples = {"trajectories": 20, "right": 0.5, "different": 0.75, "mean_steps": 2.0, "mean_tokens": 10.0}
+    samples = {
+        "trajectories": 20,
+        "left_out": 0,
+        "right": 0.5,
+        "different": 0.75,
+        "mean_steps": 2.0,
+        "mean_tokens": 10.0,
+    }
     write_json(folder / "samples.json", samples)
     write_json(folder / "log.json", [step(1, 2.0, -1.0, -1.0), step(2, 1.0, -0.5, -1.5)])
     if own.loop.updates[number - 1] == "sft":

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sapo.configure import CONFIG, PARAMS, configure, known_profiles
-from sapo.settings import SettingsError
+from sapo.settings import SettingsError, load_settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,6 +51,23 @@ def test_bad_arguments_are_one_clear_line_and_change_nothing(project: Path, argu
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert (project / PARAMS).read_text(encoding="utf-8") == "old\n"
+
+
+def test_dvc_composes_nothing_by_itself() -> None:
+    """With DVC's Hydra on, `dvc exp run` would compose the default profile (nightly: test_dvc.py)."""
+    assert "hydra" not in (ROOT / ".dvc" / "config").read_text(encoding="utf-8")
+
+
+def test_settings_under_another_profile_s_name_are_refused(project: Path) -> None:
+    configure(project, ["profile=smoke"])
+    path = project / PARAMS
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("profile: smoke\n", "profile: nano\n", 1), encoding="utf-8"
+    )
+    with pytest.raises(
+        SettingsError, match=r"profile is 'nano', but the settings are those of 'smoke'; .*profile=nano"
+    ):
+        load_settings(path)
 
 
 def test_outside_a_project_it_says_where_to_go(tmp_path: Path) -> None:

@@ -92,6 +92,17 @@ def test_two_profiles_take_turns_and_nothing_is_made_again(folder: Path) -> None
     assert {profile: contents(folder, profile) for profile in made} == made
 
 
+def test_an_experiment_runs_what_was_configured(folder: Path) -> None:
+    """`dvc exp run` composes nothing: the profile and its seed stay; another profile's name alone is refused."""
+    run(folder, "python", "-m", "sapo", "configure", "profile=smoke", "seed=7")
+    before = (folder / "params.yaml").read_bytes()
+    assert stages(run(folder, "dvc", "exp", "run", "verify_data")) == ["verify_data"]
+    assert (folder / "params.yaml").read_bytes() == before
+    refused = begin(folder, "dvc", "exp", "run", "-S", "profile=nano", "verify_data")
+    said, _ = refused.communicate(timeout=600)
+    assert refused.returncode != 0 and "profile is 'nano', but the settings are those of 'smoke'" in said
+
+
 def turns(folder: Path, profiles: Sequence[str]) -> list[list[str]]:
     """Stages that ran for each profile."""
     ran = []

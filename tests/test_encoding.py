@@ -5,6 +5,8 @@ from tiny_models import byte_level, gemma_like, hand_merged, qwen2_like, word_le
 from transformers import PreTrainedTokenizerFast
 
 from sapo.models.encoding import Encoder, Size, bucketed_batches, budgeted_batches, pad_rows
+from sapo.models.nano import build_tokenizer
+from sapo.records import BadInput
 
 LOSSLESS = {
     "byte_level": byte_level(),
@@ -33,6 +35,57 @@ def test_prompt_gets_leading_specials_and_never_trailing_ones(name: str) -> None
     assert whole[0] == tokenizer.bos_token_id and whole[-1] == tokenizer.eos_token_id
     assert list(encoder.prompt_ids("Ben has")) == whole[:-1]
     assert tokenizer.bos_token_id not in encoder.completion_ids("Ben has")
+
+
+@pytest.mark.parametrize("name", ["byte_level_bos", "byte_level_bos_trimmed", "gemma_like"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_prompt_that_begins_with_bos_gets_no_other(name: str, times: int) -> None:
+    encoder = Encoder(LOSSLESS[name])
+    prompt = times * "<bos>" + "Ben has"
+    assert encoder.prompt_ids(prompt) == encoder.prompt_ids("Ben has")
+    assert encoder.encode(prompt, "3") == encoder.encode("Ben has", "3")
+    assert encoder.encode_steps(prompt, ("3",)) == encoder.encode_steps("Ben has", ("3",))
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+@pytest.mark.parametrize("text", ["3<eos>\n<bos> 4", "<eos>", "\n<eos>\n", "<<eos><pad>>"])
+def test_names_of_special_tokens_are_text_in_a_completion_and_tokens_in_a_prompt(name: str, text: str) -> None:
+    tokenizer = LOSSLESS[name]
+    encoder = Encoder(tokenizer)
+    specials = {*tokenizer.convert_tokens_to_ids(["<eos>", "<bos>", "<pad>"])}  # pyright: ignore[reportGeneralTypeIssues]
+    assert not specials & {*encoder.completion_ids(text)} and decoded(tokenizer, encoder.completion_ids(text)) == text
+    assert tokenizer.eos_token_id in encoder.prompt_ids(text)
+    encoded = encoder.encode_steps("Q\n", (text, " next\n"))
+    head = encoded.ids[encoded.completion_start : encoded.step_ends[0] + 1]
+    assert decoded(tokenizer, head).startswith(text) and encoder.encode("Q\n", text).ids[-1] == tokenizer.eos_token_id
+
+
+def test_the_embedded_tokenizer_never_draws_its_specials_from_text() -> None:
+    """Its words are taken whole, names of special tokens among them."""
+    tokenizer = build_tokenizer(["Ben : 3\n"], ["Ben"])
+    encoder = Encoder(tokenizer)
+    assert tokenizer("<|end|>")["input_ids"] == [1]
+    ids = encoder.completion_ids("3\n<|end|>\n<|pad|>")
+    assert not {0, 1} & {*ids} and encoder.text(ids) == "3\n<|end|>\n<|pad|>"
+
+
+def test_a_row_longer_than_the_model_is_refused_and_a_trajectory_is_told() -> None:
+    """a, b and the end token are 3 tokens; a, then a newline, an a and the end token would be 4."""
+    encoder = Encoder(hand_merged(), positions=3)
+    assert encoder.encode("a", "b").ids == (3, 4, 2)
+    with pytest.raises(
+        BadInput, match=r"text 2 of 2 has 4 tokens .*, the model has 3 positions; it begins \('a', '\\na'\)"
+    ):
+        encoder.encode_many([("a", "b"), ("a", "\na")])
+    kept, long, merged = encoder.attempt_steps([("a", ("b",)), ("a", ("\n", "a")), ("", ("a", "b"))])
+    assert kept == encoder.encode_steps("a", ("b",))
+    assert long == "has 4 tokens with its prompt and end token, the model has 3 positions"
+    assert (
+        merged
+        == "step 2 of 2 ('b') ends in no token of its own: the tokenizer merges or drops it, so it cannot be scored"
+    )
+    with pytest.raises(BadInput, match="has 4 tokens"):
+        encoder.encode_steps("a", ("\n", "a"))
 
 
 def test_tokenizer_without_specials_adds_none() -> None:

@@ -38,7 +38,7 @@ from tiny_models import tiny_reasoner
 from sapo.methods import loop
 from sapo.methods.bench import Bench, read_costs, write_costs
 from sapo.methods.rounds import NothingLeft, Round
-from sapo.methods.supervision import Simulation
+from sapo.methods.supervision import OUTPUTS, Simulation
 from sapo.methods.updates import dpo, grpo, orpo, sft, star
 from sapo.methods.updates.sft import FilterReport, passing
 from sapo.models.loading import save_reasoner
@@ -82,7 +82,7 @@ def supervised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Supervised:
         found.seen.append((who, sorted(t.id for t in subset)))
         folder = tmp_path / f"supervised{len(found.seen)}"
         SavedTable(TABLE).save(folder)
-        for name in ("labelled.jsonl", "labels.jsonl", "verifier_log.json"):
+        for name in OUTPUTS:
             (folder / name).touch()
         write_costs(folder, {"labelling": Cost(rollouts=3)})
         return folder

@@ -105,7 +105,7 @@ def test_what_int_cannot_read_is_a_fault_of_format(step: str) -> None:
         ("answer 3", "wrong"),
         ("", "unparsable"),
         ("36\n", "unparsable"),
-        ("answer 36\n\n", "unparsable"),
+        ("answer 36\n\n", "right"),
         ("answer 36\n18 * 2 = 36\n", "unparsable"),
     ],
 )

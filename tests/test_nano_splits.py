@@ -7,12 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sapo.records import Question, RecordError, read_records, write_records
 from sapo.stages.questions import COUNTS, OOD_COUNTS, write_questions
 from sapo.tasks import nano, nano_math
 from sapo.tasks.catalog import EMBEDDED
-from sapo.tasks.task import DataSource
+from sapo.tasks.task import DataSource, EmbeddedTask
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FROZEN = REPOSITORY / "assets" / "questions"
@@ -89,6 +91,16 @@ def test_every_prompt_has_one_bucket_of_the_promised_share() -> None:
         assert found[name] / 10_000 == pytest.approx(share, abs=0.02)
 
 
-def test_steps_are_lines() -> None:
-    assert nano.split("a\n\nb") == ("a\n", "\n", "b")
-    assert nano.split("") == ()
+@pytest.mark.parametrize("task", EMBEDDED.values(), ids=EMBEDDED)
+def test_steps_are_lines_and_blank_lines_belong_to_them_as_in_real_tasks(task: EmbeddedTask) -> None:
+    assert task.split("a\n\nb\n  \n") == ("a\n\n", "b\n  \n")
+    assert task.split("\n\na\n    b") == ("\n\na\n", "    b")
+    assert task.split("") == ()
+    assert nano.bare("\n a \n\n  ") == " a \n"
+
+
+@given(st.lists(st.text("ab =1:#", min_size=1).filter(str.strip), max_size=5), st.booleans())
+def test_without_blank_lines_every_line_is_a_step(lines: list[str], ended: bool) -> None:
+    text = "\n".join(lines) + ("\n" if ended and lines else "")
+    steps = EMBEDDED["nano_math"].split(text)
+    assert steps == tuple(text.splitlines(keepends=True)) and tuple(map(nano.bare, steps)) == steps

@@ -1,26 +1,18 @@
 """ProcessBench and PRM800K files become items, items become a ProcessBench file, and what is broken is named."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from process_files import ROW, line, prm800k, save, step
 
-from sapo.evaluate.process.formats import Read, read_prm800k, read_processbench, write_processbench
+from sapo.evaluate.process.formats import read_prm800k, read_processbench, write_processbench
 from sapo.evaluate.process.items import ProcessItem
-from sapo.records import RecordError, Verdict
+from sapo.records import RecordError
 
-ROW: dict[str, Any] = {
-    "id": "gsm8k-0",
-    "generator": "small",
-    "problem": "How many?",
-    "steps": ["There are 2.", "Twice 2 is 5.", "So 5."],
-    "final_answer_correct": False,
-    "label": 1,
-}
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 
 
@@ -36,12 +28,6 @@ def rows(draw: st.DrawFn) -> dict[str, Any]:
         "final_answer_correct": draw(st.booleans()),
         "label": draw(st.integers(-1, len(steps) - 1)),
     }
-
-
-def save(folder: Path, *found: Any) -> Path:
-    path = folder / "file.jsonl"
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in found), encoding="utf-8")
-    return path
 
 
 def test_a_row_of_processbench_is_read(tmp_path: Path) -> None:
@@ -104,8 +90,12 @@ def test_items_of_any_task_keep_their_steps_without_a_separator(tmp_path: Path) 
         ({"label": 3}, "label is 3, not -1 (no wrong step) to 2, the last step"),
         ({"label": -2}, "label is -2, not -1 (no wrong step) to 2, the last step"),
         ({"label": True}, "label is true, not int"),
-        ({"label": "1"}, 'label is "1", not int'),
-        ({"final_answer_correct": 1}, "final_answer_correct is 1, not bool"),
+        ({"label": "one"}, 'label is "one", not int'),
+        ({"label": 0.5}, "label is 0.5, not int"),
+        ({"label": float("nan")}, "label is null, not int"),
+        ({"final_answer_correct": 2}, "final_answer_correct is 2, neither true nor false"),
+        ({"final_answer_correct": "yes"}, 'final_answer_correct is "yes", not bool or int'),
+        ({"steps": "['There are 2.' 'Twice 2 is 5.']"}, """steps is "['There are 2.' 'Twice 2 is 5.']", not list"""),
         ({"problem": ""}, "problem is empty"),
     ],
 )
@@ -139,27 +129,6 @@ def test_truncated_files_are_refused_with_the_line(tmp_path: Path, read: Any) ->
         read(path)
     with pytest.raises(RecordError, match="no such file"):
         read(tmp_path / "none.jsonl")
-
-
-def step(*ratings: int | None, chosen: int | None = 0, human: Any = None, name: str = "") -> dict[str, Any]:
-    """A step with one candidate for each rating, called `NAMEa`, `NAMEb` …"""
-    completions = [{"text": f"{name}{'abc'[i]}", "rating": r, "flagged": None} for i, r in enumerate(ratings)]
-    return {"completions": completions, "human_completion": human, "chosen_completion": chosen}
-
-
-def line(steps: Sequence[Any], reason: str = "solution", **question: Any) -> dict[str, Any]:
-    """A line of PRM800K: steps 1a, 2a … for plain ratings."""
-    full = [step(s, name=str(j)) if isinstance(s, int) else s for j, s in enumerate(steps, start=1)]
-    asked = {"problem": "How many?", "ground_truth_answer": "4", **question}
-    return {"generation": None, "question": asked, "label": {"steps": full, "finish_reason": reason}}
-
-
-def grade(golds: Sequence[str], completions: Sequence[str]) -> list[Verdict]:
-    return ["right" if c == rf"\boxed{{{g}}}" else "wrong" for g, c in zip(golds, completions, strict=True)]
-
-
-def prm800k(folder: Path, *found: Any, neutral_is_good: bool = True) -> Read:
-    return read_prm800k(save(folder, *found), neutral_is_good, grade)
 
 
 @pytest.mark.parametrize(

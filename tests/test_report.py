@@ -122,7 +122,7 @@ def test_what_happened_in_the_rounds_is_in_the_table(table: str) -> None:
     assert f"| {MODEL} | {TASK} | ORPO on outcomes | 2 | 8 | 40.0 % | 10.0 % | 20.0 % | 0.0 % | 30.0 % |" in table
     assert f"| {MODEL} | {TASK} | SAPO-iter 2 | 2 | 10 | 50.0 % | 10.0 % | 20.0 % | 0.0 % | 20.0 % |" in table
     assert f"| {MODEL} | {TASK} | RFT | 2 | 8 | 50.0 % | 0.0 % | 40.0 % | 10.0 % |" in table
-    assert f"| {MODEL} | {TASK} | SAPO w/o EP, round 1 | 1 | 20 | 50.0 % | 75.0 % | 2.0 | 10.0 |" in table
+    assert f"| {MODEL} | {TASK} | SAPO w/o EP, round 1 | 1 | 20 | 0 | 50.0 % | 75.0 % | 2.0 | 10.0 |" in table
     assert f"| {MODEL} | {TASK} | First verifier (omega) | 2 | 2 | 1 | 3.00 | 45.0 | 3.00e+06 |" in table
     assert f"| {MODEL} | {TASK} | SAPO-iter 2 | 2 | 2 | 1 | 3.00 | 45.0 | 4.00e+06 |" in table
 

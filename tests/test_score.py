@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,25 +175,28 @@ def test_bytes_that_are_no_text_are_named(folder: Path, tmp_path: Path) -> None:
         run(tmp_path / "t.jsonl", folder)
 
 
-def test_steps_that_one_token_ends_are_named_by_their_line(
-    verifier: Verifier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_cannot_be_scored_is_counted_and_left_out(
+    verifier: Verifier, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The tokenizer knows `has` as one token, so a step cannot end within it; found while scoring, nothing is left."""
+    """The tokenizer knows `has` as one token, so a step cannot end within it; the model has 256 positions."""
     assert len(verifier.encoder.completion_ids("has")) == 1
-    bad = {"prompt": "p", "steps": ["h", "as"]}
-    file = lines_of(tmp_path / "t.jsonl", LINES[0], LINES[1], bad)
-    monkeypatch.setattr(score, "PART", 2)
-    with pytest.raises(RecordError, match=r"t.jsonl: line 3: steps: step 2 of 2 \('as'\) ends in no token of its own"):
+    merged, long = {"prompt": "p", "steps": ["h", "as"]}, {"prompt": "p", "steps": ["0" * 256]}
+    file = lines_of(tmp_path / "t.jsonl", LINES[0], merged, LINES[1], long)
+    assert [one["line"] for one in run(file, folder)] == [1, 3]
+    said_of = capsys.readouterr().out
+    assert "t.scores.jsonl: 2 trajectories, mean reward" in said_of
+    assert "; 2 left out, the first is line 2: step 2 of 2 ('as') ends in no token of its own" in said_of
+    lines_of(file, long)
+    with pytest.raises(RecordError, match=r"no trajectory can be scored: line 1: has 258 tokens .* has 256 positions"):
         run(file, folder)
-    assert list(tmp_path.iterdir()) == [file]
 
 
-def test_scores_that_are_no_numbers_are_not_blamed_on_a_line(verifier: Verifier, tmp_path: Path) -> None:
+def test_scores_that_are_no_numbers_are_not_blamed_on_a_line(tmp_path: Path) -> None:
     broken = Verifier.from_reasoner(*tiny_reasoner(), 1)
     with torch.no_grad():
         broken.head.bias.fill_(float("nan"))
     with pytest.raises(ValueError, match="trajectory 0 has NaN scores") as caught:
-        score.scored(broken, tmp_path, [Row(1, None, "p\n", ("a\n",))])
+        broken.score([("p\n", ("a\n",))])
     assert not isinstance(caught.value, BadInput)
 
 
@@ -239,7 +243,7 @@ def test_a_killed_run_leaves_nothing_behind(
         reached.set()
         time.sleep(300)
 
-    def half(*_: object) -> list[tuple[float, ...]]:
+    def half(items: Sequence[object]) -> list[tuple[float, ...]]:
         if place == "the second part" and next(parts) == 2:
             stop()
         return [(0.5,)]
@@ -247,7 +251,7 @@ def test_a_killed_run_leaves_nothing_behind(
     with monkeypatch.context() as forked:  # which is not asked to load or run a model
         forked.setattr(Verifier, "load", lambda _: verifier)
         forked.setattr(score, "PART", 1)
-        forked.setattr(score, "scored", half)
+        forked.setattr(verifier, "score", half)
         forked.setattr(os, "replace", stop)
         process = fork.Process(target=main, args=([str(file), "--verifier", str(folder)],))
         process.start()

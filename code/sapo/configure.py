@@ -1,7 +1,7 @@
 """`python -m sapo configure profile=X [key=value …]`: code/conf, composed by Hydra, becomes params.yaml.
 
-The writer is the one that `dvc exp run -S profile=X` uses, so both give the same bytes. Nothing is written
-unless the result is a valid set of settings.
+This is the only way to choose a profile. DVC's own use of Hydra is off (.dvc/config): it would compose params.yaml
+anew from the defaults at every `dvc exp run`. Nothing is written unless the result is a valid set of settings.
 """
 
 import re

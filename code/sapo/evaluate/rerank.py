@@ -96,7 +96,7 @@ def _check_enough(right: Sequence[bool], count: int) -> None:
 
 
 Scorer = Callable[[Sequence[tuple[str, tuple[str, ...]]]], Sequence[Sequence[float]]]
-"""(prompt, steps) of many trajectories → scores of their steps."""
+"""(prompt, steps) of many trajectories → scores of their steps, none where they cannot be scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,4 +163,4 @@ def _score(task: Task, scorer: Scorer, by_id: dict[str, Question], grown: dict[s
     new = [(name, path) for name, own in grown.items() for path in own.values() if path.text]
     scores = scorer([(by_id[name].prompt, tuple(task.split(path.text))) for name, path in new])
     for (_, path), own in zip(new, scores, strict=True):
-        path.reward = aggregate(own)
+        path.reward = aggregate(own) if own else 0.0

@@ -1,6 +1,7 @@
 """What a method works with: one model, task and seed under the method's settings, and the costs on file."""
 
 import dataclasses
+import functools
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from sapo.engines.opening import Drawing, engine_name, open_sampler
 from sapo.methods.kept import SECONDS
+from sapo.models.encoding import Encoded, Encoder
 from sapo.models.hardware import enough_memory, verifier_for_inference
+from sapo.models.loading import load_encoder
 from sapo.models.sampling import Completion, Request, Sampler, Until
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, RecordError, read_json, write_json
@@ -79,11 +82,22 @@ class Bench:
     def train_questions(self) -> list[Question]:
         return self.questions(self.task_name, "train", self.limits.train_questions)
 
+    def gold_rationales(self) -> list[Question]:
+        """The first training questions with a gold rationale, whether the model can learn from it or not."""
+        return [question for question in self.train_questions() if question.solution][: self.limits.sft_questions]
+
     def gold_questions(self) -> list[Question]:
-        """Training questions whose gold rationale is used: D_org. Raises RecordError where there is none."""
-        gold = [question for question in self.train_questions() if question.solution][: self.limits.sft_questions]
+        """Those of them whose gold rationale is used, D_org: the model can encode it step by step (`Encoder`).
+
+        Raises:
+            RecordError: there is none.
+        """
+        asked, task = self.gold_rationales(), self.task
+        rows = _encoder(self.base.resolve()).attempt_steps([(q.prompt, task.split(q.solution)) for q in asked])
+        gold = [question for question, row in zip(asked, rows, strict=True) if isinstance(row, Encoded)]
         if not gold:
-            raise RecordError(f"{self.task_name}: no training question has a gold rationale to learn from")
+            why = f"none of {len(asked)} can be learned from: {rows[0]}" if asked else "no training question has one"
+            raise RecordError(f"{self.task_name}: gold rationales: {why}")
         return gold
 
     def verifier(self, folder: Path) -> Verifier:
@@ -94,6 +108,12 @@ class Bench:
         """What draws from a saved reasoner, as `engine` says. Raises what `opening.open_sampler` does."""
         drawing = Drawing(self.settings.engine, self.settings.tuning, self.settings.sampling.rows, cached_tokens)
         return Roomy(open_sampler(reasoner, drawing, self.store / "answers", self.shown(what)))
+
+
+@functools.lru_cache(maxsize=1)
+def _encoder(base: Path) -> Encoder:
+    """Tokenizer of a base model, which does not change while stages read it."""
+    return load_encoder(base)
 
 
 @dataclass(frozen=True, slots=True)

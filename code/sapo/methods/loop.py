@@ -20,7 +20,7 @@ from sapo.methods.bench import Bench, clocked, read_costs, write_costs
 from sapo.methods.kept import kept
 from sapo.methods.rounds import Round
 from sapo.methods.samples import sampled
-from sapo.methods.supervision import Simulation, choose_subset, score, supervise
+from sapo.methods.supervision import OUTPUTS, Simulation, choose_subset, score, supervise
 from sapo.methods.updates import dpo, grpo, orpo, sft, star
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Trajectory, read_records, write_json, write_records
@@ -105,10 +105,14 @@ def _make_round(bench: Bench, number: int, state: State, folder: Path) -> None:
 
 
 def sample_statistics(bench: Bench, own: Sequence[Trajectory], cost: Cost) -> dict[str, float]:
-    """How many of a round's samples are right and how many are different, and how long they are."""
+    """How many of a round's samples are right and how many are different, and how long they are.
+
+    `left_out` were empty or could not be encoded step by step.
+    """
     drawn = max(len(own), 1)
     return {
         "trajectories": len(own),
+        "left_out": cost.rollouts - len(own),
         "right": sum(t.right for t in own) / drawn,
         "different": len(distinct(bench.task, own)) / drawn,
         "mean_steps": sum(len(t.steps) for t in own) / drawn,
@@ -129,7 +133,7 @@ def _verified(
     known = tuple(own) if labels.simulator == "reasoner" else ()
     who = Simulation(number, labels.by, simulator, state.verifier if needs_scores else None, known)
     made = supervise(bench, who, state.reasoner, subset)
-    for name in ("labelled.jsonl", "labels.jsonl", "verifier_log.json"):
+    for name in OUTPUTS:
         (folder / name).write_bytes((made / name).read_bytes())
     Verifier.load(made / "verifier").save(folder / "verifier")
     verifier = bench.verifier(made / "verifier")

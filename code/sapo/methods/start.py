@@ -6,10 +6,10 @@ from pathlib import Path
 from sapo.methods.bench import Bench, clocked, read_costs, write_costs
 from sapo.methods.kept import kept, training
 from sapo.methods.samples import sampled
-from sapo.methods.supervision import Simulation, choose_subset, supervise, write_log
+from sapo.methods.supervision import LEFT_OUT, OUTPUTS, Simulation, choose_subset, supervise, write_log
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.models.verifier import Verifier
-from sapo.records import Cost, Trajectory, read_records
+from sapo.records import Cost, Trajectory, read_json, read_records, write_json
 from sapo.supervise.sampling import distinct, gold_trajectories
 from sapo.train.cost import training_cost
 from sapo.train.jobs import Job, carry_out
@@ -21,7 +21,9 @@ SECTIONS = ("tuning", "sft", "sampling", "rollouts", "labels", "expansion", "ver
 
 
 def begin(bench: Bench) -> Path:
-    """The folder of one seed: `sft/`, `sampled.jsonl` (D_0 without gold), labels, `verifier/` (V_0), costs."""
+    """The folder of one seed: `sft/`, `sampled.jsonl` (D_0 without gold), labels, `verifier/` (V_0), costs,
+    and in `left_out.json` how many gold rationales and labelled trajectories could not be trained on.
+    """
     made_from = {
         "phase": "start",
         "place": [bench.model, bench.task_name, bench.settings.seed],
@@ -42,8 +44,10 @@ def _make(bench: Bench, folder: Path) -> None:
     subset = choose_subset(pool, bench.settings.labels.bootstrap_trajectories, bench.seed("subset", 0))
     who = Simulation(0, "omega", folder / "sft", None, tuple(drawn))
     made = supervise(bench, who, folder / "sft", subset)
-    for name in ("labelled.jsonl", "labels.jsonl", "verifier_log.json"):
+    for name in OUTPUTS:
         (folder / name).write_bytes((made / name).read_bytes())
+    gold = {"gold": len(bench.gold_rationales()) - len(bench.gold_questions())}
+    write_json(folder / LEFT_OUT, read_json(made / LEFT_OUT) | gold)
     Verifier.load(made / "verifier").save(folder / "verifier")
     write_costs(folder, read_costs(tuned) | read_costs(samples) | read_costs(made))
 

@@ -5,13 +5,15 @@ with rewards (eta, beta, the update) share them.
 """
 
 import hashlib
+import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, write_costs
 from sapo.methods.kept import kept, parts, training
+from sapo.models.encoding import Encoded, Encoder
 from sapo.models.journal import Journal
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
@@ -26,6 +28,8 @@ from sapo.train.loop import StepLog, Watch
 from sapo.train.verifier import VerifierExample, plant_examples
 from sapo.workspace import digest
 
+LEFT_OUT = "left_out.json"  # how many trajectories could not be encoded step by step, by what they were for
+OUTPUTS = ("labelled.jsonl", "labels.jsonl", "verifier_log.json", LEFT_OUT)  # of `supervise`, besides the verifier
 BATCHES = 32  # of `sampling.rows` requests are kept together: the last of them, half empty, costs a hundredth
 SECTIONS = ("tuning", "rollouts", "labels", "detect", "saps", "expansion", "verifier")
 
@@ -134,8 +138,11 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     questions = {question.id: question for question in bench.train_questions()}
     seen: list[tuple[Trajectory, StepLabels]] = [(entry.item.trajectory, entry.labels) for entry in labelled]
     seen += expand(labelled, bench.settings.expansion.max_per_trajectory)
-    examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
     model, encoder = load_reasoner(initial)
+    usable = scorable(encoder, questions.values(), [trajectory for trajectory, _ in seen])
+    write_json(folder / LEFT_OUT, {"labelled": usable.count(False)})
+    seen = list(itertools.compress(seen, usable))
+    examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
     settings = bench.settings.verifier
     watch = Watch(Shown(bench.shown(f"verifier of round {number}")), training(folder))
     tuning = bench.settings.tuning
@@ -148,6 +155,13 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     write_log(folder / "verifier_log.json", log)
     lengths = [len(entry.tree.ids) for entry in plant_examples(encoder, examples)]
     return training_cost(model.config, lengths, settings.fit.epochs, with_head=False)
+
+
+def scorable(encoder: Encoder, questions: Iterable[Question], trajectories: Sequence[Trajectory]) -> list[bool]:
+    """Whether each trajectory can be encoded step by step, scored and trained on (`Encoder.attempt_steps`)."""
+    prompts = {question.id: question.prompt for question in questions}
+    rows = encoder.attempt_steps([(prompts[t.question_id], t.steps) for t in trajectories])
+    return [isinstance(row, Encoded) for row in rows]
 
 
 class Shown:

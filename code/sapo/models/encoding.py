@@ -1,12 +1,19 @@
-"""One encoder for training, scoring and benchmarks: prompts and completions to token ids, steps to token positions.
+"""Prompts, completions and steps to token ids: one encoder for training, scoring and sampling.
 
-Prompt and completion are tokenised apart, because that is what generation sees: it is given the prompt's ids and
-appends the completion's. Step ends are found by character offsets, never by searching for a token id
-(method.md §5): newlines merge with their neighbours differently in every tokenizer.
+1. Prompt and completion are tokenised apart, because that is what generation sees: it is given the prompt's ids and
+   appends the completion's.
+2. Step ends are found by character offsets, never by searching for a token id (docs/method.md, section 5): newlines
+   merge with their neighbours differently in every tokenizer.
+3. The tokenizer's leading specials (BOS) come once, also where the prompt's text begins with them. Names of special
+   tokens are special tokens in a prompt, where chat templates put them, and plain text in a completion.
+4. A row with more tokens than the model has positions is refused; whoever makes training sets leaves such trajectories
+   out and counts them (`Encoder.attempt_steps`).
 """
 
+import itertools
 import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
@@ -14,6 +21,8 @@ from typing import NamedTuple, cast
 import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
+
+from sapo.records import BadInput
 
 POOL = 32  # batches whose rows are sorted by length together; larger pads less and shuffles less
 
@@ -27,32 +36,46 @@ class Encoded:
     step_ends: tuple[int, ...] = ()
 
 
+class _Tokens(NamedTuple):
+    """Ids of a text, and the characters that each of them holds."""
+
+    ids: tuple[int, ...]
+    offsets: list[tuple[int, int]]
+
+
 class Encoder:
     """Turns text into ids for one tokenizer. Special tokens added to the tokenizer later are not seen.
+
+    Args:
+        positions: the most tokens of a row, end token included; None: any number.
 
     Raises:
         ValueError: the tokenizer is not a fast one (no offsets), or has no end-of-sequence token.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, positions: int | None = None) -> None:
         if not tokenizer.is_fast:
             raise ValueError(f"{type(tokenizer).__name__} of {tokenizer.name_or_path!r} is no fast tokenizer")
         if not isinstance(tokenizer.eos_token_id, int):
             raise ValueError(f"the tokenizer of {tokenizer.name_or_path!r} has no end-of-sequence token")
         self.tokenizer = tokenizer
+        self.positions = positions
         self.eos_id: int = tokenizer.eos_token_id
         # Right padding is never attended to, so any id will do where the tokenizer names none.
         self.pad_id: int = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else self.eos_id
         self.leading: tuple[int, ...] = _leading_specials(tokenizer)
-        self._plain = _without_post_processor(tokenizer)
+        self._leading_text = "".join(cast(list[str], tokenizer.convert_ids_to_tokens(list(self.leading))))
+        self._plain, names = _without_post_processor(tokenizer)
+        # Where a name begins: cut behind its first character, no tokenizer takes it for the token.
+        self._names = re.compile(f"(?={'|'.join(map(re.escape, names))})") if names else None
 
     def prompt_ids(self, prompt: str) -> tuple[int, ...]:
         """Ids of a prompt, after the tokenizer's own leading specials (BOS); trailing ones are never added."""
-        return self.leading + self.completion_ids(prompt)
+        return self._prompts([prompt])[0]
 
     def completion_ids(self, completion: str) -> tuple[int, ...]:
         """Ids of a text on its own, without specials."""
-        return tuple(self._plain.encode(completion, add_special_tokens=False).ids)
+        return self._completions([completion])[0].ids
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of drawn ids; special tokens leave no trace in it."""
@@ -63,34 +86,85 @@ class Encoder:
         return self.encode_many([(prompt, completion)], eos)[0]
 
     def encode_many(self, items: Sequence[tuple[str, str]], eos: bool = True) -> list[Encoded]:
-        """`encode` for many (prompt, completion) at once; much faster than one by one."""
+        """`encode` for many (prompt, completion) at once; much faster than one by one.
+
+        Raises:
+            BadInput: a row has more tokens than the model has positions; says which.
+        """
         end = (self.eos_id,) if eos else ()
-        prompts = self._plain.encode_batch([prompt for prompt, _ in items], add_special_tokens=False)
-        completions = self._plain.encode_batch([completion for _, completion in items], add_special_tokens=False)
+        prompts = self._prompts([prompt for prompt, _ in items])
+        completions = self._completions([completion for _, completion in items])
         encoded = []
-        for prompt, completion in zip(prompts, completions, strict=True):
-            start = self.leading + tuple(prompt.ids)
-            encoded.append(Encoded(start + tuple(completion.ids) + end, len(start)))
+        for start, completion in zip(prompts, completions, strict=True):
+            encoded.append(Encoded(start + completion.ids + end, len(start)))
+            if reason := self._too_long(len(encoded[-1].ids)):
+                raise BadInput(
+                    f"text {len(encoded)} of {len(items)} {reason}; it begins {items[len(encoded) - 1]!r:.80}"
+                )
         return encoded
 
     def encode_steps(self, prompt: str, steps: Sequence[str]) -> Encoded:
         """Ids of a prompt and its steps (no end token), with the index of the token that ends each step.
 
         Raises:
-            ValueError: a step is empty, or one token ends two steps, so that they cannot be told apart.
+            BadInput: see `attempt_steps`.
         """
         return self.encode_steps_many([(prompt, steps)])[0]
 
     def encode_steps_many(self, items: Sequence[tuple[str, Sequence[str]]]) -> list[Encoded]:
         """`encode_steps` for many (prompt, steps) at once."""
-        prompts = self._plain.encode_batch([prompt for prompt, _ in items], add_special_tokens=False)
-        texts = self._plain.encode_batch(["".join(steps) for _, steps in items], add_special_tokens=False)
-        encoded = []
-        for (_, steps), prompt, text in zip(items, prompts, texts, strict=True):
-            start = self.leading + tuple(prompt.ids)
+        encoded = self.attempt_steps(items)
+        if reasons := [row for row in encoded if isinstance(row, str)]:
+            raise BadInput(reasons[0])
+        return cast(list[Encoded], encoded)
+
+    def attempt_steps(self, items: Sequence[tuple[str, Sequence[str]]]) -> list[Encoded | str]:
+        """Ids of every (prompt, steps), or why they can neither be scored nor trained on.
+
+        A step is empty, or one token ends two steps, so that they cannot be told apart; or the row with its end token
+        has more tokens than the model has positions.
+        """
+        prompts = self._prompts([prompt for prompt, _ in items])
+        texts = self._completions(["".join(steps) for _, steps in items])
+        encoded: list[Encoded | str] = []
+        for (_, steps), start, text in zip(items, prompts, texts, strict=True):
             ends = _step_ends(text.offsets, steps)
-            encoded.append(Encoded(start + tuple(text.ids), len(start), tuple(len(start) + end for end in ends)))
+            if isinstance(ends, str):
+                encoded.append(ends)
+                continue
+            ids = start + text.ids
+            row = Encoded(ids, len(start), tuple(len(start) + end for end in ends))
+            encoded.append(self._too_long(len(ids) + 1) or row)
         return encoded
+
+    def _too_long(self, tokens: int) -> str:
+        if self.positions is None or tokens <= self.positions:
+            return ""
+        return f"has {tokens} tokens with its prompt and end token, the model has {self.positions} positions"
+
+    def _prompts(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
+        texts = []
+        for text in prompts:
+            while self._leading_text and text.startswith(self._leading_text):
+                text = text.removeprefix(self._leading_text)
+            texts.append(text)
+        return [self.leading + tuple(one.ids) for one in self._plain.encode_batch(texts, add_special_tokens=False)]
+
+    def _completions(self, texts: Sequence[str]) -> list[_Tokens]:
+        """Tokens of texts in which names of special tokens are text like any other."""
+        found = []
+        for text, one in zip(texts, self._plain.encode_batch(list(texts), add_special_tokens=False), strict=True):
+            cuts = [match.start() + 1 for match in self._names.finditer(text)] if self._names else []
+            if not cuts:
+                found.append(_Tokens(tuple(one.ids), one.offsets))
+                continue
+            tokens = _Tokens((), [])
+            for start, end in itertools.pairwise([0, *cuts, len(text)]):
+                piece = self._plain.encode(text[start:end], add_special_tokens=False)
+                offsets = [(start + first, start + last) for first, last in piece.offsets]
+                tokens = _Tokens(tokens.ids + tuple(piece.ids), tokens.offsets + offsets)
+            found.append(tokens)
+        return found
 
 
 def _leading_specials(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
@@ -99,22 +173,24 @@ def _leading_specials(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     return tuple(ids[: mask.index(0)])
 
 
-def _without_post_processor(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
-    """A private copy of the Rust tokenizer that adds no specials, pads nothing and keeps whitespace in its offsets.
+def _without_post_processor(tokenizer: PreTrainedTokenizerBase) -> tuple[Tokenizer, list[str]]:
+    """A private copy of the Rust tokenizer that adds no specials and pads nothing, and the names of its special tokens.
 
     A byte-level post-processor with `trim_offsets` reports a newline token as holding no character at all.
     """
     backend = cast(Tokenizer, tokenizer.backend_tokenizer)
     parts = json.loads(backend.to_str())
     parts |= {"post_processor": None, "padding": None, "truncation": None}
-    return Tokenizer.from_str(json.dumps(parts))
+    names = [token["content"] for token in parts["added_tokens"] if token["special"] and len(token["content"]) > 1]
+    return Tokenizer.from_str(json.dumps(parts)), names
 
 
-def _step_ends(offsets: Sequence[tuple[int, int]], steps: Sequence[str]) -> list[int]:
+def _step_ends(offsets: Sequence[tuple[int, int]], steps: Sequence[str]) -> list[int] | str:
     """Index of the token that holds the last character of every step: the last one that starts before its end.
 
     The last one, because a character of several bytes may be split over tokens that all claim it. A character
-    that the tokenizer drops (a word-level one drops newlines) counts with the token before it.
+    that the tokenizer drops (a word-level one drops newlines) counts with the token before it. A text says which step
+    cannot be told from the one before it.
     """
     ends: list[int] = []
     token, end = -1, 0
@@ -126,7 +202,7 @@ def _step_ends(offsets: Sequence[tuple[int, int]], steps: Sequence[str]) -> list
         if token == previous:
             where = f"step {number} of {len(steps)} ({step!r})"
             reason = "is empty" if not step else "ends in no token of its own: the tokenizer merges or drops it"
-            raise ValueError(f"{where} {reason}, so it cannot be scored")
+            return f"{where} {reason}, so it cannot be scored"
         ends.append(token)
     return ends
 

@@ -1,7 +1,7 @@
 """A reasoner's directory to a model and its encoder, and back: safetensors only, no remote code, the same bytes always.
 
-What is saved here gets a seal, the SHA-256 of every file, and is refused when a file is no longer what was saved.
-Directories of others have none; they are loaded as they are.
+What is saved here is sealed with the SHA-256 of every file, and refused where a file has changed since. Directories
+that others made have no seal and are loaded as they are.
 Departure from the papers: weights are float32.
 """
 
@@ -15,7 +15,13 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils import logging
 
 from sapo.models.encoding import Encoder
@@ -71,7 +77,7 @@ def load_weights(kind: type[Any], directory: Path, encoder: Encoder, attention: 
 
 
 def load_encoder(directory: Path) -> Encoder:
-    """Check the seal of `directory` and load its tokenizer. Raises LoadingError."""
+    """Check the seal of `directory`, load its tokenizer and read the model's positions. Raises LoadingError."""
     if not (directory / "config.json").is_file():
         raise LoadingError(f"{directory}: no such model directory (config.json is missing)")
     if not (directory / "tokenizer.json").is_file():
@@ -82,7 +88,8 @@ def load_encoder(directory: Path) -> Encoder:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(directory, local_files_only=True)
         for trace in ("is_local", "local_files_only"):  # of how it was loaded; they would be saved with it
             tokenizer.init_kwargs.pop(trace, None)
-        return Encoder(tokenizer)
+        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        return Encoder(tokenizer, getattr(config.get_text_config(), "max_position_embeddings", None))
     except Exception as error:
         # The tokenizers library raises Exception itself for a tokenizer.json that it cannot read.
         if type(error) is not Exception and not isinstance(error, UNREADABLE):
@@ -158,7 +165,7 @@ def _said(error: Exception) -> str:
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    """Models of a megabyte need no bars of their own between the stages'."""
+    """Turn transformers' progress bars off: the stages show their own."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
 
-from sapo.models.encoding import Encoder, budgeted_batches
+from sapo.models.encoding import Encoded, Encoder, budgeted_batches
 from sapo.models.flops import prefill_flops
 from sapo.models.loading import ATTENTION, LoadingError, load_encoder, load_into, load_weights, save_reasoner
 from sapo.models.trees import Tree, gathered, plant, tree_hidden
@@ -34,14 +34,9 @@ class StepTree(NamedTuple):
     ends: tuple[tuple[int, ...], ...]
 
 
-def plant_steps(encoder: Encoder, items: Sequence[tuple[str, tuple[str, ...]]], most: int) -> list[StepTree]:
-    """Every (prompt, steps) in a tree of its prompt, at most so many in each; a tree's `units` number the items.
-
-    Raises:
-        ValueError: a step cannot be told apart (see `Encoder.encode_steps`).
-    """
-    rows = encoder.encode_steps_many(items)
-    trees = plant([(row.ids,) for row in rows], [prompt for prompt, _ in items], most)
+def plant_steps(rows: Sequence[Encoded], prompts: Sequence[str], most: int) -> list[StepTree]:
+    """Every encoded trajectory in a tree of its prompt, at most so many in each; a tree's `units` number the rows."""
+    trees = plant([(row.ids,) for row in rows], prompts, most)
     return [
         StepTree(
             tree,
@@ -85,16 +80,20 @@ class Verifier(nn.Module):
     def score(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[tuple[float, ...]]:
         """Scores c^_1…c^_n in [0, 1] of every (prompt, steps), in the given order.
 
+        No scores for steps that cannot be scored (see `Encoder.attempt_steps`): ().
+
         Raises:
-            ValueError: a step cannot be told apart (see `Encoder.encode_steps`), or a score is NaN; names the item.
+            ValueError: a score is NaN; names the item.
         """
         started = time.perf_counter()
-        trees = plant_steps(self.encoder, items, MOST)
+        encoded = {n: row for n, row in enumerate(self.encoder.attempt_steps(items)) if isinstance(row, Encoded)}
+        own = list(encoded)
+        trees = plant_steps(list(encoded.values()), [items[number][0] for number in own], MOST)
         scores: list[tuple[float, ...]] = [()] * len(items)
         self.eval()
         for batch in budgeted_batches([len(entry.tree.ids) for entry in trees], BATCH_TOKENS):
             logits, _ = self.step_logits([trees[index] for index in batch])
-            numbers = [number for index in batch for number in trees[index].tree.units]
+            numbers = [own[unit] for index in batch for unit in trees[index].tree.units]
             for number, values in zip(numbers, logits.float().sigmoid().tolist(), strict=True):
                 scores[number] = tuple(values[: len(items[number][1])])
                 if any(math.isnan(value) for value in scores[number]):

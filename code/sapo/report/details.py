@@ -115,10 +115,13 @@ def samples_table(results: Sequence[TaskResults]) -> Table:
             found = [r.samples for r in by_seed.values()]
             shares = [f"{100 * mean([getattr(s, name) for s in found]):.1f} %" for name in ("right", "different")]
             lengths = [f"{mean([getattr(s, name) for s in found]):.1f}" for name in ("mean_steps", "mean_tokens")]
-            count = f"{mean([s.trajectories for s in found]):.0f}"
-            rows.append((entry.model, entry.task, _round_name(entry, one), str(len(found)), count, *shares, *lengths))
-    header = (*PLACE, "Samples", "Right", "Different", "Steps", "Tokens")
-    note = "Drawn at the beginning of the round, by the reasoner of the round before. Steps and tokens: means a sample."
+            counts = [f"{mean([getattr(s, name) for s in found]):.0f}" for name in ("trajectories", "left_out")]
+            rows.append((entry.model, entry.task, _round_name(entry, one), str(len(found)), *counts, *shares, *lengths))
+    header = (*PLACE, "Samples", "Left out", "Right", "Different", "Steps", "Tokens")
+    note = (
+        "Drawn at the beginning of the round, by the reasoner of the round before. Left out: empty, or not to be "
+        "encoded step by step. Steps and tokens: means a sample."
+    )
     return Table("Samples of every round", header, tuple(rows), note)
 
 

@@ -76,9 +76,13 @@ class Rewards:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """A round's samples: how many, which shares of them are right and different, and their mean length."""
+    """A round's samples: how many, which shares of them are right and different, and their mean length.
+
+    `left_out` more were drawn, but were empty or could not be encoded step by step.
+    """
 
     trajectories: int
+    left_out: int
     right: float
     different: float
     mean_steps: float

@@ -129,6 +129,11 @@ def seeds_of(settings: Settings, model: str, task: str) -> list[int]:
 
 def _check_graph(settings: Settings, where: str) -> None:
     """Names become folders and stage names; cells, groups and methods name each other. Raises SettingsError."""
+    if settings.report.profile != settings.profile:
+        raise SettingsError(
+            f"{where}: profile is {settings.profile!r}, but the settings are those of {settings.report.profile!r}; "
+            f"`python -m sapo configure profile={settings.profile}` composes its own"
+        )
     for section, names in (("models", settings.models), ("tasks", settings.tasks), ("cells", settings.cells)):
         if not names:
             raise SettingsError(f"{where}: {section}: {names!r} names none")

@@ -182,10 +182,12 @@ class ReportSettings:
     """Bootstrap resamples of every interval, and where the report goes.
 
     Args:
+        profile: that the settings were composed for; equals `Settings.profile`.
         results, figures: folders below the repository's root; two profiles must not share them.
         readme: also rewrite the README's results.
     """
 
+    profile: str
     resamples: int
     results: str
     figures: str

@@ -7,6 +7,7 @@ first of the model and task. Seconds differ from run to run: `benchmarks/labelli
 """
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from sapo.evaluate import efficiency
 from sapo.evaluate.efficiency import LABELLERS, LENGTHS, RIGHT, Chosen, LabelRow, TruthRow
 from sapo.methods.bench import Bench, read_costs, write_costs
 from sapo.methods.kept import SECONDS
-from sapo.methods.supervision import score
+from sapo.methods.supervision import scorable, score
 from sapo.models.loading import load_reasoner
 from sapo.records import Cost, Question, StepScores, Trajectory, read_records, write_json, write_records
 from sapo.settings import Settings
@@ -187,8 +188,10 @@ def _trained_scores(comparison: Comparison, labelled: Sequence[Labelled]) -> lis
     bench, questions = comparison.bench, comparison.questions
     seen = [(entry.item.trajectory, entry.labels) for entry in labelled]
     seen += expand(labelled, bench.settings.expansion.max_per_trajectory)
-    examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
     model, encoder = load_reasoner(bench.start / "sft")
+    usable = scorable(encoder, questions.values(), [trajectory for trajectory, _ in seen])
+    seen = itertools.compress(seen, usable)
+    examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
     verifier, _ = train_verifier(model, encoder, examples, bench.settings.verifier, bench.seed("efficiency verifier"))
     return score(verifier, questions, comparison.chosen.held_out)
 

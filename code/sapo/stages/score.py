@@ -10,6 +10,7 @@ A line is a JSON object with what the verifier reads and the steps; other fields
 A line of the output has `line` (its number in FILE), `id` (null if the line has none), `scores` (c^_1…c^_n, six
 decimals), `reward` (their mean, eq. 14, or what `--reward` says) and `first_suspected`: the first step, counted from 1,
 with a score below the threshold; null if there is none.
+Trajectories that the verifier's tokenizer cannot encode step by step have no line; they are counted at the end.
 FILE is read twice, first to refuse it before anything is scored, then in parts: its size is no matter. The output
 appears when it is whole.
 """
@@ -27,7 +28,7 @@ from typing import Any, cast
 
 from sapo.configure import PARAMS
 from sapo.evaluate.efficiency import THRESHOLD, first_error
-from sapo.evaluate.process.foreign_json import Node
+from sapo.evaluate.process.foreign_json import Node, parse
 from sapo.evaluate.rerank import AGGREGATES, aggregate
 from sapo.models.verifier import Verifier
 from sapo.progress import Progress
@@ -99,24 +100,30 @@ def main(arguments: list[str]) -> None:
     task, prompts = find_task(given.task) if given.task else None, Prompts()
     total = sum(1 for _ in rows(given.file, task, prompts))
     verifier, reward_of = Verifier.load(given.verifier), AGGREGATES[given.reward]
-    reward, suspected = 0.0, 0
+    reward, suspected, left_out = 0.0, 0, list[str]()
     out.parent.mkdir(parents=True, exist_ok=True)
     # The file in the making has no name, so that a killed run leaves none.
     with TemporaryFile("w+", encoding="utf-8", dir=out.parent) as file:
         with Progress(f"score {given.file.name}", total, "trajectories") as progress:
             read = rows(given.file, task, prompts)
             while part := list(itertools.islice(read, PART)):
-                scores = scored(verifier, given.file, part)
-                lines = [said(row, own, given.threshold, reward_of) for row, own in zip(part, scores, strict=True)]
+                scores = verifier.score([(row.prompt, row.steps) for row in part])
+                scored = [(row, own) for row, own in zip(part, scores, strict=True) if own]
+                lines = [said(row, own, given.threshold, reward_of) for row, own in scored]
+                left_out += unscorable(verifier, [row for row, own in zip(part, scores, strict=True) if not own])
                 # Escapes, because an id may hold what UTF-8 cannot.
                 file.writelines(json.dumps(asdict(line)) + "\n" for line in lines)
                 reward += sum(line.reward for line in lines)
                 suspected += sum(line.first_suspected is not None for line in lines)
                 progress.advance(len(part))
+        if len(left_out) == total:
+            raise RecordError(f"{given.file}: no trajectory can be scored: {left_out[0]}")
         file.seek(0)
         write_text(out, file.read())
-    found = f"{total} trajectories, mean reward {reward / total:.4f}, {suspected} with a step below {given.threshold}"
-    sys.stdout.write(f"{out}: {found}\n")
+    count = total - len(left_out)
+    found = f"{count} trajectories, mean reward {reward / count:.4f}, {suspected} with a step below {given.threshold}"
+    why = f"; {len(left_out)} left out, the first is {left_out[0]}" if left_out else ""
+    sys.stdout.write(f"{out}: {found}{why}\n")
 
 
 def rows(path: Path, task: Task | None, prompts: Prompts) -> Iterator[Row]:
@@ -149,15 +156,13 @@ def _objects(path: Path) -> Iterator[tuple[int, Node]]:
 
 def _parsed(line: bytes, where: str) -> Any:
     try:
-        return json.loads(line.decode("utf-8"))
+        return parse(line.decode("utf-8-sig"), where)
     except UnicodeDecodeError as error:
         raise RecordError(f"{where}: not UTF-8 at byte {error.start} of the line") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise RecordError(f"{where}: not JSON ({error}): {line[:60]!r}") from error
 
 
 def _identity(node: Node) -> str | int | None:
-    return Node(node.file, "id", node.maybe("id")).of(str, int, type(None))
+    return node.maybe("id").of(str, int, type(None))
 
 
 def _prompt(node: Node, prompts: Prompts) -> str:
@@ -191,17 +196,10 @@ def _text(node: Node) -> str:
     return node.value
 
 
-def scored(verifier: Verifier, path: Path, part: Sequence[Row]) -> list[tuple[float, ...]]:
-    """Scores of some rows, in order. Raises RecordError naming the line whose steps the verifier cannot tell apart."""
-    try:
-        return verifier.score([(row.prompt, row.steps) for row in part])
-    except ValueError:
-        for row in part:
-            try:
-                verifier.encoder.encode_steps(row.prompt, row.steps)
-            except ValueError as reason:
-                raise RecordError(f"{path}: line {row.line}: steps: {reason}") from reason
-        raise
+def unscorable(verifier: Verifier, part: Sequence[Row]) -> list[str]:
+    """Of rows that got no scores, line and reason."""
+    reasons = verifier.encoder.attempt_steps([(row.prompt, row.steps) for row in part])
+    return [f"line {row.line}: {reason}" for row, reason in zip(part, reasons, strict=True)]
 
 
 def said(

@@ -10,6 +10,7 @@ verifiers of `MCE`.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,9 +20,20 @@ from sapo.evaluate.process.label_truth import label_truth, reward_truth
 from sapo.evaluate.process.self_verification import as_trajectory, self_verify
 from sapo.evaluate.rerank import Beam, beam_search
 from sapo.methods.bench import Bench
-from sapo.methods.supervision import journal, score
+from sapo.methods.supervision import journal, scorable, score
+from sapo.models.encoding import Encoded
+from sapo.models.loading import load_encoder
 from sapo.models.verifier import Verifier
-from sapo.records import Question, StepLabels, StepScores, Trajectory, read_records, write_json, write_records
+from sapo.records import (
+    Question,
+    RecordError,
+    StepLabels,
+    StepScores,
+    Trajectory,
+    read_records,
+    write_json,
+    write_records,
+)
 from sapo.settings import Settings, method_settings
 from sapo.stages.benches import benches_of
 from sapo.stages.keeping import hand_over, keep
@@ -58,7 +70,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """The process benchmark, and the SHA-256 of its file."""
+    """The process benchmark as far as the model's verifiers can score it, and the SHA-256 of the whole file."""
 
     items: list[ProcessItem]
     digest: str
@@ -66,7 +78,8 @@ class Items:
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
     path = workspace.process(place.task) / "items.jsonl"
-    items, benches = Items(read_items(path), digest(path)), benches_of(settings, workspace, place.model, place.task)
+    benches = benches_of(settings, workspace, place.model, place.task)
+    items = Items(scorable_items(next(iter(benches.values())), read_items(path)), digest(path))
     with stage_directory(workspace.verifiers(place.model, place.task)) as folder:
         title, works, first = f"verifiers {place.model} {place.task}", [], next(iter(benches))
         for seed, bench in benches.items():
@@ -79,6 +92,17 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
             works += [Work(f"{title}: {m.name}", judge, (bench, items, m, folder / m.name)) for m in found]
         share(works, settings.workers)
         verify(items.items, folder / str(first) / "sapo", folder / "self_verification.json")
+
+
+def scorable_items(bench: Bench, items: Sequence[ProcessItem]) -> list[ProcessItem]:
+    """Those that this model's verifiers can score; the report counts the others."""
+    rows = load_encoder(bench.start / "sft").attempt_steps([(item.prompt, item.steps) for item in items])
+    kept = [item for item, row in zip(items, rows, strict=True) if isinstance(row, Encoded)]
+    if not kept:
+        raise RecordError(
+            f"{bench.model}, {bench.task_name}: none of {len(items)} process items can be scored: {rows[0]}"
+        )
+    return kept
 
 
 def rounds(settings: Settings, bench: Bench) -> Iterator[Made]:
@@ -201,8 +225,9 @@ def _rerank(bench: Bench, last: Mapping[str, Made], path: Path) -> None:
     settings = dataclasses.replace(bench.settings.sampling, per_question=process.rerank_samples)
     sampler = bench.sampler(bench.start / "sft", "samples to choose from")
     drawn, _ = sample(task, sampler, questions, settings, bench.limits.max_new_tokens, bench.seed("rerank"))
+    drawn = list(itertools.compress(drawn, scorable(load_encoder(bench.start / "sft"), questions, drawn)))
     own = {question.id: [t for t in drawn if t.question_id == question.id] for question in questions}
-    missing = {q.id: process.rerank_samples - len(own[q.id]) for q in questions}  # empty completions are wrong ones
+    missing = {q.id: process.rerank_samples - len(own[q.id]) for q in questions}  # empty or not scorable: wrong ones
     by_id = {question.id: question for question in questions}
     different = list({(t.question_id, t.text): t for t in drawn}.values())  # equal texts have equal rewards
     rewards, beams = {}, {}

@@ -1,4 +1,4 @@
-"""What the embedded tasks share: disjoint splits, the frozen question files, steps that are lines."""
+"""What the embedded tasks share: disjoint splits, the frozen question files, steps without their blank lines."""
 
 import hashlib
 import re
@@ -48,9 +48,9 @@ def read_embedded(root: Path, name: str, split: Split) -> list[Question]:
     return questions
 
 
-def split(text: str) -> tuple[str, ...]:
-    """Every line is a step, with its line feed."""
-    return tuple(_LINE.findall(text))
+def bare(step: str) -> str:
+    """A step without its blank lines, which mean nothing."""
+    return "".join(line for line in _LINE.findall(step) if line.strip())
 
 
 def number(questions: list[Question]) -> list[Question]:

@@ -11,7 +11,7 @@ Truth of a step (`step_truth`): a line is right when the lines so far can still 
 - `return` is right when it returns the right result on every probe. Any statement after it is wrong.
 - What follows is a witness too: the lines before a right one are right, so that orders and decompositions that the
   description does not name count.
-- A blank line or a comment is as right as the line before it.
+- A comment is as right as the line before it; blank lines belong to a step (`steps.py`) and mean nothing.
 - A line holds one statement, an assignment, a sorting or reversing in place or a `return`, in the language of
   `nano_code_lines`. Anything else is wrong, and so are all lines after it, even where Python would take it (a loop,
   `pass`, `print`, an expression broken over two lines).
@@ -29,7 +29,7 @@ from typing import Any
 from sapo.records import Question, Verdict
 from sapo.tasks import nano
 from sapo.tasks.code_grading import judge, unparsable_kind
-from sapo.tasks.nano import split
+from sapo.tasks.nano import bare
 from sapo.tasks.nano_code_lines import LineError, run_line
 from sapo.tasks.nano_code_world import (
     PIPELINE_WEIGHTS,
@@ -41,6 +41,7 @@ from sapo.tasks.nano_code_world import (
     parse_pipeline,
     program,
 )
+from sapo.tasks.steps import split_lines as split
 from sapo.tasks.task import DataSource, Split
 
 __all__ = ["NAME", "answered", "generate", "grade", "load", "normalise", "split", "step_truth", "unparsable_kind"]
@@ -120,6 +121,7 @@ def normalise(text: str) -> str:
 def step_truth(question: Question, steps: Sequence[str]) -> list[bool]:
     """Whether the program can still become a right one after each line (see the module's definition)."""
     lines = [*question.context.splitlines(keepends=True)[:1], *steps] if question.context else list(steps)
+    lines = [bare(line) for line in lines]
     truth = [lines[0] == SIGNATURE] if lines else []
     body: tuple[str, ...] = ()
     for line in lines[1:]:

@@ -13,7 +13,7 @@
   of the text or true values, computed before or not. `all` names what is asked of two quantities, and nothing where
   one is asked for. Every computation may leave its name out;
 - `answer 36` is right when it is the true answer, wherever it stands;
-- any other line, an empty one too, is wrong, and takes no plan away.
+- any other line is wrong, and takes no plan away; blank lines belong to a step (`steps.py`) and mean nothing.
 
 A step that follows an error and uses its value is wrong, since its numbers are.
 """
@@ -26,7 +26,7 @@ from typing import Literal
 
 from sapo.records import Question, Verdict
 from sapo.tasks import nano
-from sapo.tasks.nano import split
+from sapo.tasks.nano import bare
 from sapo.tasks.nano_math_world import (
     CHAIN_WEIGHTS,
     Asked,
@@ -38,6 +38,7 @@ from sapo.tasks.nano_math_world import (
     parse_problem,
     write_solution,
 )
+from sapo.tasks.steps import split_lines as split
 from sapo.tasks.task import DataSource, Split
 
 __all__ = [
@@ -92,7 +93,7 @@ def grade(questions: Sequence[Question], completions: Sequence[str]) -> list[Ver
     """Right when the last line is `answer N` with the gold number; unparsable when it is no answer line."""
     verdicts: list[Verdict] = []
     for question, completion in zip(questions, completions, strict=True):
-        found = _ANSWER.fullmatch(split(completion)[-1]) if completion else None
+        found = _ANSWER.fullmatch(bare(split(completion)[-1])) if completion else None
         if found is None:
             verdicts.append("unparsable")
         else:
@@ -125,7 +126,7 @@ def step_faults(question: Question, steps: Sequence[str]) -> list[Fault]:
     problem = parse_problem(question.prompt)
     faults: list[Fault] = []
     plan: re.Match[str] | None = None
-    for step in steps:
+    for step in map(bare, steps):
         if found := _PLAN.fullmatch(step):
             faults.append(_plan_fault(problem, found))
             plan = found

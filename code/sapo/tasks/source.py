@@ -86,7 +86,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
         raise RecordError(f"{path}: no such file; put the benchmark's file there or set data.hub")
     try:
         raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise RecordError(f"{path}: unreadable: {error}") from error
     return list(enumerate(text.split("\n"), start=1))

@@ -3,6 +3,7 @@
 Profile `real_smoke` uses it, where no pretrained weights are at hand. Its accuracy is near zero by construction.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ def train_scratch(
 ) -> tuple[PreTrainedModel, Encoder]:
     """A byte-level BPE tokenizer and a model of `architecture`, both trained on (prompt, solution) texts.
 
-    Texts are cut off at the context. The same seed gives the same weights.
+    Texts are cut off at the context, and a line says how many tokens that costs. The same seed gives the same weights.
 
     Raises:
         BadInput: there are no texts.
@@ -39,7 +40,12 @@ def train_scratch(
     torch.manual_seed(seed)
     model = build_model(architecture, encoder, settings)
     use_fast_linears(model)
-    rows = [row.ids[: settings.context] for row in encoder.encode_many(texts)]
+    encoded = [row.ids for row in encoder.encode_many(texts)]
+    rows = [ids[: settings.context] for ids in encoded]
+    if cut := sum(map(len, encoded)) - sum(map(len, rows)):
+        sys.stderr.write(
+            f"base: {cut} tokens of {len(rows)} texts lie behind the context of {settings.context}, unread\n"
+        )
 
     def batch_loss(batch: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         ids = pad_rows([rows[index] for index in batch], encoder.pad_id)

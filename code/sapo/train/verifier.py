@@ -38,7 +38,8 @@ def train_verifier(
     """Fit a fresh verifier; `model` itself is not changed. The log's measure is `accuracy` of steps at 0.5.
 
     Raises:
-        ValueError: labels and steps differ in number, a trajectory has none, or a step has no token of its own.
+        ValueError: labels and steps differ in number, a trajectory has none, or one cannot be trained on
+            (see `Encoder.attempt_steps`).
         TrainingDiverged: see `loop.fit`.
     """
     _check(examples)
@@ -68,7 +69,8 @@ def plant_examples(encoder: Encoder, examples: Sequence[VerifierExample]) -> lis
     way, and the verifier then tells them apart less (measured in the laboratory: 1 question in 20 has a gap of
     rewards above 0.05, instead of 1 in 4), while pairs are made of nothing but these gaps.
     """
-    return plant_steps(encoder, [(example.prompt, example.steps) for example in examples], most=1)
+    rows = encoder.encode_steps_many([(example.prompt, example.steps) for example in examples])
+    return plant_steps(rows, [example.prompt for example in examples], most=1)
 
 
 def _check(examples: Sequence[VerifierExample]) -> None:

@@ -33,14 +33,9 @@ RATINGS = (-1, 0, 1)
 Grade = Callable[[Sequence[str], Sequence[str]], list[Verdict]]  # gold answers, completions
 
 
-def _joined(steps: Sequence[str], separator: str) -> tuple[str, ...]:
+def joined(steps: Sequence[str], separator: str) -> tuple[str, ...]:
+    """The steps with the separator behind every one but the last."""
     return (*(step + separator for step in steps[:-1]), steps[-1])
-
-
-def _texts(node: Node) -> list[str]:
-    if not node.of(list):
-        node.refuse("is empty: there are no steps")
-    return [entry.text() for entry in node.entries()]
 
 
 def read_processbench(path: Path, separator: str = PROCESSBENCH_SEPARATOR) -> list[ProcessItem]:
@@ -57,19 +52,19 @@ def read_processbench(path: Path, separator: str = PROCESSBENCH_SEPARATOR) -> li
 
 
 def _processbench_item(node: Node, separator: str, first: dict[str, str]) -> ProcessItem:
-    name, problem, steps = node.at("id").text(), node.at("problem").text(), _texts(node.at("steps"))
-    right = node.at("final_answer_correct").of(bool)
-    label = node.at("label")
-    if not -1 <= label.of(int) < len(steps):
-        label.refuse(f"is {label.value}, not -1 (no wrong step) to {len(steps) - 1}, the last step")
+    name, problem, steps = node.at("id").name(), node.at("problem").text(), node.at("steps").texts(separator)
+    right = node.at("final_answer_correct").flag()
+    label: int = node.at("label").of(int)
+    if not -1 <= label < len(steps):
+        node.at("label").refuse(f"is {label}, not -1 (no wrong step) to {len(steps) - 1}, the last step")
     question = first.setdefault(problem, name)
     return ProcessItem(
         id=name,
         question_id=question,
         group=question,
         prompt=problem,
-        steps=_joined(steps, separator),
-        first_error=None if label.value < 0 else label.value + 1,
+        steps=joined(steps, separator),
+        first_error=None if label < 0 else label + 1,
         outcome="right" if right else "wrong",
         annotator=PEOPLE,
         votes=(),
@@ -117,7 +112,7 @@ class Read:
     left_out: dict[str, int]
 
 
-class _LeftOut(Exception):
+class LeftOut(Exception):
     """A line that holds no usable trajectory; its text is the reason that is counted."""
 
 
@@ -145,7 +140,7 @@ def read_prm800k(path: Path, neutral_is_good: bool = True, grade: Grade = grade_
     for number, node in enumerate(objects(path)):
         try:
             entry = _prm800k_item(node, number, questions, neutral_is_good)
-        except _LeftOut as reason:
+        except LeftOut as reason:
             left_out[str(reason)] += 1
             continue
         key = (entry.item.prompt, entry.item.steps)
@@ -160,36 +155,43 @@ def read_prm800k(path: Path, neutral_is_good: bool = True, grade: Grade = grade_
 
 def _prm800k_item(node: Node, number: int, questions: dict[str, str], neutral_is_good: bool) -> _Open:
     question, label = node.at("question"), node.at("label")
-    problem, gold = question.at("problem").text(), question.at("ground_truth_answer").of(str, type(None))
+    problem, gold = question.at("problem").text(), _answer(question.at("ground_truth_answer"))
     reason = _finish_reason(label)
-    generated = None if question.maybe("pre_generated_steps") is None else _texts(question.at("pre_generated_steps"))
+    generated = question.maybe("pre_generated_steps")
+    generated = None if generated.spelled is None else generated.texts()
     steps, ratings = _followed(label.at("steps"), generated)
     bad = [j for j, rating in enumerate(ratings, start=1) if rating < (0 if neutral_is_good else 1)]
     if reason == "found_error" and -1 not in ratings:
-        raise _LeftOut("found_error without a step rated -1")
-    generation = node.maybe("generation")
+        raise LeftOut("found_error without a step rated -1")
+    generation = node.maybe("generation").spelled
     name = f"prm800k/{number}"
     item = ProcessItem(
         id=name,
         question_id=(own := questions.setdefault(problem, name)),
         group=own,
         prompt=problem,
-        steps=_joined(steps, PRM800K_SEPARATOR),
+        steps=joined(steps, PRM800K_SEPARATOR),
         first_error=bad[0] if bad else None,
         outcome="right" if reason == "solution" else "unparsable",
         annotator=PEOPLE,
         votes=(bad[0] if bad else NO_ERROR,),
         generator="prm800k phase 1" if generation is None else f"prm800k phase 2, generation {generation}",
     )
-    answer = question.maybe("pre_generated_answer")
+    answer = _answer(question.maybe("pre_generated_answer"))
     judged = reason == "found_error" and steps == generated and gold and answer
     return _Open(item, gold, answer) if judged else _Open(item)
+
+
+def _answer(node: Node) -> str:
+    """An answer, which pandas may have made a number; empty where there is none."""
+    answer = node.of(str, int, float, type(None))
+    return "" if answer is None else str(answer)
 
 
 def _finish_reason(label: Node) -> str:
     reason = label.at("finish_reason")
     if reason.value in ("bad_problem", "give_up"):
-        raise _LeftOut(reason.value)
+        raise LeftOut(reason.value)
     if reason.value not in ("solution", "found_error"):
         reason.refuse(f"is {reason.value!r}, not solution, found_error, bad_problem or give_up")
     return reason.value
@@ -197,13 +199,14 @@ def _finish_reason(label: Node) -> str:
 
 def _followed(steps: Node, generated: list[str] | None) -> tuple[list[str], list[int]]:
     """Texts of the trajectory's steps, and the ratings of as many as were labelled."""
-    if not steps.of(list):
+    entries = steps.entries()
+    if not entries:
         steps.refuse("is empty: there are no steps")
     texts: list[str] = []
     ratings: list[int] = []
-    for j, step in enumerate(steps.entries()):
+    for j, step in enumerate(entries):
         wanted = generated[j] if generated and j < len(generated) else None
-        text, rating = _step(step, wanted, j + 1 == len(steps.value))
+        text, rating = _step(step, wanted, j + 1 == len(entries))
         texts.append(text)
         ratings.append(rating)
     if generated and texts == generated[: len(texts)]:
@@ -213,34 +216,39 @@ def _followed(steps: Node, generated: list[str] | None) -> tuple[list[str], list
 
 def _step(step: Node, wanted: str | None, last: bool) -> tuple[str, int]:
     """The step that the trajectory took, and its rating; where labelling stopped, the one that it was to take."""
-    chosen, human = step.at("chosen_completion"), step.maybe("human_completion")
-    if step.at("completions").value is None and human is None:
-        raise _LeftOut("a step without candidates")
-    rated = [(entry.at("text").text(), _rating(entry.at("rating"))) for entry in _candidates(step)]
-    if chosen.value is not None:
-        if not 0 <= chosen.of(int) < len(rated):
-            chosen.refuse(f"is {chosen.value}, there are {len(rated)} completions")
-        text, rating = rated[chosen.value]
-    elif human is not None:
-        node = step.at("human_completion")
-        corrected = node.maybe("corrected_rating")
-        text, rating = node.at("text").text(), 1 if corrected is None else _rating(node.at("corrected_rating"))
+    completions, human, chosen = step.at("completions"), step.maybe("human_completion"), step.at("chosen_completion")
+    if completions.spelled is None and human.spelled is None:
+        raise LeftOut("a step without candidates")
+    candidates = completions.entries() if completions.spelled is not None else []
+    rated = [(entry.at("text").text(), _rating(entry.at("rating"))) for entry in candidates]
+    if chosen.spelled is not None:
+        number: int = chosen.of(int)
+        if not 0 <= number < len(rated):
+            chosen.refuse(f"is {number}, there are {len(rated)} completions")
+        text, rating = rated[number]
+    elif human.spelled is not None:
+        text, rating = _written(human)
     elif not last:
         chosen.refuse("is null without a human_completion, yet steps follow")
     elif not rated:
-        step.at("completions").refuse("is empty, and no step was written by hand")
+        completions.refuse("is empty, and no step was written by hand")
     else:
         text, rating = next((entry for entry in rated if entry[0] == wanted), rated[0])
     if rating is None:
-        raise _LeftOut("a step without a rating")
+        raise LeftOut("a step without a rating")
     return text, rating
 
 
-def _candidates(step: Node) -> list[Node]:
-    return step.at("completions").entries() if step.value["completions"] is not None else []
+def _written(human: Node) -> tuple[str, int]:
+    """A step that the labeller wrote, an object or its text alone, which is right unless it was corrected."""
+    if type(human.spelled) is not dict:
+        return human.text(), 1
+    rating = _rating(human.maybe("corrected_rating"))
+    return human.at("text").text(), 1 if rating is None else rating
 
 
 def _rating(node: Node) -> int | None:
-    if node.value is not None and (type(node.value) is not int or node.value not in RATINGS):
+    rating = node.spelled
+    if rating is not None and (type(rating) is not int or rating not in RATINGS):
         node.refuse(f"is {json.dumps(node.value)}, not -1, 0 or 1")
-    return node.value
+    return rating

@@ -10,6 +10,8 @@ from pathlib import Path
 from sapo.methods.bench import Bench
 from sapo.methods.rounds import NothingLeft, Round
 from sapo.methods.updates.sft import learn
+from sapo.models.encoding import Encoded
+from sapo.models.loading import load_encoder
 from sapo.models.sampling import Request
 from sapo.records import Cost, Question, Trajectory, write_json
 from sapo.supervise.sampling import gold_trajectories
@@ -32,6 +34,8 @@ def rationalise(
     limit, answered = bench.limits.max_new_tokens, bench.task.answered
     completions, cost = sampler.complete(requests, settings.temperature, limit, answered)
     drawn = [(q, c.text) for q, c in zip(failed, completions, strict=True) if c.text]
+    rows = load_encoder(reasoner).attempt_steps([(q.prompt, bench.task.split(text)) for q, text in drawn])
+    drawn = [entry for entry, row in zip(drawn, rows, strict=True) if isinstance(row, Encoded)]
     verdicts = bench.task.grade([q for q, _ in drawn], [text for _, text in drawn])
     right = [entry for entry, verdict in zip(drawn, verdicts, strict=True) if verdict == "right"]
     return right, cost + Cost(programs=sum(bool(q.tests) for q, _ in drawn))

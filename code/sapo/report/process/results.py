@@ -67,6 +67,7 @@ class ProcessResults:
     """Everything of one model on one process benchmark.
 
     Args:
+        left_out: of the items, those that the model's verifiers cannot score; no number but the counts is of them.
         mce: step accuracy of the reasoner's own estimates, by the round of the method whose verifier it made.
         self_verification: error (0 to 1) as the reasoner says and as the truth says, by `V1-R1`, `V1-R3`, `V3-R3`.
     """
@@ -74,6 +75,7 @@ class ProcessResults:
     model: str
     task: str
     items: int
+    left_out: int
     questions: int
     steps: int
     verifiers: dict[Checkpoint, Verified]
@@ -90,14 +92,17 @@ def read_process(settings: Settings, workspace: Workspace) -> list[ProcessResult
 
 
 def _read(settings: Settings, workspace: Workspace, model: str, task: str) -> ProcessResults:
-    items = read_items(workspace.process(task) / "items.jsonl")
+    every = read_items(workspace.process(task) / "items.jsonl")
     folder = workspace.verifiers(model, task)
+    first = folder / str(seeds_of(settings, model, task)[0])
+    # What this model's tokenizer cannot encode step by step, none of its verifiers has scored.
+    scored = {own.trajectory_id for own in read_records(first / "start/0/scores.jsonl", StepScores)}
+    items = [item for item in every if item.id in scored]
     resamples, seed = settings.report.resamples, derive_seed(settings.seed, "report", "process", model, task)
     found = {
         one: _verified([folder / f"{s}/{one.method}/{one.round}" for s in seeds], items, resamples, seed)
         for one, seeds in _checkpoints(settings, folder, model, task)
     }
-    first = folder / str(seeds_of(settings, model, task)[0])
     mce = {
         one: _estimated(path, items, resamples, seed)
         for one in found
@@ -106,10 +111,9 @@ def _read(settings: Settings, workspace: Workspace, model: str, task: str) -> Pr
     groups = [item.group for item in items]
     said = read_json(folder / "self_verification.json")
     table2 = {name: _errors(folder, name, own, groups, (resamples, seed)) for name, own in said.items()}
-    questions, steps = len({item.question_id for item in items}), sum(len(item.steps) for item in items)
-    return ProcessResults(
-        model, task, len(items), questions, steps, found, mce, table2, _rerank(folder / "rerank.json")
-    )
+    questions, steps = len({item.question_id for item in every}), sum(len(item.steps) for item in every)
+    counts = len(every), len(every) - len(items), questions, steps
+    return ProcessResults(model, task, *counts, found, mce, table2, _rerank(folder / "rerank.json"))
 
 
 def _checkpoints(settings: Settings, folder: Path, model: str, task: str) -> Iterator[tuple[Checkpoint, list[int]]]:

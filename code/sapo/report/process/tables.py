@@ -40,6 +40,9 @@ def verifier_table(results: Sequence[ProcessResults], all_of_them: bool) -> Tabl
         "Labels true: labels that the verifier learned from, against the oracle. MCE: labels by the reasoner's own "
         "rollouts, the upper bound."
     )
+    for entry in results:
+        if entry.left_out:
+            note += f" {entry.model} cannot score {entry.left_out} of {entry.items} trajectories of {entry.task}."
     title = "Verifiers on the process benchmarks" + (": every round" if all_of_them else "")
     return Table(title, (*header, "Labels true", "Seeds"), tuple(rows), note)
 
@@ -140,6 +143,7 @@ def process_metrics(entry: ProcessResults) -> dict[str, object]:
         }
     return {
         "items": entry.items,
+        "left_out": entry.left_out,
         "verifiers": verifiers,
         "mce": {f"{one.method}/{one.round}": _in_percent(i) for one, i in entry.mce.items()},
         "self_verification_error": {
