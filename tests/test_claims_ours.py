@@ -13,7 +13,6 @@ import pytest
 from claims_evidence import evidence_of
 from report_runs import MODEL, OOD, TASK, stop, tiny_settings, write_runs
 
-from sapo.evaluate.process.judging import Estimate
 from sapo.report.claims.catalog import (
     AccuracyTest,
     ChangeTest,
@@ -167,8 +166,7 @@ def judged() -> ProcessResults:
     """Steps right: SAPO's third verifier 80 [77, 83] %, the one of outcomes 70 [66, 74], MCE 90 [87, 93]."""
 
     def verified(steps: Interval, seeds: int) -> Verified:
-        unknown = Estimate(None, None, None)
-        return Verified(seeds, 0.5, steps, steps, unknown, unknown, unknown, None, None, None, None, None, (), ())
+        return Verified(seeds, 0.5, steps, steps, None, None, None, None, None, None, None, None, (), ())
 
     verifiers = {
         Checkpoint("sapo", 3): verified(Interval(0.80, 0.77, 0.83), 2),

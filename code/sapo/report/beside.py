@@ -17,7 +17,7 @@ from sapo.report.intervals import Interval
 from sapo.report.names import checkpoint_name
 from sapo.report.process.results import ProcessResults
 from sapo.report.results import COT, SFT, Checkpoint
-from sapo.report.tables import NONE, Table
+from sapo.report.tables import NONE, Table, difference_text
 
 STANDS_FOR = {"nano_math": "GSM8K", "nano_math_ood": "MATH", "nano_code": "MBPP", "nano_code_ood": "HumanEval"}
 STANDS_FOR |= {"gsm8k": "GSM8K", "math": "MATH", "mbpp": "MBPP", "humaneval": "HumanEval"}
@@ -156,6 +156,5 @@ def _row(
     numbers = (f"{level:.1f}", f"{theirs:.2f}", f"{level - theirs:+.1f}")
     if effect is None:
         return (*place, *numbers, NONE, NONE, NONE)
-    value, low, high = (round(100 * v, 1) + 0.0 for v in (effect.value, effect.low, effect.high))
     difference = round(100 * effect.value - printed_effect, 1) + 0.0
-    return (*place, *numbers, f"{value:+.1f} [{low:+.1f}, {high:+.1f}]", f"{printed_effect:+.2f}", f"{difference:+.1f}")
+    return (*place, *numbers, difference_text(effect, star=""), f"{printed_effect:+.2f}", f"{difference:+.1f}")

@@ -31,12 +31,7 @@ def measured(process: Sequence[ProcessResults], place: tuple[str, str], said: st
     """A metric of what `said` names on a model and task; None where it was not measured."""
     found = [entry for entry in process if (entry.model, entry.task) == place]
     value = _find(found[0], said, metric) if found else None
-    return value and (hundred(value[0]), value[1])
-
-
-def hundred(interval: Interval) -> Interval:
-    """A share in points."""
-    return Interval(100 * interval.value, 100 * interval.low, 100 * interval.high)
+    return value and (value[0].percent, value[1])
 
 
 def _find(entry: ProcessResults, said: str, metric: str) -> Measured | None:

@@ -14,10 +14,10 @@ import numpy as np
 from sapo.report.accuracies import difference
 from sapo.report.claims.catalog import AccuracyTest, ChangeTest, Claim, CostTest, ProcessTest, TrendTest
 from sapo.report.claims.evidence import Evidence, absence, benchmarks_of, checkpoint, name, speaks_of
-from sapo.report.claims.judged import hundred, measured, mover
+from sapo.report.claims.judged import measured, mover
 from sapo.report.claims.verdicts import Cell, Comparison, Quorum, cell_verdict
 from sapo.report.claims.words import LABELS, MEASURES, METRICS, UNITS, judge
-from sapo.report.intervals import LEVEL, Interval
+from sapo.report.intervals import Interval, percentile_interval
 from sapo.report.names import method_name
 from sapo.report.process.results import ProcessResults
 from sapo.report.results import BenchmarkResults, Checkpoint, TaskResults, TrainingStep
@@ -45,9 +45,7 @@ def epoch_change(logs_S: Sequence[Sequence[tuple[int, float]]], resamples: int, 
     drawn_S_R = np.array([_drawn(last, resamples, chance) - _drawn(first, resamples, chance) for first, last in ends_S])
     seeds_R_S = chance.integers(len(ends_S), size=(resamples, len(ends_S)))
     means_R = drawn_S_R[seeds_R_S, np.arange(resamples)[:, None]].mean(axis=1)
-    low, high = np.quantile(means_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    value = np.mean([last.mean() - first.mean() for first, last in ends_S])
-    return Interval(float(value), float(low), float(high))
+    return percentile_interval(np.mean([last.mean() - first.mean() for first, last in ends_S]), means_R)
 
 
 def _drawn(values: np.ndarray, resamples: int, chance: np.random.Generator) -> np.ndarray:
@@ -94,7 +92,7 @@ def _accuracy_comparison(
     settings = evidence.settings
     seed = derive_seed(settings.seed, "report", entry.model, entry.task, benchmark.name)
     found = difference(benchmark, one, other, settings.report.resamples, seed)
-    return Comparison(what, "points", found and hundred(found), seeds=len(benchmark.seeds(one, other)))
+    return Comparison(what, "points", found and found.percent, seeds=len(benchmark.seeds(one, other)))
 
 
 def _cost(claim: Claim, evidence: Evidence) -> Iterator[Cell]:

@@ -4,13 +4,13 @@ Numbers are of the half of the questions that no threshold was chosen on; interv
 """
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sapo.evaluate.process.items import ProcessItem, read_items
-from sapo.evaluate.process.judging import Estimate, across, as_scores, judge
+from sapo.evaluate.process.judging import across, as_scores, judge
 from sapo.evaluate.process.metrics import Bin
 from sapo.records import RecordError, StepLabels, StepScores, read_json, read_records
 from sapo.report.files import numbers
@@ -39,9 +39,9 @@ class Verified:
     threshold: float
     steps: Interval
     first_error: Interval
-    f1: Estimate
-    auc: Estimate
-    ece: Estimate
+    f1: Interval | None
+    auc: Interval | None
+    ece: Interval | None
     label_steps: float | None
     label_precision: float | None
     label_recall: float | None
@@ -133,8 +133,8 @@ def _verified(folders: Sequence[Path], items: Sequence[ProcessItem], resamples: 
     return Verified(
         len(folders),
         statistics.fmean(one.threshold for one in judged_S),
-        _interval(found["step_accuracy"]),
-        _interval(found["first_error_accuracy"]),
+        _defined(found, "step_accuracy"),
+        _defined(found, "first_error_accuracy"),
         found["f1"],
         found["auc"],
         found["calibration_error"],
@@ -144,14 +144,15 @@ def _verified(folders: Sequence[Path], items: Sequence[ProcessItem], resamples: 
         _mean([(question, reward) for question, reward, _ in rewards], resamples, seed),
         _mean([(question, share) for question, _, share in rewards], resamples, seed),
         judged_S[0].bins,
-        tuple(_interval(right) for right in judged_S[0].rights),
+        judged_S[0].rights,
     )
 
 
-def _interval(estimate: Estimate) -> Interval:
-    """Of a number that is always defined."""
-    assert estimate.value is not None and estimate.low is not None and estimate.high is not None
-    return Interval(estimate.value, estimate.low, estimate.high)
+def _defined(metrics: Mapping[str, Interval | None], name: str) -> Interval:
+    """A metric that every benchmark defines."""
+    found = metrics[name]
+    assert found is not None
+    return found
 
 
 def _optional(path: Path, names: tuple[str, ...]) -> dict[str, Any] | None:
@@ -187,7 +188,7 @@ def _ratio(counts: Sequence[dict[str, Any] | None], part: str, whole: str) -> fl
 def _estimated(path: Path, items: Sequence[ProcessItem], resamples: int, seed: int) -> Interval:
     """Step accuracy of labels by rollouts, on the half that is reported of the verifiers."""
     scores = [as_scores(labels) for labels in read_records(path, StepLabels)]
-    return _interval(judge(items, scores, seed, resamples).metrics["step_accuracy"])
+    return _defined(judge(items, scores, seed, resamples).metrics, "step_accuracy")
 
 
 def _errors(
