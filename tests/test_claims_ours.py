@@ -175,7 +175,7 @@ def judged() -> ProcessResults:
     mce = {Checkpoint("sapo", 3): Interval(0.90, 0.87, 0.93)}
     errors = {"V1-R3": Interval(0.6, 0.57, 0.63), "V3-R3": Interval(0.5, 0.46, 0.54)}
     table2 = {name: (interval, Interval(0, 0, 0)) for name, interval in errors.items()}
-    return ProcessResults(MODEL, TASK, 9, 9, 9, verifiers, mce, table2, Rerank((), (), (), {}, {}))
+    return ProcessResults(MODEL, TASK, 9, 9, 9, verifiers, mce, table2, Rerank((), (), (), {}, {}, 100, 1))
 
 
 @pytest.mark.parametrize(

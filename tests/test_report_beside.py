@@ -29,7 +29,7 @@ def columns(tmp_path_factory: pytest.TempPathFactory) -> list[Column]:
 def process(errors: Mapping[str, float] = ERRORS) -> ProcessResults:
     """Errors of self-verification that reach 3 points to each side as the reasoner says."""
     found = {name: (Interval(e, e - 0.03, e + 0.03), Interval(1.0, 1.0, 1.0)) for name, e in errors.items()}
-    return ProcessResults(MODEL, TASK, 1, 1, 1, {}, {}, found, Rerank((), (), (), {}, {}))
+    return ProcessResults(MODEL, TASK, 1, 1, 1, {}, {}, found, Rerank((), (), (), {}, {}, 100, 1))
 
 
 def tables(columns: list[Column], *entries: ProcessResults) -> dict[str, Table]:

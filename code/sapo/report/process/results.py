@@ -53,13 +53,20 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Rerank:
-    """Samples of one reasoner to choose from: by question, whether each is right and its answer's number."""
+    """Samples of one reasoner to choose from: by question, whether each is right and its answer's number.
+
+    Args:
+        rewards: by method, question and sample. beams: whether beam search found a right answer, by method.
+        resamples, seed: that intervals over questions are drawn with.
+    """
 
     groups: tuple[str, ...]
     right: tuple[tuple[bool, ...], ...]
     answers: tuple[tuple[int, ...], ...]
     rewards: dict[str, tuple[tuple[float, ...], ...]]
     beams: dict[str, tuple[bool, ...]]
+    resamples: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,7 @@ def _read(settings: Settings, workspace: Workspace, model: str, task: str) -> Pr
     table2 = {name: _errors(folder, name, own, groups, (resamples, seed)) for name, own in said.items()}
     questions, steps = len({item.question_id for item in items}), sum(len(item.steps) for item in items)
     return ProcessResults(
-        model, task, len(items), questions, steps, found, mce, table2, _rerank(folder / "rerank.json")
+        model, task, len(items), questions, steps, found, mce, table2, _rerank(folder / "rerank.json", resamples, seed)
     )
 
 
@@ -203,7 +210,7 @@ def _errors(
     return found[0], found[1]
 
 
-def _rerank(path: Path) -> Rerank:
+def _rerank(path: Path, resamples: int, seed: int) -> Rerank:
     values = read_json(path)
     questions = values["questions"]
     rewards = {name: tuple(tuple(own) for own in found) for name, found in values["rewards"].items()}
@@ -216,4 +223,6 @@ def _rerank(path: Path) -> Rerank:
         tuple(tuple(question["answers"]) for question in questions),
         rewards,
         {name: tuple(found) for name, found in values["beams"].items()},
+        resamples,
+        seed,
     )
