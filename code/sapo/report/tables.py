@@ -9,14 +9,7 @@ from dataclasses import astuple, dataclass
 
 from sapo.report.accuracies import Accuracy, Column
 from sapo.report.intervals import Interval
-from sapo.report.names import (
-    BY_ROUND,
-    checkpoint_name,
-    in_order,
-    learns_from,
-    method_name,
-    whole_of,
-)
+from sapo.report.names import BY_ROUND, checkpoint_name, in_order, learns_from, method_name, whole_of
 from sapo.report.results import COT, SFT, Checkpoint
 
 MARKS = {"sft": "†", "orpo_outcome": "‡"}

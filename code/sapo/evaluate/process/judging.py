@@ -15,16 +15,7 @@ import numpy as np
 
 from sapo.evaluate.interval import Interval, percentile_interval
 from sapo.evaluate.process.items import ProcessItem
-from sapo.evaluate.process.metrics import (
-    Bin,
-    Judged,
-    best_threshold,
-    halves,
-    in_bins,
-    pair_up,
-    reliability,
-    verdicts,
-)
+from sapo.evaluate.process.metrics import Bin, Judged, best_threshold, halves, in_bins, pair_up, reliability, verdicts
 from sapo.records import RecordError, StepLabels, StepScores
 
 METRICS = ("step_accuracy", "first_error_accuracy", "f1", "auc", "calibration_error")

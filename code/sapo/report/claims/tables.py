@@ -14,10 +14,7 @@ _SIGNED = ("points", "nats")
 
 
 def verdict_table(
-    claims: Sequence[Claim],
-    cells: Mapping[str, Sequence[Cell]],
-    found: Mapping[str, Sequence[Ordering]],
-    profile: str,
+    claims: Sequence[Claim], cells: Mapping[str, Sequence[Cell]], found: Mapping[str, Sequence[Ordering]], profile: str
 ) -> Table:
     """One line a claim: verdict, words, source, how its cells stand, and the number that speaks most against it."""
     rows = tuple(
