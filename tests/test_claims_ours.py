@@ -13,7 +13,6 @@ import pytest
 from claims_evidence import evidence_of
 from report_runs import MODEL, OOD, TASK, stop, tiny_settings, write_runs
 
-from sapo.evaluate.process.judging import Estimate
 from sapo.report.claims.catalog import (
     AccuracyTest,
     ChangeTest,
@@ -167,8 +166,7 @@ def judged() -> ProcessResults:
     """Steps right: SAPO's third verifier 80 [77, 83] %, the one of outcomes 70 [66, 74], MCE 90 [87, 93]."""
 
     def verified(steps: Interval, seeds: int) -> Verified:
-        unknown = Estimate(None, None, None)
-        return Verified(seeds, 0.5, steps, steps, unknown, unknown, unknown, None, None, None, None, None, (), ())
+        return Verified(seeds, 0.5, steps, steps, None, None, None, None, None, None, None, None, (), ())
 
     verifiers = {
         Checkpoint("sapo", 3): verified(Interval(0.80, 0.77, 0.83), 2),
@@ -177,7 +175,7 @@ def judged() -> ProcessResults:
     mce = {Checkpoint("sapo", 3): Interval(0.90, 0.87, 0.93)}
     errors = {"V1-R3": Interval(0.6, 0.57, 0.63), "V3-R3": Interval(0.5, 0.46, 0.54)}
     table2 = {name: (interval, Interval(0, 0, 0)) for name, interval in errors.items()}
-    return ProcessResults(MODEL, TASK, 9, 0, 9, 9, verifiers, mce, table2, Rerank((), (), (), {}, {}))
+    return ProcessResults(MODEL, TASK, 9, 0, 9, 9, verifiers, mce, table2, Rerank((), (), (), {}, {}, 100, 1))
 
 
 @pytest.mark.parametrize(
@@ -215,11 +213,10 @@ def test_each_of_more_is_compared_with_each_of_less(evidence: Evidence) -> None:
 
 def test_the_gap_is_that_between_the_reasoners_estimate_and_its_verifier() -> None:
     """90 [87, 93] minus 80 [77, 83]: 10 -+ sqrt(3² + 3²). Without an estimate there is none."""
-    gap = measured([judged()], (MODEL, TASK), "sapo 3", "gap")
+    gap = measured(judged(), "sapo 3", "gap")
     assert gap
     assert (gap[0].value, gap[0].low, gap[0].high) == pytest.approx((10, 10 - 18**0.5, 10 + 18**0.5))
-    assert measured([judged()], (MODEL, TASK), "sapo_without_pf 3", "gap") is None
-    assert measured([judged()], (MODEL, OOD), "sapo 3", "step_accuracy") is None
+    assert measured(judged(), "sapo_without_pf 3", "gap") is None
 
 
 def test_without_a_process_benchmark_its_claims_are_not_run(evidence: Evidence) -> None:

@@ -10,7 +10,7 @@ from report_runs import tiny_settings, write_runs
 from sapo.report.claims.catalog import read_claims
 from sapo.report.claims.report import claims_report
 from sapo.report.claims.tables import cell_counts, interval_text
-from sapo.report.claims.verdicts import VERDICTS, Cell
+from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison
 from sapo.report.claims.words import in_words
 from sapo.report.intervals import Interval
 from sapo.report.rendering import markdown
@@ -93,7 +93,8 @@ def test_numbers_as_text() -> None:
 
 
 def test_cells_are_counted_by_verdict() -> None:
-    cells = [Cell("m", "t", "t", verdict, ()) for verdict in ("not run", "holds", "holds")]
+    better = Comparison("a minus b", "points", Interval(2.0, 1.0, 3.0))
+    cells = [Cell("m", "t", "t", one) for one in ((), (better,), (better,))]
     assert cell_counts(cells) == "holds 2, not run 1"
     assert cell_counts([]) == "–"
 

@@ -103,6 +103,6 @@ def test_the_order_of_cells_plays_no_part_and_the_opposite_claim_has_the_opposit
 def test_the_deciding_comparison_speaks_most_against_the_claim() -> None:
     """Against bars of 0, -1 and 0 these are 3, -2 and 1 points above: the second."""
     second = points(-4, -2, least=-1)
-    cell = Cell("model", "task", "task", "not decided", (BETTER, second, OPEN, ABSENT))
+    cell = Cell("model", "task", "task", (BETTER, second, OPEN, ABSENT))
     assert cell.deciding is second
-    assert Cell("model", "task", "task", "not run", (ABSENT,)).deciding is None
+    assert Cell("model", "task", "task", (ABSENT,)).deciding is None

@@ -1,16 +1,19 @@
 """Looks that can be told apart, panels placed by arithmetic, and names that keep their distance."""
 
 import math
+import re
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from sapo.report.figures.drawing import ITERATED, short_name
 from sapo.report.figures.labels import beside, text_size
 from sapo.report.names import KNOWN, learns_from, whole_of
-from sapo.report.style import LINES, ink, look, panels, spread
+from sapo.report.style import LINES, ink, look, panels, save, spread, styled
 
 
 def test_every_known_method_has_a_look_of_its_own() -> None:
@@ -75,3 +78,19 @@ def test_names_beside_points_neither_overlap_nor_leave_the_panel(places: list[tu
 
 def test_names_in_figures_are_short() -> None:
     assert [short_name(method) for method in ("cot", "srf", "orpo_mc", "mine")] == ["CoT", "SRF", "ORPO + MC", "mine"]
+
+
+def test_a_smaller_svg_keeps_its_marks_and_every_reference_leads_somewhere(tmp_path: Path) -> None:
+    """Three points as one marker used three times, a word as many glyphs, in less bytes."""
+    with styled():
+        figure = Figure()
+        axes = figure.subplots()
+        axes.plot([1, 2, 3], [1, 3, 2], "o")
+        axes.set_title("abba")
+        figure.savefig(tmp_path / "before.svg")
+    save(figure, tmp_path, "after", [{"x": 1}])
+    before, after = ((tmp_path / f"{name}.svg").read_text(encoding="utf-8") for name in ("before", "after"))
+    assert before.count("<use ") == after.count("<use ") > 0
+    names = re.findall(r' id="([^"]+)"', after)
+    assert len(names) == len(set(names)) and set(re.findall(r"(?:url\(|href=\")#(\w+)", after)) <= set(names)
+    assert len(after) < 0.7 * len(before)

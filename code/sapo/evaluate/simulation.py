@@ -28,7 +28,7 @@ from sapo.records import BadInput
 from sapo.supervise.detection import detect
 from sapo.supervise.strategies import Finding, Strategy, omega, saps, saps_until_located, waves
 
-LabellerName = Literal["shepherd", "omega", "saps once", "saps until_located"]
+LabellerName = Literal["shepherd", "omega", "saps_once", "saps_until_located"]
 LABELLERS: tuple[LabellerName, ...] = get_args(LabellerName)
 MOST_STEPS = 40  # the search is walked through for every pair of drops: 40 steps take a quarter of a minute
 FORWARD, TRAINING = 2, 6  # FLOPs a parameter and token: read or generated; read and learned from
@@ -274,7 +274,7 @@ def _search(name: LabellerName, steps: int, pair: tuple[int, int]) -> list[Way]:
     """The ways of saps where the verifier's scores fall at `pair`."""
     scores = _scores(steps, pair)
     detected = detect(scores)
-    if name == "saps once":
+    if name == "saps_once":
         return _ways(lambda: saps(steps, detected))
     return _ways(lambda: saps_until_located(steps, detected, scores))
 

@@ -19,7 +19,7 @@ from sapo.plan.texts import Texts
 from sapo.settings import FitSettings, Settings, TaskSettings
 
 STEPS = 40  # the simulation's longest trajectory
-LABELLERS = {"shepherd": "shepherd", "omega": "omega", "once": "saps once", "until_located": "saps until_located"}
+LABELLERS = {"shepherd": "shepherd", "omega": "omega", "once": "saps_once", "until_located": "saps_until_located"}
 
 
 @dataclass(frozen=True, slots=True)

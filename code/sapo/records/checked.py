@@ -1,13 +1,11 @@
-"""Files that say what they are and notice when they are no longer what was written.
+"""Checksummed files: a header of schema with version, number of rows and start of the SHA-256 of the content.
 
-The first line of a checked file holds its schema with the version, the number of rows, and the start of the SHA-256
-of the content. Truncated, altered, reordered and foreign files are therefore refused, by file, line and reason.
+Truncated, altered, reordered and foreign files are refused, by file, line and reason. Files are written atomically.
 
 1. Records: JSON Lines; below the header `{"schema": "Trajectory/2", "rows": 3, "sha256": "…"}` one record a line.
 2. Small results: one JSON object, `{"schema": "costs/2", "rows": 5, "sha256": "…", "content": …}`, whose schema is the
    file's name. The checksum is of the values: other white space is the same file.
-
-Files appear whole or not at all. What other programs and people read (`results/`) is plain JSON.
+3. What other programs and people read (`results/`) is plain JSON without a header.
 """
 
 import fcntl
@@ -90,7 +88,7 @@ def write_json(path: Path, value: object) -> None:
     if not isinstance(value, dict | list):
         raise TypeError(f"{path}: {type(value).__name__} is neither an object nor a list")
     content = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
-    header = json.dumps(_header(path.stem, len(value), _of_value(json.loads(content))))
+    header = json.dumps(_header(path.stem, len(value), _short(_canonical(json.loads(content)))))
     write_text(path, f'{header[:-1]}, "content": {content}}}\n')
 
 
@@ -108,7 +106,7 @@ def read_json(path: Path, kind: type = dict) -> Any:
     rows = len(content) if isinstance(content, dict | list) else -1
     if type(content) is not kind:
         raise RecordError(f"{path}: line 1: content is not a JSON {'object' if kind is dict else 'list'}")
-    _check_content(path, value, rows, _of_value(content))
+    _check_content(path, value, rows, _short(_canonical(content)))
     return content
 
 
@@ -188,7 +186,7 @@ def _why(error: Exception) -> str:
 
 
 def _header(schema: str, rows: int, sha256: str) -> dict[str, object]:
-    return dict(zip(HEADER, (f"{schema}/{SCHEMA_VERSION}", rows, sha256), strict=True))
+    return {"schema": f"{schema}/{SCHEMA_VERSION}", "rows": rows, "sha256": sha256}
 
 
 def _check_schema(path: Path, header: dict[str, Any], schema: str) -> None:
@@ -208,8 +206,8 @@ def _check_content(path: Path, header: dict[str, Any], rows: int, sha256: str) -
         raise RecordError(f"{path}: line 1: {said}: altered since it was written")
 
 
-def _of_value(value: object) -> str:
-    return _short(json.dumps(value, sort_keys=True).encode("ascii"))
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True).encode("ascii")
 
 
 def _short(data: bytes) -> str:

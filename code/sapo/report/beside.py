@@ -6,24 +6,25 @@ another benchmark than the paper's it says nothing about the paper. That of the 
 part, error beyond that of the last round) is what a replication can be held to.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sapo.report.accuracies import Accuracy, Column
+from sapo.report.claims.evidence import Evidence
 from sapo.report.claims.judged import mover
 from sapo.report.claims.published import Row, read_published
-from sapo.report.efficiency import Seconds, TaskEfficiency
 from sapo.report.intervals import Interval
 from sapo.report.names import checkpoint_name
 from sapo.report.process.results import ProcessResults
 from sapo.report.results import COT, SFT, Checkpoint
-from sapo.report.tables import NONE, Table
+from sapo.report.tables import NONE, Table, difference_text
+from sapo.settings import ModelSettings
 
 STANDS_FOR = {"nano_math": "GSM8K", "nano_math_ood": "MATH", "nano_code": "MBPP", "nano_code_ood": "HumanEval"}
 STANDS_FOR |= {"gsm8k": "GSM8K", "math": "MATH", "mbpp": "MBPP", "humaneval": "HumanEval"}
 IN_SIPF = STANDS_FOR | {"nano_math_ood": "MMLU_Math", "math": "MMLU_Math"}
-MODELS = {"qwen2": "Qwen-2.5-0.5B", "qwen25": "Qwen-2.5-0.5B", "llama": "Llama-3.2-1B", "llama32": "Llama-3.2-1B"}
-MODELS |= {"gemma2": "Gemma-2-2B"}
+HUB_IDS = {"Qwen/Qwen2.5-0.5B": "qwen2", "meta-llama/Llama-3.2-1B": "llama", "google/gemma-2-2b": "gemma2"}
+ARCHITECTURES = {"qwen2": "Qwen-2.5-0.5B", "llama": "Llama-3.2-1B", "gemma2": "Gemma-2-2B"}
 SIPFS_MODEL = "Gemma-2B"  # the one model whose numbers we have from SIPF
 LAST = "V3-R3"  # verifier and reasoner of the last round
 LABELS_SAID = (2.0, 3.0)  # SAPO, abstract and figure 6: times fewer FLOPs and seconds than shepherd's labels
@@ -67,29 +68,32 @@ ACCURACIES = (
 )  # fmt: skip
 
 
-def beside_tables(
-    columns: Sequence[Column],
-    process: Sequence[ProcessResults],
-    labelling: Sequence[TaskEfficiency],
-    seconds: Seconds | None,
-) -> list[Table]:
+def paper_model(model: ModelSettings) -> str:
+    """The model of SAPO that this one is or, trained here, stands for by its architecture; empty if there is none."""
+    return ARCHITECTURES.get(HUB_IDS.get(model.hub_id, "") if model.kind == "hub" else model.architecture, "")
+
+
+def beside_tables(evidence: Evidence, columns: Sequence[Column]) -> list[Table]:
     """A table for each table of the papers that this run has a cell of, in the order of the papers."""
     printed = read_published()
-    first, *rest = [_accuracy_table(which, columns, printed) for which in ACCURACIES]
-    tables = [first, _error_table(process, printed), *rest, _times_table(labelling, seconds)]
+    models = {name: paper_model(model) for name, model in evidence.settings.models.items()}
+    first, *rest = [_accuracy_table(which, columns, printed, models) for which in ACCURACIES]
+    tables = [first, _error_table(evidence.process, printed, models), *rest, _times_table(evidence)]
     return [table for table in tables if table.rows]
 
 
-def _accuracy_table(which: Printed, columns: Sequence[Column], printed: Sequence[Row]) -> Table:
+def _accuracy_table(
+    which: Printed, columns: Sequence[Column], printed: Sequence[Row], models: Mapping[str, str]
+) -> Table:
     own = [row for row in printed if (row.source, row.location) == (which.source, which.location)]
-    rows = tuple(row for column in columns for row in _accuracy_rows(which, column, own))
+    theirs = models if which.by_model else dict.fromkeys(models, SIPFS_MODEL)
+    rows = tuple(row for column in columns for row in _accuracy_rows(which, column, own, theirs[column.model]))
     effects = (f"Ours − {which.effect}", f"Printed − {which.effect}", "Difference")
     note = f"Accuracies in %, differences in points; ours − {which.effect} with its 95 % interval, paired. {LEVELS}"
     return Table(which.title, (*HEADER, *effects), rows, note)
 
 
-def _accuracy_rows(which: Printed, column: Column, printed: Sequence[Row]) -> Iterator[tuple[str, ...]]:
-    model = _counterpart(column.model) if which.by_model else SIPFS_MODEL
+def _accuracy_rows(which: Printed, column: Column, printed: Sequence[Row], model: str) -> Iterator[tuple[str, ...]]:
     benchmark = which.benchmarks.get(column.benchmark, "")
     cells = {row.method: row.percent for row in printed if (row.model, row.benchmark) == (model, benchmark)}
     base = cells.get(which.methods[which.reference])
@@ -105,11 +109,11 @@ def _effect(which: Printed, one: Checkpoint, ours: Accuracy) -> Interval | None:
     return None if one == which.reference else ours.differences.get(which.reference.method)
 
 
-def _error_table(process: Sequence[ProcessResults], printed: Sequence[Row]) -> Table:
+def _error_table(process: Sequence[ProcessResults], printed: Sequence[Row], models: Mapping[str, str]) -> Table:
     """Table 2: errors of self-verification, as the reasoner says; effects are distances from the last round's."""
     rows = []
     for entry in process:
-        model, benchmark = _counterpart(entry.model), STANDS_FOR.get(entry.task, "")
+        model, benchmark = models[entry.model], STANDS_FOR.get(entry.task, "")
         table2 = [row for row in printed if (row.location, row.model, row.benchmark) == ("table2", model, benchmark)]
         cells = {row.method: row.percent for row in table2}
         errors = {name: by_reasoner for name, (by_reasoner, _) in entry.self_verification.items()}
@@ -126,13 +130,14 @@ def _error_table(process: Sequence[ProcessResults], printed: Sequence[Row]) -> T
     return Table("Beside SAPO's table 2", header, tuple(rows), note)
 
 
-def _times_table(labelling: Sequence[TaskEfficiency], seconds: Seconds | None) -> Table:
+def _times_table(evidence: Evidence) -> Table:
     """Figure 6 has no printed numbers; the text says how many times cheaper labels are."""
     rows = []
     low, high = LABELS_SAID
-    for entry in labelling:
+    seconds = evidence.seconds.each if evidence.seconds else {}
+    for entry in evidence.labelling:
         flops = {name: found.cost.flops for name, found in entry.labellers.items()}
-        for unit, each in (("FLOPs", flops), ("seconds", seconds.each.get(entry.place, {}) if seconds else {})):
+        for unit, each in (("FLOPs", flops), ("seconds", seconds.get(entry.place, {}))):
             if each.get("saps") and each.get("shepherd"):
                 times = each["shepherd"] / each["saps"]
                 beyond = max(times - high, 0) + min(times - low, 0)
@@ -143,11 +148,6 @@ def _times_table(labelling: Sequence[TaskEfficiency], seconds: Seconds | None) -
     return Table("Beside SAPO's figure 6", header, tuple(rows), note)
 
 
-def _counterpart(model: str) -> str:
-    """The paper's model of the same architecture; nothing where there is none."""
-    return MODELS.get(model.split("_")[0], "")
-
-
 def _row(
     place: tuple[str, ...], ours: Interval, theirs: float, effect: Interval | None, printed_effect: float
 ) -> tuple[str, ...]:
@@ -156,6 +156,5 @@ def _row(
     numbers = (f"{level:.1f}", f"{theirs:.2f}", f"{level - theirs:+.1f}")
     if effect is None:
         return (*place, *numbers, NONE, NONE, NONE)
-    value, low, high = (round(100 * v, 1) + 0.0 for v in (effect.value, effect.low, effect.high))
     difference = round(100 * effect.value - printed_effect, 1) + 0.0
-    return (*place, *numbers, f"{value:+.1f} [{low:+.1f}, {high:+.1f}]", f"{printed_effect:+.2f}", f"{difference:+.1f}")
+    return (*place, *numbers, difference_text(effect, star=""), f"{printed_effect:+.2f}", f"{difference:+.1f}")

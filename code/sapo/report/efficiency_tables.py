@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 from sapo.evaluate.efficiency import LABELLERS
 from sapo.report.efficiency import Measured, Seconds, Target, TaskEfficiency, targets
-from sapo.report.intervals import Interval
-from sapo.report.tables import Table
+from sapo.report.intervals import percent_numbers
+from sapo.report.tables import Table, accuracy_text
 
 PARTS = ("steps", "first_error")
 VARIANTS = "shepherd_again: shepherd with other draws; saps_…: saps with that one change."
@@ -67,12 +67,9 @@ def _cost_cells(entry: TaskEfficiency, name: str, seconds: Seconds | None) -> li
 
 
 def _quality_cells(found: Measured) -> list[str]:
-    kinds = [found.shepherd, found.truth, found.verifier]
-    return [cell for kind in kinds for cell in ([_cell(kind.steps), _cell(kind.first_error)] if kind else ["–", "–"])]
-
-
-def _cell(interval: Interval) -> str:
-    return f"{100 * interval.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    kinds = (found.shepherd, found.truth, found.verifier)
+    shares = [share for own in kinds for share in ((own.steps, own.first_error) if own else (None, None))]
+    return list(map(accuracy_text, shares))
 
 
 def efficiency_metrics(entry: TaskEfficiency) -> dict[str, object]:
@@ -93,7 +90,7 @@ def _labeller_metrics(found: Measured) -> dict[str, object]:
     if found.cost_half:
         costs |= {f"{name}_each_half_right": round(value, 2) for name, value in asdict(found.cost_half).items()}
     shares = {
-        kind: {part: {k: round(100 * v, 2) for k, v in asdict(getattr(own, part)).items()} for part in PARTS}
+        kind: {part: percent_numbers(getattr(own, part)) for part in PARTS}
         for kind, own in (("shepherd", found.shepherd), ("truth", found.truth), ("verifier", found.verifier))
         if own
     }

@@ -13,34 +13,12 @@ The interval is the percentile one: it never leaves [0, 1], and where every answ
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import lru_cache
 
 import numpy as np
 
-LEVEL = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean and the 95 % interval around it, in the unit of the values (a share: 0 to 1)."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
-    @property
-    def better(self) -> bool:
-        """The mean is above 0, and chance does not explain it."""
-        return self.low > 0
-
-    def below(self, other: "Interval") -> bool:
-        """The whole interval lies below the other one."""
-        return self.high < other.low
+from sapo.evaluate.interval import Interval, percentile_interval
 
 
 def mean_interval(
@@ -62,8 +40,7 @@ def mean_interval(
     size_G = np.bincount(group_Q)
     times_R_S, times_R_G = _drawn(len(counts), len(groups_G), resamples, seed)
     mean_R = ((times_R_S @ sum_S_G) * times_R_G).sum(axis=1) / (len(counts) * (times_R_G @ size_G))
-    low, high = np.quantile(mean_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(sum_S_G.sum() / (len(counts) * size_G.sum())), float(low), float(high))
+    return percentile_interval(sum_S_G.sum() / (len(counts) * size_G.sum()), mean_R)
 
 
 @lru_cache(maxsize=8)  # all methods of a benchmark are resampled alike
@@ -85,7 +62,7 @@ def accuracy_interval(
     right_S_Q: Sequence[Sequence[bool]], groups_Q: Sequence[str], resamples: int, seed: int
 ) -> Interval:
     """Share of right answers, 0 to 1."""
-    return mean_interval([[float(right) for right in right_Q] for right_Q in right_S_Q], groups_Q, resamples, seed)
+    return mean_interval(right_S_Q, groups_Q, resamples, seed)
 
 
 def difference_interval(
@@ -123,5 +100,11 @@ def share_interval(part_S: Sequence[int], whole_S: Sequence[int], resamples: int
     parts_R_S = chance.binomial(whole[drawn_R_S], part[drawn_R_S] / np.maximum(whole[drawn_R_S], 1))
     wholes_R = whole[drawn_R_S].sum(axis=1)
     shares = parts_R_S.sum(axis=1)[wholes_R > 0] / wholes_R[wholes_R > 0]
-    low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(part.sum() / whole.sum()), float(low), float(high))
+    return percentile_interval(part.sum() / whole.sum(), shares)
+
+
+def percent_numbers(share: Interval | None) -> dict[str, float | None]:
+    """A share in % as plain numbers for `metrics.json`; nulls where it is undefined."""
+    if share is None:
+        return dict.fromkeys(("value", "low", "high"))
+    return {name: round(value, 2) + 0.0 for name, value in asdict(share.percent).items()}

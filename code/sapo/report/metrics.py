@@ -9,7 +9,7 @@ from dataclasses import asdict
 from sapo.report.accuracies import Accuracy, Column
 from sapo.report.costs import spent
 from sapo.report.details import mean, ordered_rounds, supervision
-from sapo.report.intervals import Interval
+from sapo.report.intervals import percent_numbers
 from sapo.report.results import Checkpoint, RoundResults, TaskResults
 
 Nested = dict[str, object]
@@ -42,9 +42,13 @@ def by_round(values: dict[Checkpoint, Nested]) -> dict[str, dict[str, Nested]]:
 
 
 def _accuracy(accuracy: Accuracy) -> Nested:
-    found: Nested = {"questions": accuracy.questions, "seeds": len(accuracy.seeds), "percent": _hundred(accuracy.value)}
-    found |= {f"minus_{name}": _hundred(interval) for name, interval in accuracy.differences.items()}
-    found |= {"right_with_wrong_step_percent": _hundred(accuracy.flawed)} if accuracy.flawed else {}
+    found: Nested = {
+        "questions": accuracy.questions,
+        "seeds": len(accuracy.seeds),
+        "percent": percent_numbers(accuracy.value),
+    }
+    found |= {f"minus_{name}": percent_numbers(interval) for name, interval in accuracy.differences.items()}
+    found |= {"right_with_wrong_step_percent": percent_numbers(accuracy.flawed)} if accuracy.flawed else {}
     return found | {"collapsed": int(accuracy.collapsed), "exploded": len(accuracy.exploded)}
 
 
@@ -82,7 +86,3 @@ def _supervision(entry: TaskResults) -> Nested:
 
 def _mean(values: Sequence[float]) -> float:
     return round(mean(values), 6)
-
-
-def _hundred(interval: Interval) -> dict[str, float]:
-    return {name: round(100 * value, 2) + 0.0 for name, value in asdict(interval).items()}

@@ -1,64 +1,75 @@
-"""What a reader calls the methods, and their order in tables and figures: by what they learn from, then by age."""
+"""Names of the methods for readers, and their order in tables and figures: by what they learn from, then by age."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sapo.report.results import Checkpoint
 
-# Method: (name, what it learns from); methods that are not named here come last in each table.
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method's name for readers, what it learns from, and the method that it changes a part or setting of, if any."""
+
+    name: str
+    learns_from: str
+    variant_of: str = ""
+
+
+# Methods in the order of tables; those that are not named here come last, under the name that the settings give them.
 KNOWN = {
-    "cot": ("CoT (pretrained)", "nothing"),
-    "sft": ("SFT", "gold rationales"),
-    "star": ("STaR", "outcome"),
-    "rft": ("RFT", "outcome"),
-    "online_rft": ("Online RFT", "outcome"),
-    "orpo_outcome": ("ORPO on outcomes", "outcome"),
-    "rft_dpo": ("RFT + DPO", "outcome"),
-    "srf": ("SRF (iterated DPO)", "outcome"),
-    "rpo": ("RPO", "outcome"),
-    "grpo": ("GRPO", "outcome"),
-    "orpo_mc": ("ORPO + MC supervision", "process"),
-    "prft": ("pRFT", "process"),
-    "psrf": ("pSRF", "process"),
-    "sipf": ("SIPF", "process"),
-    "sapo": ("SAPO", "process"),
-    "sapo_without_pf": ("SAPO w/o PF", "outcome"),
-    "sapo_without_dv": ("SAPO w/o DV", "process"),
-    "sapo_without_rm": ("SAPO w/o RM", "outcome"),
-    "sapo_without_ep": ("SAPO w/o EP", "process"),
-    "sapo_ours": ("SAPO, ours", "process"),
-    "sapo_omega": ("SAPO, omega's labels", "process"),
-    "sapo_shepherd": ("SAPO, shepherd's labels", "process"),
-    "sapo_lazy": ("SAPO, lazy rollouts", "process"),
-    "sapo_located": ("SAPO, error located", "process"),
-    "sapo_right": ("SAPO, right chosen", "process"),
-    "sapo_from_previous": ("SAPO from the last round", "process"),
-    "sapo_full_nll": ("SAPO, NLL of the prompt too", "process"),
-    "sapo_six_rounds": ("SAPO, six rounds", "process"),
-    "sapo_without_pf_six_rounds": ("SAPO w/o PF, six rounds", "outcome"),
-    "sapo_omega_six_rounds": ("SAPO, omega's labels, six rounds", "process"),
-    "sapo_shepherd_six_rounds": ("SAPO, shepherd's labels, six rounds", "process"),
-    "sipf_six_rounds": ("SIPF, six rounds", "process"),
-    "sapo_eta_02": ("SAPO, eta 0.2", "process"),
-    "sapo_eta_01": ("SAPO, eta 0.1", "process"),
-    "sapo_eta_0": ("SAPO, eta 0", "process"),
-    "sapo_beta_001": ("SAPO, beta 0.01", "process"),
-    "sapo_beta_03": ("SAPO, beta 0.3", "process"),
-    "sapo_beta_1": ("SAPO, beta 1", "process"),
-    "sipf_without_pf": ("SIPF w/o PF", "outcome"),
-    "sipf_without_or": ("SIPF w/o OR", "process"),
-    "sipf_without_both": ("SIPF w/o PF and OR", "outcome"),
+    "cot": Method("CoT (pretrained)", "nothing"),
+    "sft": Method("SFT", "gold rationales"),
+    "star": Method("STaR", "outcome"),
+    "rft": Method("RFT", "outcome"),
+    "online_rft": Method("Online RFT", "outcome"),
+    "orpo_outcome": Method("ORPO on outcomes", "outcome"),
+    "rft_dpo": Method("RFT + DPO", "outcome"),
+    "srf": Method("SRF (iterated DPO)", "outcome"),
+    "rpo": Method("RPO", "outcome"),
+    "grpo": Method("GRPO", "outcome"),
+    "orpo_mc": Method("ORPO + MC supervision", "process"),
+    "prft": Method("pRFT", "process"),
+    "psrf": Method("pSRF", "process"),
+    "sipf": Method("SIPF", "process"),
+    "sapo": Method("SAPO", "process"),
+    "sapo_without_pf": Method("SAPO w/o PF", "outcome", "sapo"),
+    "sapo_without_dv": Method("SAPO w/o DV", "process", "sapo"),
+    "sapo_without_rm": Method("SAPO w/o RM", "outcome", "sapo"),
+    "sapo_without_ep": Method("SAPO w/o EP", "process", "sapo"),
+    "sapo_ours": Method("SAPO, ours", "process", "sapo"),
+    "sapo_omega": Method("SAPO, omega's labels", "process", "sapo"),
+    "sapo_shepherd": Method("SAPO, shepherd's labels", "process", "sapo"),
+    "sapo_lazy": Method("SAPO, lazy rollouts", "process", "sapo"),
+    "sapo_until_located": Method("SAPO, until_located", "process", "sapo"),
+    "sapo_right": Method("SAPO, right chosen", "process", "sapo"),
+    "sapo_from_previous": Method("SAPO from the last round", "process", "sapo"),
+    "sapo_full_nll": Method("SAPO, NLL of the prompt too", "process", "sapo"),
+    "sapo_six_rounds": Method("SAPO, six rounds", "process", "sapo"),
+    "sapo_without_pf_six_rounds": Method("SAPO w/o PF, six rounds", "outcome", "sapo"),
+    "sapo_omega_six_rounds": Method("SAPO, omega's labels, six rounds", "process", "sapo"),
+    "sapo_shepherd_six_rounds": Method("SAPO, shepherd's labels, six rounds", "process", "sapo"),
+    "sipf_six_rounds": Method("SIPF, six rounds", "process", "sipf"),
+    "sapo_eta_02": Method("SAPO, eta 0.2", "process", "sapo"),
+    "sapo_eta_01": Method("SAPO, eta 0.1", "process", "sapo"),
+    "sapo_eta_0": Method("SAPO, eta 0", "process", "sapo"),
+    "sapo_beta_001": Method("SAPO, beta 0.01", "process", "sapo"),
+    "sapo_beta_03": Method("SAPO, beta 0.3", "process", "sapo"),
+    "sapo_beta_1": Method("SAPO, beta 1", "process", "sapo"),
+    "sipf_without_pf": Method("SIPF w/o PF", "outcome", "sipf"),
+    "sipf_without_or": Method("SIPF w/o OR", "process", "sipf"),
+    "sipf_without_both": Method("SIPF w/o PF and OR", "outcome", "sipf"),
 }
-WHOLE = ("sapo", "sipf")  # the methods that have variants: NAME_…
+WHOLE = ("sapo", "sipf")  # the methods that have variants
 BY_ROUND = ("sapo",)  # every round is a row of the tables
 
 
 def method_name(method: str) -> str:
     """What a reader calls the method; an unknown one is called as the settings call it."""
-    return KNOWN[method][0] if method in KNOWN else method
+    return KNOWN[method].name if method in KNOWN else method
 
 
 def learns_from(method: str) -> str:
-    return KNOWN[method][1] if method in KNOWN else "–"
+    return KNOWN[method].learns_from if method in KNOWN else "–"
 
 
 def checkpoint_name(checkpoint: Checkpoint, rounds: int | None = None) -> str:
@@ -71,7 +82,7 @@ def checkpoint_name(checkpoint: Checkpoint, rounds: int | None = None) -> str:
 
 def whole_of(method: str) -> str:
     """The method that this one is a variant of, or nothing: `sapo` for `sapo_lazy`."""
-    return next((whole for whole in WHOLE if method.startswith(f"{whole}_")), "")
+    return KNOWN[method].variant_of if method in KNOWN else ""
 
 
 def in_order(methods: Iterable[str]) -> list[str]:

@@ -27,10 +27,10 @@ REASONERS = {"nano": 0.46e6, "0.5B": 0.494e9, "1B": 1.236e9, "2B": 2.614e9}
 LOOKS: dict[LabellerName, Look] = {
     "shepherd": Look(GREEN, "D", ""),
     "omega": Look(VERMILION, "^", ""),
-    "saps once": Look(ORANGE, "s", ""),
-    "saps until_located": Look(BLUE, "o", ""),
+    "saps_once": Look(ORANGE, "s", ""),
+    "saps_until_located": Look(BLUE, "o", ""),
 }
-HATCHES: dict[LabellerName, str] = {"shepherd": "xx", "omega": "////", "saps once": "....", "saps until_located": ""}
+HATCHES: dict[LabellerName, str] = {"shepherd": "xx", "omega": "////", "saps_once": "....", "saps_until_located": ""}
 
 Labellings = Mapping[str, Labelling]
 Rows = list[dict[str, object]]

@@ -5,18 +5,11 @@ Nothing is averaged away: a cell that lacks seeds is marked, and the note says w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from sapo.report.accuracies import Accuracy, Column
 from sapo.report.intervals import Interval
-from sapo.report.names import (
-    BY_ROUND,
-    checkpoint_name,
-    in_order,
-    learns_from,
-    method_name,
-    whole_of,
-)
+from sapo.report.names import BY_ROUND, checkpoint_name, in_order, learns_from, method_name, whole_of
 from sapo.report.results import COT, SFT, Checkpoint
 
 MARKS = {"sft": "†", "orpo_outcome": "‡"}
@@ -158,15 +151,17 @@ def benchmark_names(columns: Sequence[Column]) -> list[str]:
     return [f"{name} ({column.questions})" for name, column in zip(names, columns, strict=True)]
 
 
-def accuracy_text(value: Interval) -> str:
-    return f"{100 * value.value:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+def accuracy_text(share: Interval | None) -> str:
+    """A share in %: `61.5 [58.2, 64.9]`; a dash for none."""
+    return f"{share.percent.value:.1f} [{share.percent.low:.1f}, {share.percent.high:.1f}]" if share else NONE
 
 
-def difference_text(interval: Interval | None) -> str:
+def difference_text(interval: Interval | None, star: str = " *") -> str:
+    """A difference in points: `+3.1 [+0.2, +6.0] *`; `star` where it excludes 0, a dash for none."""
     if not interval:
         return NONE
-    value, low, high = (round(100 * v, 1) + 0.0 for v in (interval.value, interval.low, interval.high))
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{' *' if interval.excludes_zero else ''}"
+    value, low, high = (round(v, 1) + 0.0 for v in astuple(interval.percent))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]{star if interval.excludes_zero else ''}"
 
 
 def notes(columns: Sequence[Column], methods: set[str]) -> list[str]:
@@ -255,7 +250,7 @@ def _difference_cell(column: Column, one: Checkpoint, reference: str) -> str:
 
 
 def _flawed_cell(accuracy: Accuracy | None) -> str:
-    return accuracy_text(accuracy.flawed) if accuracy and accuracy.flawed else NONE
+    return accuracy_text(accuracy.flawed if accuracy else None)
 
 
 def _seeds(columns: Sequence[Column], one: Checkpoint) -> str:

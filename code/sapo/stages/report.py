@@ -88,7 +88,8 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     labelling = read_efficiency(settings, workspace)
     seconds = read_seconds(workspace.root / SECONDS, settings.profile)
     process = read_process(settings, workspace)
-    claims, verdicts, one_by_one = claims_report(Evidence(settings, results, labelling, seconds, process))
+    evidence = Evidence(settings, results, labelling, seconds, process)
+    claims, verdicts, one_by_one = claims_report(evidence)
 
     findings = Findings(settings, results, columns)
     drawn = {name: figure for name, draw in FIGURES.items() if (figure := draw(findings))}
@@ -102,7 +103,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     numbers |= {"labelling": {entry.place: efficiency_metrics(entry) for entry in labelling}}
     numbers |= {"process": {f"{entry.model}/{entry.task}": process_metrics(entry) for entry in process}}
 
-    beside = beside_tables(columns, process, labelling, seconds)
+    beside = beside_tables(evidence, columns)
     folder = workspace.root / settings.report.results
     every = [*accuracies, *beside, *ablations_, *labels, *steps, *details]
     texts = {

@@ -1,10 +1,11 @@
-"""One verifier on a process benchmark: every number of `metrics` with a 95 % interval, and differences of verifiers.
+"""A verifier on a process benchmark: step and first-error accuracy, ProcessBench's F1, ROC-AUC and ECE with intervals.
 
 1. The threshold comes from the development half; numbers and intervals are of the other half. What intervals show is
    chance in the questions, at that threshold.
-2. Resamples draw question groups with replacement, the same ones for every verifier of the same items: differences are
-   paired. Row 0 of `draws` is no resample but the sample itself, by the same arithmetic.
-3. A resample in which a number is undefined (no wrong step, no trajectory of one kind) is left out of its interval.
+2. Resamples draw question groups with replacement, the same ones for every verifier of the same items. Column 0 of
+   `draws_M_R` is no resample but the sample itself, by the same arithmetic.
+3. F1 is the harmonic mean of first-error accuracy on trajectories with and without a wrong step, 0 where one of the two
+   is 0. A resample in which a number is undefined (no wrong step, no trajectory of one kind) is left out.
 """
 
 from collections.abc import Sequence
@@ -12,34 +13,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sapo.evaluate.interval import Interval, percentile_interval
 from sapo.evaluate.process.items import ProcessItem
-from sapo.evaluate.process.metrics import (
-    Bin,
-    Judged,
-    best_threshold,
-    halves,
-    in_bins,
-    pair_up,
-    reliability,
-    verdicts,
-)
+from sapo.evaluate.process.metrics import Bin, Judged, best_threshold, halves, in_bins, pair_up, reliability, verdicts
 from sapo.records import RecordError, StepLabels, StepScores
 
-LEVEL = 0.95
 METRICS = ("step_accuracy", "first_error_accuracy", "f1", "auc", "calibration_error")
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number and its 95 % interval; all None where the number is undefined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +28,7 @@ class Judgement:
     Args:
         threshold: of the development half; scores below it call a step wrong.
         trajectories, steps: in the reported half.
-        metrics: one `Estimate` for each of `METRICS`, 0 to 1.
+        metrics: each of `METRICS`, 0 to 1; None where it is undefined.
         bins: of the reliability plot; `rights` has the share of right steps of each with its interval.
         draws_M_R: numbers of `METRICS` in the sample (column 0) and in every resample, NaN where undefined.
         drawn_from: groups, in order, and seed that the resamples were drawn with.
@@ -58,9 +37,9 @@ class Judgement:
     threshold: float
     trajectories: int
     steps: int
-    metrics: dict[str, Estimate]
+    metrics: dict[str, Interval | None]
     bins: tuple[Bin, ...]
-    rights: tuple[Estimate, ...]
+    rights: tuple[Interval, ...]
     draws_M_R: np.ndarray = field(repr=False, compare=False)
     drawn_from: tuple[tuple[str, ...], int] = field(repr=False)
 
@@ -97,23 +76,15 @@ def judge(items: Sequence[ProcessItem], scores: Sequence[StepScores], seed: int,
     )
 
 
-def difference(one: Judgement, other: Judgement) -> dict[str, Estimate]:
-    """Numbers of one verifier minus those of another on the same items, paired.
-
-    Raises:
-        ValueError: they were resampled differently.
-    """
-    _check_paired([one, other])
-    return _estimates(one.draws_M_R - other.draws_M_R)
-
-
-def across(judgements_S: Sequence[Judgement], seed: int) -> dict[str, Estimate]:
+def across(judgements_S: Sequence[Judgement], seed: int) -> dict[str, Interval | None]:
     """Mean numbers over the verifiers of several seeds, judged on the same items; seeds are drawn with replacement too.
 
     Raises:
         ValueError: there are none, or they were resampled differently.
     """
-    _check_paired(judgements_S)
+    kinds = {(one.drawn_from, one.draws_M_R.shape) for one in judgements_S}
+    if len(kinds) != 1:
+        raise ValueError(f"{len(judgements_S)} judgements of {len(kinds)} kinds of items or resamples, expected one")
     draws_S_M_R = np.array([one.draws_M_R for one in judgements_S])
     count, columns = len(judgements_S), draws_S_M_R.shape[2]
     chosen_S_R = np.random.default_rng(seed).integers(count, size=(count, columns))
@@ -126,25 +97,14 @@ def as_scores(labels: StepLabels) -> StepScores:
     return StepScores(labels.trajectory_id, tuple(float(label) for label in labels.labels))
 
 
-def _check_paired(judgements: Sequence[Judgement]) -> None:
-    if not judgements:
-        raise ValueError("there are no judgements")
-    shapes = {(one.drawn_from, one.draws_M_R.shape) for one in judgements}
-    if len(shapes) > 1:
-        raise ValueError(f"{len(judgements)} judgements are of different items or resamples, so they cannot be paired")
-
-
-def _estimates(draws_M_R: np.ndarray) -> dict[str, Estimate]:
+def _estimates(draws_M_R: np.ndarray) -> dict[str, Interval | None]:
     return {name: _estimate(draws_R) for name, draws_R in zip(METRICS, draws_M_R, strict=True)}
 
 
-def _estimate(draws_R: np.ndarray) -> Estimate:
+def _estimate(draws_R: np.ndarray) -> Interval | None:
     """Of the sample (first) and its resamples; NaN where a number is undefined."""
     known = draws_R[1:][~np.isnan(draws_R[1:])]
-    if np.isnan(draws_R[0]) or not len(known):
-        return Estimate(None, None, None)
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(draws_R[0]), float(low), float(high))
+    return None if np.isnan(draws_R[0]) or not len(known) else percentile_interval(draws_R[0], known)
 
 
 def _shares(judged: Sequence[Judged], threshold: float, group_N: np.ndarray, times_R_G: np.ndarray) -> list[np.ndarray]:
@@ -168,7 +128,7 @@ def _shares(judged: Sequence[Judged], threshold: float, group_N: np.ndarray, tim
     return [right / steps, (found_wrong + found_fine) / (wrong + fine), f1]
 
 
-def _rights(judged: Sequence[Judged], group_N: np.ndarray, times_R_G: np.ndarray) -> list[Estimate]:
+def _rights(judged: Sequence[Judged], group_N: np.ndarray, times_R_G: np.ndarray) -> list[Interval]:
     """The share of right steps of every bin of `reliability`."""
     scores, labels, group_S = _steps(judged, group_N)
     found = []
@@ -177,7 +137,7 @@ def _rights(judged: Sequence[Judged], group_N: np.ndarray, times_R_G: np.ndarray
             right_R, steps_R = _drawn(np.array([own * labels, own.astype(float)]), group_S, times_R_G)
             with np.errstate(invalid="ignore"):  # a resample may have no step of the bin
                 found.append(_estimate(right_R / steps_R))
-    return found
+    return [share for share in found if share]
 
 
 def _calibration_errors(judged: Sequence[Judged], group_N: np.ndarray, times_R_G: np.ndarray) -> np.ndarray:

@@ -43,10 +43,7 @@ class LabelTruth:
 
 
 def label_truth(
-    task: EmbeddedTask,
-    questions: dict[str, Question],
-    trajectories: Sequence[Trajectory],
-    labels: Sequence[StepLabels],
+    task: EmbeddedTask, questions: dict[str, Question], trajectories: Sequence[Trajectory], labels: Sequence[StepLabels]
 ) -> LabelTruth:
     """Labels beside the truth of the same prefixes, in step."""
     steps = right = named = real = located = 0
@@ -80,10 +77,7 @@ class RewardTruth:
 
 
 def reward_truth(
-    task: EmbeddedTask,
-    questions: dict[str, Question],
-    samples: Sequence[Trajectory],
-    scores: Sequence[StepScores],
+    task: EmbeddedTask, questions: dict[str, Question], samples: Sequence[Trajectory], scores: Sequence[StepScores]
 ) -> RewardTruth:
     """Rewards (eq. 14) beside the share of prefixes that are true: rewards that rise while it falls are hacked."""
     truths = [prefix_truth(task.step_truth(questions[t.question_id], t.steps)) for t in samples]

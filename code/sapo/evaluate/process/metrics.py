@@ -1,9 +1,7 @@
-"""How well a verifier's scores tell wrong steps from right ones (method.md §8), as numbers over trajectories.
+"""Step scores of a verifier beside true labels: thresholds, verdicts and reliability bins (method.md §8).
 
 1. A step is called wrong where its score is below the threshold. Labels are of prefixes: 1 up to the first wrong step.
-2. Step accuracy is the papers'. First-error accuracy asks for the very step, or for none; ProcessBench's F1 is the
-   harmonic mean of it on trajectories with and without a wrong step, 0 where one of the two is 0, and None where there
-   are no trajectories of one kind.
+2. Step accuracy is the papers'. First-error accuracy asks for the very step, or for none.
 3. The threshold is chosen on the development half of the questions and used on the other half. Halves are of question
    groups, by a hash of their names: the same for every verifier, model and seed.
 """
@@ -100,29 +98,6 @@ def best_threshold(development: Sequence[Judged]) -> float:
     return float(min(found, key=lambda threshold: (abs(threshold - 0.5), threshold)))
 
 
-def f1(judged: Sequence[Judged], first_errors: Sequence[bool]) -> float | None:
-    """ProcessBench's F1 of first-error verdicts, 0 to 1."""
-    wrong = [right for one, right in zip(judged, first_errors, strict=True) if 0 in one.labels]
-    fine = [right for one, right in zip(judged, first_errors, strict=True) if 0 not in one.labels]
-    if not wrong or not fine:
-        return None
-    of_wrong, of_fine = sum(wrong) / len(wrong), sum(fine) / len(fine)
-    return 2 * of_wrong * of_fine / (of_wrong + of_fine) if of_wrong + of_fine else 0.0
-
-
-def auc(judged: Sequence[Judged]) -> float | None:
-    """Chance that a right step scores higher than a wrong one, ties half; None without steps of both kinds."""
-    scores, labels = _flat(judged)
-    right = int(labels.sum())
-    wrong = len(labels) - right
-    if not right or not wrong:
-        return None
-    values, place = np.unique(scores, return_inverse=True)
-    counts = np.bincount(place, minlength=len(values))
-    rank = np.cumsum(counts) - (counts - 1) / 2  # mean rank of equal scores, from 1
-    return float((rank[place][labels == 1].sum() - right * (right + 1) / 2) / (right * wrong))
-
-
 def reliability(judged: Sequence[Judged]) -> list[Bin]:
     """The bins of `in_bins`; empty ones are left out."""
     scores, labels = _flat(judged)
@@ -136,13 +111,6 @@ def reliability(judged: Sequence[Judged]) -> list[Bin]:
 def in_bins(scores: np.ndarray) -> np.ndarray:
     """Whether each score (S,) lies in each of ten bins of equal width, the last with 1 in it: (10, S)."""
     return np.minimum((scores * BINS).astype(int), BINS - 1) == np.arange(BINS)[:, None]
-
-
-def calibration_error(judged: Sequence[Judged]) -> float:
-    """ECE: mean distance of score and share of right steps over the bins, weighed by their steps; 0 without steps."""
-    bins = reliability(judged)
-    total = sum(one.steps for one in bins)
-    return sum(one.steps * abs(one.score - one.right) for one in bins) / max(total, 1)
 
 
 def _flat(judged: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray]:

@@ -97,8 +97,7 @@ def count(row: Row) -> int:
 
 def newcombe(more: Row, less: Row, prompts: int = 1) -> Interval:
     """Newcombe's interval of the difference of two shares, in points; `prompts` items count as one."""
-    found = mover(*(wilson(row.percent / 100, (row.items or 0) / prompts) for row in (more, less)))
-    return Interval(100 * found.value, 100 * found.low, 100 * found.high)
+    return mover(*(wilson(row.percent / 100, (row.items or 0) / prompts) for row in (more, less))).percent
 
 
 def wilson(share: float, items: float) -> Interval:

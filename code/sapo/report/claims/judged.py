@@ -6,7 +6,6 @@ reasoner's MCE; `error` of self-verification, as the reasoner says (the paper ha
 """
 
 import math
-from collections.abc import Sequence
 
 from sapo.report.intervals import Interval
 from sapo.report.process.results import ProcessResults
@@ -27,16 +26,10 @@ def mover(one: Interval, other: Interval) -> Interval:
     return Interval(value, low, high)
 
 
-def measured(process: Sequence[ProcessResults], place: tuple[str, str], said: str, metric: str) -> Measured | None:
+def measured(entry: ProcessResults, said: str, metric: str) -> Measured | None:
     """A metric of what `said` names on a model and task; None where it was not measured."""
-    found = [entry for entry in process if (entry.model, entry.task) == place]
-    value = _find(found[0], said, metric) if found else None
-    return value and (hundred(value[0]), value[1])
-
-
-def hundred(interval: Interval) -> Interval:
-    """A share in points."""
-    return Interval(100 * interval.value, 100 * interval.low, 100 * interval.high)
+    found = _find(entry, said, metric)
+    return found and (found[0].percent, found[1])
 
 
 def _find(entry: ProcessResults, said: str, metric: str) -> Measured | None:

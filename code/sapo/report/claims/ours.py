@@ -1,4 +1,4 @@
-"""Each claim's test on our results: cells of comparisons, by kind of test. `verdicts.py` has the rules.
+"""Claims tested on the run's results: a cell of comparisons a model and benchmark. `verdicts.py` has the rules.
 
 Differences in accuracy are paired by question and seed, drawn with the seed that the tables draw with, so that the
 numbers are those of the tables. Costs are counts. Measures of training are compared by epoch, because an epoch sees the
@@ -7,26 +7,54 @@ cautious) and seeds. Metrics of verifiers come with intervals of their own, and 
 those as if the two were independent (`mover`), which is cautious too: both judge the same trajectories.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
 from sapo.report.accuracies import difference
 from sapo.report.claims.catalog import AccuracyTest, ChangeTest, Claim, CostTest, ProcessTest, TrendTest
 from sapo.report.claims.evidence import Evidence, absence, benchmarks_of, checkpoint, name, speaks_of
-from sapo.report.claims.judged import hundred, measured, mover
-from sapo.report.claims.verdicts import Cell, Comparison, Quorum, cell_verdict
+from sapo.report.claims.judged import measured, mover
+from sapo.report.claims.verdicts import Cell, Comparison
 from sapo.report.claims.words import LABELS, MEASURES, METRICS, UNITS, judge
-from sapo.report.intervals import LEVEL, Interval
+from sapo.report.efficiency import Seconds, TaskEfficiency
+from sapo.report.intervals import Interval, percentile_interval
 from sapo.report.names import method_name
 from sapo.report.process.results import ProcessResults
-from sapo.report.results import BenchmarkResults, Checkpoint, TaskResults, TrainingStep
+from sapo.report.results import BenchmarkResults, TaskResults
 from sapo.workspace import derive_seed
 
 
 def cells(claim: Claim, evidence: Evidence) -> list[Cell]:
     """The claim on every model and benchmark that it speaks of."""
-    return list(_BY_KIND[type(claim.test)](claim, evidence))
+    test = claim.test
+    if isinstance(test, CostTest):
+        labelled = [e for e in evidence.labelling if e.task in claim.where.benchmarks]
+        labelled = [e for e in labelled if speaks_of(evidence, claim.where, e.model)]
+        return [Cell(e.model, e.task, e.task, (_cost(test, e, evidence.seconds),)) for e in labelled]
+    quorum = test.quorum if isinstance(test, AccuracyTest) else "all"
+    return [
+        Cell(entry.model, entry.task, benchmark.name, _comparisons(claim, evidence, entry, benchmark), quorum)
+        for entry, benchmark in benchmarks_of(evidence, claim.where)
+    ]
+
+
+def _comparisons(
+    claim: Claim, evidence: Evidence, entry: TaskResults, benchmark: BenchmarkResults
+) -> tuple[Comparison, ...]:
+    match claim.test:
+        case AccuracyTest(left, right):
+            return tuple(_accuracy(evidence, entry, benchmark, (left, other)) for other in right)
+        case TrendTest(steps):
+            return tuple(_accuracy(evidence, entry, benchmark, pair) for pair in zip(steps[1:], steps, strict=False))
+        case ChangeTest() as test:
+            return (_change(claim.id, test, evidence, entry),)
+        case ProcessTest() as test:
+            found = [own for own in evidence.process if (own.model, own.task) == (entry.model, entry.task)]
+            return tuple(_process(found, test, pair) for pair in itertools.product(test.more, test.less))
+        case CostTest():
+            raise TypeError("costs have no benchmark")
 
 
 def epoch_change(logs_S: Sequence[Sequence[tuple[int, float]]], resamples: int, seed: int) -> Interval | None:
@@ -45,9 +73,7 @@ def epoch_change(logs_S: Sequence[Sequence[tuple[int, float]]], resamples: int, 
     drawn_S_R = np.array([_drawn(last, resamples, chance) - _drawn(first, resamples, chance) for first, last in ends_S])
     seeds_R_S = chance.integers(len(ends_S), size=(resamples, len(ends_S)))
     means_R = drawn_S_R[seeds_R_S, np.arange(resamples)[:, None]].mean(axis=1)
-    low, high = np.quantile(means_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    value = np.mean([last.mean() - first.mean() for first, last in ends_S])
-    return Interval(float(value), float(low), float(high))
+    return percentile_interval(np.mean([last.mean() - first.mean() for first, last in ends_S]), means_R)
 
 
 def _drawn(values: np.ndarray, resamples: int, chance: np.random.Generator) -> np.ndarray:
@@ -55,117 +81,50 @@ def _drawn(values: np.ndarray, resamples: int, chance: np.random.Generator) -> n
     return values[chance.integers(len(values), size=(resamples, len(values)))].mean(axis=1)
 
 
-def _accuracy(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
-    test = claim.test
-    assert isinstance(test, AccuracyTest)
-    for entry, benchmark in benchmarks_of(evidence, claim.where):
-        left = checkpoint(entry, test.left)
-        pairs = [(left, checkpoint(entry, said)) for said in test.right]
-        yield _accuracy_cell(evidence, entry, benchmark, pairs, test.quorum)
-
-
-def _trend(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
-    test = claim.test
-    assert isinstance(test, TrendTest)
-    for entry, benchmark in benchmarks_of(evidence, claim.where):
-        steps = [checkpoint(entry, said) for said in test.steps]
-        pairs = list(zip(steps[1:], steps, strict=False))
-        yield _accuracy_cell(evidence, entry, benchmark, pairs, "all")
-
-
-def _accuracy_cell(
-    evidence: Evidence,
-    entry: TaskResults,
-    benchmark: BenchmarkResults,
-    pairs: Sequence[tuple[Checkpoint, Checkpoint]],
-    quorum: Quorum,
-) -> Cell:
-    comparisons = [_accuracy_comparison(evidence, entry, benchmark, one, other) for one, other in pairs]
-    verdict = cell_verdict(comparisons, quorum)
-    return Cell(entry.model, entry.task, benchmark.name, verdict, tuple(comparisons), quorum)
-
-
-def _accuracy_comparison(
-    evidence: Evidence, entry: TaskResults, benchmark: BenchmarkResults, one: Checkpoint, other: Checkpoint
-) -> Comparison:
+def _accuracy(evidence: Evidence, entry: TaskResults, benchmark: BenchmarkResults, said: tuple[str, str]) -> Comparison:
+    one, other = (checkpoint(entry, name) for name in said)
     what = f"{name(entry, one)} minus {name(entry, other)}"
     if missing := absence(entry, benchmark, [one, other]):
         return Comparison(what, "points", None, missing=missing)
     settings = evidence.settings
     seed = derive_seed(settings.seed, "report", entry.model, entry.task, benchmark.name)
     found = difference(benchmark, one, other, settings.report.resamples, seed)
-    return Comparison(what, "points", found and hundred(found), seeds=len(benchmark.seeds(one, other)))
+    return Comparison(what, "points", found and found.percent, seeds=len(benchmark.seeds(one, other)))
 
 
-def _cost(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
-    test = claim.test
-    assert isinstance(test, CostTest)
-    for entry in evidence.labelling:
-        if entry.task not in claim.where.benchmarks or not speaks_of(evidence, claim.where, entry.model):
-            continue
-        if test.measure == "seconds":
-            each = evidence.seconds.each.get(entry.place, {}) if evidence.seconds else {}
-        else:
-            each = {labeller: getattr(found.cost, test.measure) for labeller, found in entry.labellers.items()}
-        unit = UNITS[test.measure]
-        what = f"{unit} of {LABELS[test.more]} over those of {LABELS[test.less]}"
-        if each.get(test.more) and each.get(test.less):
-            times = each[test.more] / each[test.less]
-            found = Comparison(what, "times", Interval(times, times, times), least=test.times)
-        else:
-            found = Comparison(what, "times", None, least=test.times, missing=f"{unit} were not measured")
-        yield Cell(entry.model, entry.task, entry.task, cell_verdict([found]), (found,))
+def _cost(test: CostTest, entry: TaskEfficiency, seconds: Seconds | None) -> Comparison:
+    if test.measure == "seconds":
+        each = seconds.each.get(entry.place, {}) if seconds else {}
+    else:
+        each = {labeller: getattr(found.cost, test.measure) for labeller, found in entry.labellers.items()}
+    unit = UNITS[test.measure]
+    what = f"{unit} of {LABELS[test.more]} over those of {LABELS[test.less]}"
+    if not each.get(test.more) or not each.get(test.less):
+        return Comparison(what, "times", None, least=test.times, missing=f"{unit} were not measured")
+    times = each[test.more] / each[test.less]
+    return Comparison(what, "times", Interval(times, times, times), least=test.times)
 
 
-def _change(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
-    test = claim.test
-    assert isinstance(test, ChangeTest)
-    for entry, benchmark in benchmarks_of(evidence, claim.where):
-        one = checkpoint(entry, test.method)
-        seed = derive_seed(evidence.settings.seed, "report", "claims", claim.id, entry.model, entry.task)
-        logs = {s: _measures(found.log, test.measure) for s, found in sorted(entry.rounds.get(one, {}).items())}
-        logs = {s: log for s, log in logs.items() if log}
-        change = epoch_change(list(logs.values()), evidence.settings.report.resamples, seed) if logs else None
-        ends = "last epoch minus first" if test.direction == "rises" else "first epoch minus last"
-        what = f"{MEASURES[test.measure]}, round {one.round} of {method_name(one.method)}, {ends}"
-        if change and test.direction == "falls":
-            change = Interval(-change.value, -change.high, -change.low)
-        why = "trained for one epoch" if logs else "was not run"
-        missing = "" if change else f"{method_name(one.method)} {why}"
-        found = Comparison(what, "nats", change, seeds=len(logs), missing=missing)
-        yield Cell(entry.model, entry.task, benchmark.name, cell_verdict([found]), (found,))
+def _change(claim: str, test: ChangeTest, evidence: Evidence, entry: TaskResults) -> Comparison:
+    one = checkpoint(entry, test.method)
+    seed = derive_seed(evidence.settings.seed, "report", "claims", claim, entry.model, entry.task)
+    rounds = [found for _, found in sorted(entry.rounds.get(one, {}).items())]
+    logs = [[(s.epoch, s.measures[test.measure]) for s in own.log if test.measure in s.measures] for own in rounds]
+    logs = [log for log in logs if log]
+    change = epoch_change(logs, evidence.settings.report.resamples, seed) if logs else None
+    ends = "last epoch minus first" if test.direction == "rises" else "first epoch minus last"
+    what = f"{MEASURES[test.measure]}, round {one.round} of {method_name(one.method)}, {ends}"
+    if change and test.direction == "falls":
+        change = Interval(-change.value, -change.high, -change.low)
+    missing = f"{method_name(one.method)} {'trained for one epoch' if logs else 'was not run'}"
+    return Comparison(what, "nats", change, seeds=len(logs), missing="" if change else missing)
 
 
-def _measures(log: Sequence[TrainingStep], measure: str) -> list[tuple[int, float]]:
-    return [(step.epoch, step.measures[measure]) for step in log if measure in step.measures]
-
-
-def _process(claim: Claim, evidence: Evidence) -> Iterator[Cell]:
-    test = claim.test
-    assert isinstance(test, ProcessTest)
-    for entry, benchmark in benchmarks_of(evidence, claim.where):
-        place = (entry.model, entry.task)
-        pairs = [(more, less) for more in test.more for less in test.less]
-        comparisons = [_process_comparison(evidence.process, place, test, pair) for pair in pairs]
-        yield Cell(*place, benchmark.name, cell_verdict(comparisons), tuple(comparisons))
-
-
-def _process_comparison(
-    process: Sequence[ProcessResults], place: tuple[str, str], test: ProcessTest, pair: tuple[str, str]
-) -> Comparison:
+def _process(found: Sequence[ProcessResults], test: ProcessTest, pair: tuple[str, str]) -> Comparison:
     words = METRICS[test.metric]
     what = f"{words} {judge(pair[0])} minus that of {judge(pair[1])}"
-    one, other = (measured(process, place, said, test.metric) for said in pair)
+    one, other = (measured(found[0], said, test.metric) if found else None for said in pair)
     if not one or not other:
         missing = f"{words} {judge(pair[1] if one else pair[0])} was not measured"
         return Comparison(what, "points", None, least=-test.allow, missing=missing)
     return Comparison(what, "points", mover(one[0], other[0]), least=-test.allow, seeds=min(one[1], other[1]))
-
-
-_BY_KIND: dict[type, Callable[[Claim, Evidence], Iterator[Cell]]] = {
-    AccuracyTest: _accuracy,
-    TrendTest: _trend,
-    CostTest: _cost,
-    ChangeTest: _change,
-    ProcessTest: _process,
-}

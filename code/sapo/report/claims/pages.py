@@ -54,8 +54,8 @@ def cell_words(cell: Cell) -> str:
     if one is None or one.interval is None:
         return f"*not run*.{lacks}"
     number = len(cell.comparisons)
-    met, broken = sum(c.met for c in cell.comparisons), sum(c.broken for c in cell.comparisons)
-    counts = f" Of {number} comparisons {met} are met, {broken} broken; the one most against it:" if number > 1 else ""
+    of = f" Of {number} comparisons {cell.met} are met, {cell.broken} broken; the one most against it:"
+    counts = of if number > 1 else ""
     return f"*{cell.verdict}*.{counts} {_measured(one)}.{lacks}"
 
 

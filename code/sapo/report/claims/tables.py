@@ -14,10 +14,7 @@ _SIGNED = ("points", "nats")
 
 
 def verdict_table(
-    claims: Sequence[Claim],
-    cells: Mapping[str, Sequence[Cell]],
-    found: Mapping[str, Sequence[Ordering]],
-    profile: str,
+    claims: Sequence[Claim], cells: Mapping[str, Sequence[Cell]], found: Mapping[str, Sequence[Ordering]], profile: str
 ) -> Table:
     """One line a claim: verdict, words, source, how its cells stand, and the number that speaks most against it."""
     rows = tuple(
@@ -115,8 +112,7 @@ def outside_text(found: Sequence[Ordering]) -> str:
 
 
 def met_text(cell: Cell) -> str:
-    met, broken = sum(one.met for one in cell.comparisons), sum(one.broken for one in cell.comparisons)
-    return f"{met} / {broken} / {len(cell.comparisons)}"
+    return f"{cell.met} / {cell.broken} / {len(cell.comparisons)}"
 
 
 def interval_text(interval: Interval, unit: str) -> str:
@@ -136,7 +132,7 @@ def _deciding(claim: Claim, cells: Sequence[Cell]) -> tuple[str, str]:
     if verdict == "not run":
         return f"needs {claim.decidable}", NONE
     run = [(cell, one) for cell in of if (one := cell.deciding) and one.interval]
-    cell, one = min(run, key=lambda pair: pair[1].interval.value - pair[1].least if pair[1].interval else 0.0)
+    cell, one = min(run, key=lambda pair: pair[1].margin)
     text, seeds = _number(one)
     if cell.quorum == "most":
         text = f"{met_text(cell)} better / worse / of; {text}"

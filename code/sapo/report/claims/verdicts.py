@@ -46,6 +46,11 @@ class Comparison:
         return found is not None and (found.low > self.least or (exact(found) and found.value >= self.least > 0))
 
     @property
+    def margin(self) -> float:
+        """How far the number is above what the claim needs; 0 where it was not run."""
+        return self.interval.value - self.least if self.interval else 0.0
+
+    @property
     def broken(self) -> bool:
         return self.interval is not None and self.interval.high < self.least
 
@@ -57,15 +62,25 @@ class Cell:
     model: str
     task: str
     benchmark: str
-    verdict: Verdict
     comparisons: tuple[Comparison, ...]
     quorum: Quorum = "all"
 
     @property
+    def verdict(self) -> Verdict:
+        return cell_verdict(self.comparisons, self.quorum)
+
+    @property
+    def met(self) -> int:
+        return sum(one.met for one in self.comparisons)
+
+    @property
+    def broken(self) -> int:
+        return sum(one.broken for one in self.comparisons)
+
+    @property
     def deciding(self) -> Comparison | None:
         """The comparison that speaks most against the claim; None where nothing was run."""
-        run = [one for one in self.comparisons if one.interval]
-        return min(run, key=lambda one: one.interval.value - one.least if one.interval else 0.0, default=None)
+        return min((one for one in self.comparisons if one.interval), key=lambda one: one.margin, default=None)
 
 
 def exact(interval: Interval) -> bool:
@@ -82,12 +97,8 @@ def cell_verdict(comparisons: Sequence[Comparison], quorum: Quorum = "all") -> V
         return "contradicted"
     if met == len(comparisons) if quorum == "all" else 2 * met > len(comparisons):
         return "holds"
-    return "not run" if quorum == "all" and _only_missing(comparisons) else "not decided"
-
-
-def _only_missing(comparisons: Sequence[Comparison]) -> bool:
-    """Everything that was run is met: only what was not run keeps the claim open."""
-    return all(one.met or not one.interval for one in comparisons)
+    only_missing = all(one.met or not one.interval for one in comparisons)
+    return "not run" if quorum == "all" and only_missing else "not decided"
 
 
 def overall(verdicts: Sequence[Verdict]) -> Verdict:

@@ -1,8 +1,5 @@
 """Names and tests of claims in words that need no other page: what `sapo 3` is, and what is held against what."""
 
-from collections.abc import Callable
-from typing import Any
-
 from sapo.report.claims.catalog import AccuracyTest, ChangeTest, CostTest, ProcessTest, Test, TrendTest
 from sapo.report.names import method_name
 from sapo.report.process.names import verifier_name
@@ -43,48 +40,29 @@ def judge(said: str) -> str:
 
 def in_words(test: Test) -> str:
     """The test of a claim in one or two sentences."""
-    return _BY_KIND[type(test)](test)
-
-
-def _accuracy(test: AccuracyTest) -> str:
-    rivals = _each(list(map(reasoner, test.right)))
-    rivals = rivals.replace("each", "most", 1) if test.quorum == "most" else rivals
-    return f"{reasoner(test.left)} answers more questions right than {rivals}. {PAIRED}"
-
-
-def _trend(test: TrendTest) -> str:
-    return f"Accuracy rises at each step: {'; '.join(map(reasoner, test.steps))}. {PAIRED}"
-
-
-def _cost(test: CostTest) -> str:
-    unit = UNITS[test.measure]
-    more = f"more {unit} than" if test.times == 1 else f"at least {test.times:g} times as many {unit} as"
-    words = f"{LABELS[test.more]} take {more} {LABELS[test.less]}, per labelled trajectory."
-    return f"{words} Counted or timed in one run, so without an interval."
-
-
-def _change(test: ChangeTest) -> str:
-    method, _, number = test.method.partition(" ")
-    return (
-        f"In round {number} of {method_name(method)} the mean {MEASURES[test.measure]} {test.direction} from the first "
-        "epoch of training to the last. 95 % intervals over steps and seeds."
-    )
-
-
-def _process(test: ProcessTest) -> str:
-    more, less = (_each(list(map(judge, names))) for names in (test.more, test.less))
-    where = "above" if not test.allow else f"at most {test.allow:g} point below"
-    return f"On the process benchmark the {METRICS[test.metric]} {more} is {where} that of {less}. {CAUTIOUS}"
+    match test:
+        case AccuracyTest(left, right, quorum):
+            rivals = _each(list(map(reasoner, right)))
+            rivals = rivals.replace("each", "most", 1) if quorum == "most" else rivals
+            return f"{reasoner(left)} answers more questions right than {rivals}. {PAIRED}"
+        case TrendTest(steps):
+            return f"Accuracy rises at each step: {'; '.join(map(reasoner, steps))}. {PAIRED}"
+        case CostTest(measure, more, less, times):
+            unit = UNITS[measure]
+            than = f"more {unit} than" if times == 1 else f"at least {times:g} times as many {unit} as"
+            words = f"{LABELS[more]} take {than} {LABELS[less]}, per labelled trajectory."
+            return f"{words} Counted or timed in one run, so without an interval."
+        case ChangeTest(measure, method, direction):
+            name, _, number = method.partition(" ")
+            return (
+                f"In round {number} of {method_name(name)} the mean {MEASURES[measure]} {direction} from the first "
+                "epoch of training to the last. 95 % intervals over steps and seeds."
+            )
+        case ProcessTest(metric, more, less, allow):
+            sides = (_each(list(map(judge, names))) for names in (more, less))
+            where = "above" if not allow else f"at most {allow:g} point below"
+            return f"On the process benchmark the {METRICS[metric]} {f' is {where} that of '.join(sides)}. {CAUTIOUS}"
 
 
 def _each(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"each of [{'; '.join(names)}]"
-
-
-_BY_KIND: dict[type, Callable[[Any], str]] = {
-    AccuracyTest: _accuracy,
-    TrendTest: _trend,
-    CostTest: _cost,
-    ChangeTest: _change,
-    ProcessTest: _process,
-}

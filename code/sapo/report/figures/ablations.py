@@ -3,17 +3,7 @@
 from matplotlib.axes import Axes
 
 from sapo.report.accuracies import Column
-from sapo.report.figures.drawing import (
-    Drawn,
-    Findings,
-    Rows,
-    final,
-    note,
-    percents,
-    points_across,
-    short_name,
-    title,
-)
+from sapo.report.figures.drawing import Drawn, Findings, Rows, final, note, percents, points_across, short_name, title
 from sapo.report.figures.sweeps import SWEPT
 from sapo.report.intervals import Interval
 from sapo.report.names import WHOLE, in_order, whole_of

@@ -13,7 +13,7 @@ from sapo.report.names import in_order, whole_of
 from sapo.report.results import Checkpoint, TaskResults
 from sapo.report.style import GREY, look, panels, styled
 
-VARIANTS = ("sapo_lazy", "sapo_located", "sapo_ours")  # the others are not meant to change the cost
+VARIANTS = ("sapo_lazy", "sapo_until_located", "sapo_ours")  # the others are not meant to change the cost
 
 FLAT = {"cot": (":", "top"), "sft": ("--", "bottom")}  # lines, as they cost next to nothing; where their names go
 

@@ -4,13 +4,13 @@ Numbers are of the half of the questions that no threshold was chosen on; interv
 """
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sapo.evaluate.process.items import ProcessItem, read_items
-from sapo.evaluate.process.judging import Estimate, across, as_scores, judge
+from sapo.evaluate.process.judging import across, as_scores, judge
 from sapo.evaluate.process.metrics import Bin
 from sapo.records import RecordError, StepLabels, StepScores, read_json, read_records
 from sapo.report.files import numbers
@@ -39,9 +39,9 @@ class Verified:
     threshold: float
     steps: Interval
     first_error: Interval
-    f1: Estimate
-    auc: Estimate
-    ece: Estimate
+    f1: Interval | None
+    auc: Interval | None
+    ece: Interval | None
     label_steps: float | None
     label_precision: float | None
     label_recall: float | None
@@ -53,13 +53,20 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Rerank:
-    """Samples of one reasoner to choose from: by question, whether each is right and its answer's number."""
+    """Samples of one reasoner to choose from: by question, whether each is right and its answer's number.
+
+    Args:
+        rewards: by method, question and sample. beams: whether beam search found a right answer, by method.
+        resamples, seed: that intervals over questions are drawn with.
+    """
 
     groups: tuple[str, ...]
     right: tuple[tuple[bool, ...], ...]
     answers: tuple[tuple[int, ...], ...]
     rewards: dict[str, tuple[tuple[float, ...], ...]]
     beams: dict[str, tuple[bool, ...]]
+    resamples: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,8 @@ def _read(settings: Settings, workspace: Workspace, model: str, task: str) -> Pr
     table2 = {name: _errors(folder, name, own, groups, (resamples, seed)) for name, own in said.items()}
     questions, steps = len({item.question_id for item in every}), sum(len(item.steps) for item in every)
     counts = len(every), len(every) - len(items), questions, steps
-    return ProcessResults(model, task, *counts, found, mce, table2, _rerank(folder / "rerank.json"))
+    choices = _rerank(folder / "rerank.json", resamples, seed)
+    return ProcessResults(model, task, *counts, found, mce, table2, choices)
 
 
 def _checkpoints(settings: Settings, folder: Path, model: str, task: str) -> Iterator[tuple[Checkpoint, list[int]]]:
@@ -137,8 +145,8 @@ def _verified(folders: Sequence[Path], items: Sequence[ProcessItem], resamples: 
     return Verified(
         len(folders),
         statistics.fmean(one.threshold for one in judged_S),
-        _interval(found["step_accuracy"]),
-        _interval(found["first_error_accuracy"]),
+        _defined(found, "step_accuracy"),
+        _defined(found, "first_error_accuracy"),
         found["f1"],
         found["auc"],
         found["calibration_error"],
@@ -148,14 +156,15 @@ def _verified(folders: Sequence[Path], items: Sequence[ProcessItem], resamples: 
         _mean([(question, reward) for question, reward, _ in rewards], resamples, seed),
         _mean([(question, share) for question, _, share in rewards], resamples, seed),
         judged_S[0].bins,
-        tuple(_interval(right) for right in judged_S[0].rights),
+        judged_S[0].rights,
     )
 
 
-def _interval(estimate: Estimate) -> Interval:
-    """Of a number that is always defined."""
-    assert estimate.value is not None and estimate.low is not None and estimate.high is not None
-    return Interval(estimate.value, estimate.low, estimate.high)
+def _defined(metrics: Mapping[str, Interval | None], name: str) -> Interval:
+    """A metric that every benchmark defines."""
+    found = metrics[name]
+    assert found is not None
+    return found
 
 
 def _optional(path: Path, names: tuple[str, ...]) -> dict[str, Any] | None:
@@ -191,7 +200,7 @@ def _ratio(counts: Sequence[dict[str, Any] | None], part: str, whole: str) -> fl
 def _estimated(path: Path, items: Sequence[ProcessItem], resamples: int, seed: int) -> Interval:
     """Step accuracy of labels by rollouts, on the half that is reported of the verifiers."""
     scores = [as_scores(labels) for labels in read_records(path, StepLabels)]
-    return _interval(judge(items, scores, seed, resamples).metrics["step_accuracy"])
+    return _defined(judge(items, scores, seed, resamples).metrics, "step_accuracy")
 
 
 def _errors(
@@ -206,7 +215,7 @@ def _errors(
     return found[0], found[1]
 
 
-def _rerank(path: Path) -> Rerank:
+def _rerank(path: Path, resamples: int, seed: int) -> Rerank:
     values = read_json(path)
     questions = values["questions"]
     rewards = {name: tuple(tuple(own) for own in found) for name, found in values["rewards"].items()}
@@ -219,4 +228,6 @@ def _rerank(path: Path) -> Rerank:
         tuple(tuple(question["answers"]) for question in questions),
         rewards,
         {name: tuple(found) for name, found in values["beams"].items()},
+        resamples,
+        seed,
     )

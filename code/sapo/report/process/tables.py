@@ -1,15 +1,13 @@
 """Tables of the process benchmarks, and the same numbers for `results/metrics.json`."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
-from sapo.evaluate.process.judging import Estimate
 from sapo.evaluate.rerank import best_of, pass_at, voted
-from sapo.report.intervals import Interval
+from sapo.report.intervals import percent_numbers
 from sapo.report.process.names import NAMES, verifier_name
 from sapo.report.process.results import V0, ProcessResults, Verified
 from sapo.report.results import Checkpoint
-from sapo.report.tables import NONE, Table
+from sapo.report.tables import NONE, Table, accuracy_text
 
 PART = {"by_reasoner": "as the reasoner says", "by_truth": "as the truth says"}
 
@@ -28,7 +26,7 @@ def verifier_table(results: Sequence[ProcessResults], all_of_them: bool) -> Tabl
         for one in (entry.verifiers if all_of_them else shown(entry))
     ]
     rows += [
-        (entry.model, entry.task, f"MCE of {verifier_name(one.method)}'s reasoner", str(one.round), _cell(i))
+        (entry.model, entry.task, f"MCE of {verifier_name(one.method)}'s reasoner", str(one.round), accuracy_text(i))
         + (NONE,) * 7
         for entry in results
         for one, i in entry.mce.items()
@@ -58,9 +56,9 @@ def shown(entry: ProcessResults) -> list[Checkpoint]:
 
 def _cells(found: Verified) -> tuple[str, ...]:
     return (
-        _cell(found.steps),
-        _cell(found.first_error),
-        *(_estimate(number) for number in (found.f1, found.auc, found.ece)),
+        accuracy_text(found.steps),
+        accuracy_text(found.first_error),
+        *(accuracy_text(number) for number in (found.f1, found.auc, found.ece)),
         f"{found.threshold:.2f}",
         NONE if found.label_steps is None else f"{100 * found.label_steps:.1f}",
         str(found.seeds),
@@ -70,7 +68,7 @@ def _cells(found: Verified) -> tuple[str, ...]:
 def self_verification_table(results: Sequence[ProcessResults]) -> Table:
     """Table 2 of SAPO."""
     rows = [
-        (entry.model, entry.task, name, _cell(by_reasoner), _cell(by_truth))
+        (entry.model, entry.task, name, accuracy_text(by_reasoner), accuracy_text(by_truth))
         for entry in results
         for name, (by_reasoner, by_truth) in entry.self_verification.items()
     ]
@@ -133,39 +131,25 @@ def process_metrics(entry: ProcessResults) -> dict[str, object]:
     for one, own in entry.verifiers.items():
         means = {name: getattr(own, name) for name in ("reward", "true_steps")}
         verifiers.setdefault(one.method, {})[str(one.round)] = {
-            "step_accuracy": _in_percent(own.steps),
-            "first_error": _in_percent(own.first_error),
+            "step_accuracy": percent_numbers(own.steps),
+            "first_error": percent_numbers(own.first_error),
             "seeds": own.seeds,
             "threshold": round(own.threshold, 4),
-            **{name: _in_percent(getattr(own, name)) for name in ("f1", "auc", "ece")},
+            **{name: percent_numbers(getattr(own, name)) for name in ("f1", "auc", "ece")},
             "label_steps": None if own.label_steps is None else round(100 * own.label_steps, 2),
-            **{name: mean and _in_percent(mean) for name, mean in means.items()},
+            **{name: mean and percent_numbers(mean) for name, mean in means.items()},
         }
     return {
         "items": entry.items,
         "left_out": entry.left_out,
         "verifiers": verifiers,
-        "mce": {f"{one.method}/{one.round}": _in_percent(i) for one, i in entry.mce.items()},
+        "mce": {f"{one.method}/{one.round}": percent_numbers(i) for one, i in entry.mce.items()},
         "self_verification_error": {
-            name: {kind: _in_percent(i) for kind, i in zip(PART, both, strict=True)}
+            name: {kind: percent_numbers(i) for kind, i in zip(PART, both, strict=True)}
             for name, both in entry.self_verification.items()
         },
     }
 
 
-def _in_percent(interval: Interval | Estimate) -> dict[str, float | None]:
-    return {name: None if value is None else round(100 * value, 2) for name, value in asdict(interval).items()}
-
-
-def _estimate(number: Estimate) -> str:
-    if number.value is None or number.low is None or number.high is None:
-        return NONE
-    return _cell(Interval(number.value, number.low, number.high))
-
-
 def _percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.1f}"
-
-
-def _cell(interval: Interval) -> str:
-    return f"{100 * interval.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
