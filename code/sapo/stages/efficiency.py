@@ -189,8 +189,8 @@ def _trained_scores(comparison: Comparison, labelled: Sequence[Labelled]) -> lis
     seen += expand(labelled, bench.settings.expansion.max_per_trajectory)
     examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
     model, encoder = load_reasoner(bench.start / "sft")
-    verifier, _ = train_verifier(model, encoder, examples, bench.settings.verifier, bench.seed("efficiency verifier"))
-    return score(verifier, questions, comparison.chosen.held_out)
+    made = train_verifier(model, encoder, examples, bench.settings.verifier, bench.seed("efficiency verifier")).made
+    return score(made, questions, comparison.chosen.held_out)
 
 
 def _summary(

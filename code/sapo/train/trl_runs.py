@@ -88,9 +88,10 @@ def _rows(settings: FitSettings) -> int:
 
 
 @contextmanager
-def trl_run(model: PreTrainedModel, encoder: Encoder, workdir: Path) -> Iterator[Path]:
-    """Lend a scratch folder in `workdir` for one run; afterwards only the weights of `model` have changed."""
-    workdir.mkdir(parents=True, exist_ok=True)
+def trl_run(model: PreTrainedModel, encoder: Encoder, workdir: Path | None) -> Iterator[Path]:
+    """Lend a scratch folder for one run, in `workdir` if given; afterwards only the weights of `model` have changed."""
+    if workdir:
+        workdir.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="trl-", dir=workdir))
     devices = [model.device] if model.device.type == "cuda" else []
     try:
