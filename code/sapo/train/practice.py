@@ -79,13 +79,13 @@ class Judge:
 
 
 def _of_round(this: Round) -> Chosen:
-    examples = this.texts(this.own) if this.tokens else []
+    examples = tuple(this.texts(this.own)) if this.tokens else ()
     return Chosen([Practice(this.task, this.questions, this.max_new_tokens, examples)])
 
 
 def _from_json(row: dict[str, Any]) -> Practice:
     questions = [build(Question, question, "job: question") for question in row["questions"]]
-    return Practice(find_task(row["task"]), questions, row["max_new_tokens"], [tuple(own) for own in row["examples"]])
+    return Practice(find_task(row["task"]), questions, row["max_new_tokens"], tuple(map(tuple, row["examples"])))
 
 
 def _to_json(row: Practice) -> dict[str, Any]:
