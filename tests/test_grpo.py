@@ -16,7 +16,7 @@ from sapo.tasks.math_answers import GraderErrors
 from sapo.train.grpo import Judge, Practice, train_grpo
 from sapo.train.loop import TrainingDiverged, Watch
 
-GRPO = GrpoSettings(beta=0.04, group=8, temperature=1.0, steps=20, questions_per_step=4, lr=1e-2)
+GRPO = GrpoSettings(beta=0.04, group=8, temperature=1.0, steps=20, questions_per_step=4, lr=2e-2)
 
 
 class LetterTask(LineTask):

@@ -232,7 +232,7 @@ def test_sft_rows_are_the_encoders_tokens_by_hand() -> None:
 
 
 def test_sft_loss_is_the_mean_over_completion_tokens(tmp_path: Path) -> None:
-    """TRL's first loss, at its first step of rate 0, equals ours on the same tokens: it saw exactly them."""
+    """TRL's first loss equals ours on the same tokens: it saw exactly them."""
     model, encoder = tiny_reasoner()
     with torch.no_grad():
         terms = []

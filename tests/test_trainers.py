@@ -27,7 +27,7 @@ from sapo.plan.methods import Place, method_parts
 from sapo.plan.texts import TEXTS
 from sapo.records import BadInput, PreferencePair, Trajectory, write_records
 from sapo.report.reading import _read_round
-from sapo.settings import OrpoSettings, Settings, SettingsError, method_settings
+from sapo.settings import FitSettings, GrpoSettings, OrpoSettings, Settings, SettingsError, method_settings
 from sapo.settings import methods as sections
 from sapo.settings.graph import _check_graph
 from sapo.tasks.catalog import TASKS
@@ -182,3 +182,18 @@ def test_the_path_from_a_registered_loss_to_its_trained_model_is_short(tmp_path:
     finally:
         sys.setprofile(None)
     assert len(files) <= 12, sorted(files)
+
+
+@pytest.mark.parametrize("name", ["sft", "dpo", "orpo", "verifier", "grpo"])
+def test_every_training_has_the_same_schedule(name: str, tmp_path: Path) -> None:
+    """Ten steps, warm-up over a fifth of them: 1/2, 1, then 8/8, 7/8 … 1/8 of the rate."""
+    trainer, settings = trainer_of(name), getattr(NANO, trainer_of(name).section)
+    fit_ = FitSettings(lr=1e-3, epochs=5, batch_size=2, warmup=0.2)
+    if name == "grpo":
+        settings = GrpoSettings(0.0, 2, 1.0, 10, 2, lr=1e-3, warmup=0.2)
+    else:
+        settings = fit_ if name == "sft" else dataclasses.replace(settings, fit=fit_)
+    rows = trainer.data.stand_in(_Texts(stand_in(), Lengths(8, 8)), 4)
+    log = trainer.train(*tiny_reasoner(), rows, settings, 1, Watch(None, tmp_path)).log
+    shares = [1 / 2, 1, *(left / 8 for left in range(8, 0, -1))]
+    assert [entry.lr for entry in log] == pytest.approx([1e-3 * share for share in shares])

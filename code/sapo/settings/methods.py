@@ -165,6 +165,7 @@ class GrpoSettings:
     steps: int
     questions_per_step: int
     lr: float
+    warmup: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ answer, else 0; the advantage is the reward less the group's mean, over its stan
 1. TRL's `loss_type="grpo"`, the paper's: mean over a completion's tokens, then over completions, KL estimated with
    the reference's probabilities. Not TRL's `"sapo"`, which is another method of that name (method.md §10).
 2. One update a batch, so that the ratio to the old policy is 1 and nothing is clipped, as in the paper.
-3. The learning rate is constant, without warm-up: the paper prints one rate and no schedule.
+3. The learning rate rises and falls as in every training here (`loop.schedule`): the paper prints no schedule.
 
 Processes that train together (`launch.py`) draw and grade a share of every step's completions each. Questions, rewards,
 advantages and the update are those of one process; only the random numbers of drawing are others.
@@ -166,7 +166,7 @@ def _arguments(device: torch.device, settings: GrpoSettings, room: int, seed: in
     rows = share_of(settings, this_process().number)
     return trl_arguments(device, settings.lr, rows, seed, scratch) | {
         "ddp_find_unused_parameters": False,
-        "lr_scheduler_type": "constant",
+        "lr_scheduler_kwargs": {"warmup": settings.warmup},
         "max_steps": settings.steps,
         "steps_per_generation": 1,
         "num_iterations": 1,

@@ -100,7 +100,7 @@ def _to_json(row: Practice) -> dict[str, Any]:
 
 def _stand_in(texts: RandomTexts, count: int) -> list[Practice]:
     answer, questions = "".join(texts.steps()), [texts.question(number) for number in range(count)]
-    return [Practice(texts.task, questions, len(answer), [(questions[0].prompt, answer)])]
+    return [Practice(texts.task, questions, len(answer), ((questions[0].prompt, answer),))]
 
 
 PRACTICE = TrainingData(_to_json, _from_json, _stand_in, _of_round)

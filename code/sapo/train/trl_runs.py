@@ -70,8 +70,7 @@ def fit_arguments(device: torch.device, settings: FitSettings, seed: int, scratc
     return trl_arguments(device, settings.lr, _rows(settings), seed, scratch) | {
         "gradient_accumulation_steps": accumulated(settings),
         "num_train_epochs": settings.epochs,
-        "warmup_steps": settings.warmup,  # below 1 it is a share of all steps
-        "lr_scheduler_type": "linear",
+        "lr_scheduler_kwargs": {"warmup": settings.warmup},
         "train_sampling_strategy": "group_by_length",
         "ddp_find_unused_parameters": False,
     }
