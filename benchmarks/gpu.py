@@ -23,11 +23,10 @@ from sapo.methods.loop import State, run_round
 from sapo.methods.samples import sampled
 from sapo.methods.start import begin, fine_tuned
 from sapo.plan.architecture import config_of, parameters
-from sapo.plan.devices import DEVICES, device_of, seconds
+from sapo.plan.devices import DEVICES, Part, device_of, seconds
 from sapo.plan.dry_run import peak_memory, reset_peak
 from sapo.plan.memory import GIB
 from sapo.plan.methods import Place, method_parts, start_parts
-from sapo.plan.parts import Part
 from sapo.plan.texts import texts_of
 from sapo.records import BadInput, Cost
 from sapo.settings import Settings, method_settings

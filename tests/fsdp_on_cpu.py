@@ -11,7 +11,7 @@ from pathlib import Path
 from accelerate import DistributedType, PartialState
 
 from sapo.models import trees
-from sapo.train import jobs
+from sapo.train import launch
 
 
 def take_part(folder: Path) -> None:
@@ -19,7 +19,7 @@ def take_part(folder: Path) -> None:
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         PartialState(cpu=False, backend="gloo")
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_NPU
-    jobs.main(folder)
+    launch.main(folder)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from sapo.models.verifier import Verifier
 from sapo.records import PreferencePair
 from sapo.settings import AdapterSettings, DpoSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
 from sapo.train.dpo import train_dpo
-from sapo.train.loop import fit
+from sapo.train.loop import Watch, fit
 from sapo.train.orpo import pair_loss, plant_pairs, train_orpo
 from sapo.train.sft import train_sft
 from sapo.train.verifier import VerifierExample, train_verifier
@@ -122,7 +122,9 @@ def test_a_saved_merged_reasoner_is_an_ordinary_one(tmp_path: Path, reasoner: tu
     kinds = {(weight.requires_grad, weight.dtype) for weight in model.parameters()}
     assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
     with arithmetic(tuning):
-        log = train_sft(model, encoder, TEXTS, FitSettings(1e-2, 4, 4, 0.0, micro_batch=2), 1, tmp_path)
+        log = train_sft(
+            model, encoder, TEXTS, FitSettings(1e-2, 4, 4, 0.0, micro_batch=2), 1, Watch(None, tmp_path)
+        ).log
     assert log[-1].loss < log[0].loss
     end_training(model, tuning)
     save_reasoner(model, encoder, tmp_path / "model")
@@ -138,7 +140,7 @@ def test_a_verifier_learns_by_adapters_of_its_own(reasoner: tuple[PreTrainedMode
     example = VerifierExample("t", "Ben has 15 coins.\n", ("15 + 3 = 18\n", "answer 3\n"), (1, 0))
     begin_training(model, LORA, SIZES, 1)
     settings = VerifierSettings("mse", FitSettings(2e-2, 30, 1, 0.0))
-    verifier, log = train_verifier(model, encoder, [example], settings, 1)
+    verifier, log, _ = train_verifier(model, encoder, [example], settings, 1)
     end_training(verifier.backbone, LORA)
     assert log[-1].measures["accuracy"] == 1.0
     scores = verifier.score([(example.prompt, example.steps)])
@@ -177,7 +179,7 @@ def test_trl_turns_checkpointing_off_and_on_without_a_word(
         trained = copy.deepcopy(model)
         begin_training(trained, own, SIZES, 1)
         settings = DpoSettings(0.1, 0.0, FitSettings(1e-2, 2, 4, 0.0))
-        logs.append(train_dpo(trained, encoder, PAIRS, settings, 1, tmp_path))
+        logs.append(train_dpo(trained, encoder, PAIRS, settings, 1, Watch(None, tmp_path)).log)
         end_training(trained, own)
     assert [entry.loss for entry in logs[1]] == pytest.approx([entry.loss for entry in logs[0]], abs=1e-5)
 
@@ -225,7 +227,7 @@ def test_trl_takes_as_many_steps_whatever_is_computed_at_once(
     logs = []
     for at_once in (0, 2):
         settings = DpoSettings(0.1, 0.0, FitSettings(1e-3, 1, 4, 0.0, micro_batch=at_once))
-        logs.append(train_dpo(copy.deepcopy(model), encoder, PAIRS * 2, settings, 1, tmp_path))
+        logs.append(train_dpo(copy.deepcopy(model), encoder, PAIRS * 2, settings, 1, Watch(None, tmp_path)).log)
     assert [len(log) for log in logs] == [2, 2]
     whole, parts = (log[0].measures for log in logs)
     assert parts["chosen_logp"] == pytest.approx(whole["chosen_logp"], abs=1e-5)
@@ -242,7 +244,7 @@ def test_bfloat16_is_of_the_arithmetic_and_trained_weights_stay_float32(
         own = copy.deepcopy(model)
         begin_training(own, tuning, SIZES, 1)
         with arithmetic(tuning):
-            logs.append(train_orpo(own, encoder, PAIRS, ORPO, 1))
+            logs.append(train_orpo(own, encoder, PAIRS, ORPO, 1).log)
         assert {weight.dtype for weight in own.parameters()} == {torch.float32}
     assert [entry.loss for entry in logs[1]] == pytest.approx([entry.loss for entry in logs[0]], rel=0.05)
     assert logs[0][0].loss != logs[1][0].loss

@@ -4,7 +4,6 @@ import pytest
 
 from sapo import __main__ as command
 from sapo.evaluate.simulation import SimulationError
-from sapo.methods.rounds import NothingLeft
 from sapo.models.loading import LoadingError
 from sapo.records import RecordError
 from sapo.report.claims.catalog import ClaimsError
@@ -15,6 +14,7 @@ from sapo.tasks.code_grading import CodeJudgeError
 from sapo.tasks.math_grading.grading import GraderErrors, LatexWorkerError
 from sapo.train.loop import TrainingDiverged
 from sapo.train.pairs import PairError
+from sapo.train.trainer import NothingLeft
 from sapo.workspace import WorkspaceError
 
 MENDABLE = [

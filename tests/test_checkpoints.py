@@ -57,7 +57,7 @@ class LetterTask(LineTask):
 def sft(place: Path, arm: Arm, settings: FitSettings = FIT) -> Run:
     model, encoder = tiny_reasoner()
     arm(model)
-    return model, train_sft(model, encoder, TEXTS, settings, 2**40 + 1, place), None
+    return model, train_sft(model, encoder, TEXTS, settings, 2**40 + 1, Watch(None, place)).log, None
 
 
 def dpo(place: Path, arm: Arm) -> Run:
@@ -65,19 +65,23 @@ def dpo(place: Path, arm: Arm) -> Run:
     model, encoder = tiny_reasoner()
     arm(model)
     settings = DpoSettings(0.1, 0.5, FitSettings(1e-2, 2.5, 4, 0.1, micro_batch=2))
-    return model, train_dpo(model, encoder, PAIRS, settings, 1, place), None
+    return model, train_dpo(model, encoder, PAIRS, settings, 1, Watch(None, place)).log, None
 
 
 def orpo(place: Path, arm: Arm) -> Run:
     model, encoder = tiny_reasoner()
     arm(model)
-    return model, train_orpo(model, encoder, PAIRS, OrpoSettings(0.5, "completion", FIT), 1, Watch(None, place)), None
+    return (
+        model,
+        train_orpo(model, encoder, PAIRS, OrpoSettings(0.5, "completion", FIT), 1, Watch(None, place)).log,
+        None,
+    )
 
 
 def verifier(place: Path, arm: Arm) -> Run:
     model, encoder = tiny_reasoner()
     arm(model)
-    return *train_verifier(model, encoder, EXAMPLES, VerifierSettings("mse", FIT), 1, Watch(None, place)), None
+    return *train_verifier(model, encoder, EXAMPLES, VerifierSettings("mse", FIT), 1, Watch(None, place))[:2], None
 
 
 def grpo(place: Path, arm: Arm) -> Run:
@@ -86,7 +90,7 @@ def grpo(place: Path, arm: Arm) -> Run:
     arm(model)
     questions = [Question(f"q{n}", f"Say {n}:\n", "a", tests=("assert True",)) for n in range(4)]
     settings = GrpoSettings(0.04, 4, 1.0, 5, 2, 1e-2)
-    log, cost = train_grpo(model, encoder, Practice(LetterTask(), questions, 3), settings, 1, place)
+    _, log, cost = train_grpo(model, encoder, [Practice(LetterTask(), questions, 3)], settings, 1, Watch(None, place))
     return model, log, (cost.rollouts, cost.prompt_tokens, cost.generated_tokens, cost.flops, cost.programs)
 
 
@@ -98,7 +102,7 @@ def adapters(place: Path, arm: Arm) -> Run:
     tuning = TuningSettings("lora", "cpu", "float32", False, sizes, sizes)
     begin_training(model, tuning, sizes, 1)
     arm(model)
-    log = train_sft(model, encoder, TEXTS, FIT, 1, place)
+    log = train_sft(model, encoder, TEXTS, FIT, 1, Watch(None, place)).log
     names = [name for path in place.glob("*/tensors.safetensors") for name in load_file(path)]
     assert all("lora_" in name for name in names if name.startswith("weight."))
     end_training(model, tuning)

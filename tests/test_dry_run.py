@@ -16,6 +16,8 @@ from sapo.plan.architecture import config_of
 from sapo.plan.dry_run import dry_run, reduced, stand_in
 from sapo.plan.memory import Lengths
 from sapo.settings import Settings
+from sapo.train import registry
+from sapo.train.sft import SFT
 
 ROOT = Path(__file__).parents[1]
 # Qwen2 goes through by nano's own model below, Gemma 2 with adapters.
@@ -85,7 +87,8 @@ def test_out_of_memory_names_the_phase_and_the_setting(monkeypatch: pytest.Monke
     def exhausted(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(module, "train_sft", exhausted)
+    exhausting = dataclasses.replace(SFT, train=exhausted)
+    monkeypatch.setitem(registry.TRAINERS, "sft", exhausting)
     settings = settings_of("sipf_tinyllama", "tuning.kind=full")
     found = dry_run(settings, small(settings), LENGTHS, rows=2)
     done = [next(found).phase for _ in range(3)]

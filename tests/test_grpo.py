@@ -14,9 +14,9 @@ from sapo.records import BadInput, Question, Verdict
 from sapo.settings import GrpoSettings
 from sapo.tasks.math_grading.grading import GraderErrors
 from sapo.train.grpo import Judge, Practice, train_grpo
-from sapo.train.loop import TrainingDiverged
+from sapo.train.loop import TrainingDiverged, Watch
 
-GRPO = GrpoSettings(beta=0.04, group=8, temperature=1.0, steps=20, questions_per_step=4, lr=1e-2)
+GRPO = GrpoSettings(beta=0.04, group=8, temperature=1.0, steps=20, questions_per_step=4, lr=2e-2)
 
 
 class LetterTask(LineTask):
@@ -64,7 +64,7 @@ def test_rewards_reach_their_completions(tmp_path: Path) -> None:
     """Questions of one step want opposite answers: rewards that reached another's answers would teach nothing."""
     model, encoder = tiny_reasoner()
     task = LetterTask()
-    log, _ = train_grpo(model, encoder, practice(task, 1), GRPO, 1, tmp_path)
+    log = train_grpo(model, encoder, [practice(task, 1)], GRPO, 1, Watch(None, tmp_path)).log
     assert [entry.step for entry in log] == list(range(1, 21))
     right = [LetterTask.right(*pair) for pair in task.graded]
     shares = [sum(right[start : start + 32]) / 32 for start in range(0, 20 * 32, 32)]
@@ -85,7 +85,9 @@ def test_one_rewarded_token_becomes_likelier(tmp_path: Path) -> None:
     wanted = int(before.argmax())
     questions = [Question("q", prompt, encoder.tokenizer.batch_decode([[wanted]])[0])]
     settings = GrpoSettings(0.0, 256, 1.0, 1, 1, 1e-3)
-    (entry,), cost = train_grpo(model, encoder, practice(OneTokenTask(), 1, questions), settings, 1, tmp_path)
+    _, (entry,), cost = train_grpo(
+        model, encoder, [practice(OneTokenTask(), 1, questions)], settings, 1, Watch(None, tmp_path)
+    )
     assert entry.measures["reward"] == pytest.approx(before[wanted].item(), abs=0.05) and entry.measures["reward"] > 0
     assert "kl" not in entry.measures and cost.generated_tokens == cost.rollouts == 256
     with torch.no_grad():
@@ -101,7 +103,12 @@ def test_prompts_are_the_encoders_and_texts_are_the_samplers(tmp_path: Path) -> 
     seen: list[list[int]] = []
     with model.get_input_embeddings().register_forward_pre_hook(lambda _, args: seen.extend(args[0].tolist())):
         train_grpo(
-            model, encoder, practice(LetterTask(), 2, letters(1)), GrpoSettings(0.0, 2, 1, 1, 1, 1e-3), 1, tmp_path
+            model,
+            encoder,
+            [practice(LetterTask(), 2, letters(1))],
+            GrpoSettings(0.0, 2, 1, 1, 1, 1e-3),
+            1,
+            Watch(None, tmp_path),
         )
     assert seen[:2] == [list(encoder.prompt_ids(prompt))] * 2
 
@@ -145,7 +152,9 @@ def test_cost_by_hand(reference: bool, passes: int) -> None:
 def test_costs_of_a_run(tmp_path: Path) -> None:
     """2 steps of 2 questions with 4 answers each."""
     model, encoder = tiny_reasoner()
-    _, cost = train_grpo(model, encoder, practice(LetterTask()), GrpoSettings(0.0, 4, 1.0, 2, 2, 1e-3), 1, tmp_path)
+    cost = train_grpo(
+        model, encoder, [practice(LetterTask())], GrpoSettings(0.0, 4, 1.0, 2, 2, 1e-3), 1, Watch(None, tmp_path)
+    ).cost
     lengths = [len(encoder.prompt_ids(one.prompt)) for one in letters()]
     assert cost.rollouts == 16 and cost.programs == 0
     assert cost.prompt_tokens == 4 * sum(lengths)  # 2 steps draw each of the 4 questions once
@@ -156,7 +165,14 @@ def test_grpo_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     model, encoder = tiny_reasoner()
     before, config, decoding = set(vars(model)), model.config.to_dict(), model.generation_config.to_dict()
-    train_grpo(model, encoder, practice(LetterTask()), GrpoSettings(0.1, 2, 1.0, 1, 2, 1e-3), 1, tmp_path / "work")
+    train_grpo(
+        model,
+        encoder,
+        [practice(LetterTask())],
+        GrpoSettings(0.1, 2, 1.0, 1, 2, 1e-3),
+        1,
+        Watch(None, tmp_path / "work"),
+    )
     assert list(tmp_path.rglob("*")) == [tmp_path / "work"]
     assert set(vars(model)) == before and model.config.to_dict() == config and not model.training
     assert model.generation_config.to_dict() == decoding and model.config._name_or_path == ""
@@ -167,7 +183,9 @@ def test_grpo_repeats_bit_for_bit_and_follows_the_seed(tmp_path: Path) -> None:
     for seed in (1, 1, 2):
         model, encoder = tiny_reasoner()
         task = LetterTask()
-        log, _ = train_grpo(model, encoder, practice(task), GrpoSettings(0.04, 4, 1.0, 3, 2, 1e-3), seed, tmp_path)
+        log = train_grpo(
+            model, encoder, [practice(task)], GrpoSettings(0.04, 4, 1.0, 3, 2, 1e-3), seed, Watch(None, tmp_path)
+        ).log
         runs.append((flat(model), log, task.graded))
     assert torch.equal(runs[0][0], runs[1][0]) and runs[0][1:] == runs[1][1:]
     assert not torch.equal(runs[0][0], runs[2][0]) and runs[0][2] != runs[2][2]
@@ -179,20 +197,25 @@ def test_an_answer_ends_where_the_context_does(tmp_path: Path) -> None:
     settings = GrpoSettings(0.0, 2, 1.0, 1, 1, 1e-3)
     long = [Question("long", "€" * (254 // len(encoder.completion_ids("€"))), "a")]
     length = len(encoder.prompt_ids(long[0].prompt))
-    _, cost = train_grpo(model, encoder, practice(LetterTask(), 100, long), settings, 1, tmp_path)
+    cost = train_grpo(model, encoder, [practice(LetterTask(), 100, long)], settings, 1, Watch(None, tmp_path)).cost
     assert cost.generated_tokens <= 2 * (256 - length)
     model.config.max_position_embeddings = length
     with pytest.raises(BadInput, match=f"question long has {length} tokens and leaves no room"):
-        train_grpo(model, encoder, practice(LetterTask(), 100, long), settings, 1, tmp_path)
+        train_grpo(model, encoder, [practice(LetterTask(), 100, long)], settings, 1, Watch(None, tmp_path))
 
 
 def test_too_few_questions_and_broken_graders_are_refused(tmp_path: Path) -> None:
     model, encoder = tiny_reasoner()
     with pytest.raises(BadInput, match="1 questions are too few for 4 a step"):
-        train_grpo(model, encoder, practice(LetterTask(), 4, letters(1)), GRPO, 1, tmp_path)
+        train_grpo(model, encoder, [practice(LetterTask(), 4, letters(1))], GRPO, 1, Watch(None, tmp_path))
     with pytest.raises(GraderErrors, match="4 of 4 answers could not be judged"):
         train_grpo(
-            model, encoder, practice(BrokenTask(), 4, [question()]), GrpoSettings(0.0, 4, 1, 1, 1, 1e-3), 1, tmp_path
+            model,
+            encoder,
+            [practice(BrokenTask(), 4, [question()])],
+            GrpoSettings(0.0, 4, 1, 1, 1, 1e-3),
+            1,
+            Watch(None, tmp_path),
         )
 
 
@@ -202,5 +225,5 @@ def test_grpo_that_diverges_stops_at_once(tmp_path: Path) -> None:
     before = set(vars(model))
     settings = GrpoSettings(0.04, 8, 1.0, 5, 4, 1e30)
     with pytest.raises(TrainingDiverged):
-        train_grpo(model, encoder, practice(LetterTask()), settings, 1, tmp_path)
+        train_grpo(model, encoder, [practice(LetterTask())], settings, 1, Watch(None, tmp_path))
     assert not list(tmp_path.iterdir()) and set(vars(model)) == before

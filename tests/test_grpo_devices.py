@@ -18,9 +18,10 @@ from sapo.records import BadInput, Question
 from sapo.settings import GrpoSettings
 from sapo.tasks import nano_code
 from sapo.tasks.catalog import TASKS
-from sapo.train import jobs
+from sapo.train import launch
 from sapo.train.grpo import Practice, share_of
-from sapo.train.jobs import Job, carry_out
+from sapo.train.launch import Job
+from sapo.train.launch import run as run_job
 from sapo.train.loop import Watch
 
 # Nine completions a process: the second question's group is in both.
@@ -57,14 +58,14 @@ def test_a_job_comes_back_from_its_folder_as_it_was(
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: type("Done", (), {"returncode": 7}))
     own = grpo(start, practice=Practice(nano_code, CODE, 3))
     with pytest.raises(BadInput, match="grpo on 2 devices ended with 7; what it said is above"):
-        carry_out(own, load_reasoner(start), TWO, Watch(None, tmp_path))
-    read, tuning = jobs._read(tmp_path / "job")
+        run_job(own, load_reasoner(start), TWO, Watch(None, tmp_path))
+    read, tuning = launch._read(tmp_path / "job")
     assert read == own and tuning == TWO
 
 
 def test_on_one_device_a_job_has_its_cost(start: Path, tmp_path: Path) -> None:
     """Two steps of 18 completions."""
-    _, log, cost = carry_out(grpo(start, SHORT), load_reasoner(start), ONE, Watch(None, tmp_path))
+    _, log, cost = run_job(grpo(start, SHORT), load_reasoner(start), ONE, Watch(None, tmp_path))
     assert len(log) == 2 and cost.rollouts == 36
 
 
@@ -77,7 +78,7 @@ def test_devices_that_cannot_share_a_step_are_refused(
     tuning = dataclasses.replace(TWO, devices=4)
     said = r"^grpo: tuning\.devices 4 .* 18 completions of a step, .*grpo\.group 6 .*grpo\.questions_per_step 3$"
     with pytest.raises(BadInput, match=said):
-        carry_out(grpo(start), load_reasoner(start), tuning, Watch(None, tmp_path))
+        run_job(grpo(start), load_reasoner(start), tuning, Watch(None, tmp_path))
 
 
 def check_same(own: Job, tuning: Any, place: Path) -> None:
@@ -86,8 +87,8 @@ def check_same(own: Job, tuning: Any, place: Path) -> None:
         pytest.importorskip("peft")
     with shared_chance():
         alone = dataclasses.replace(ONE, kind=tuning.kind)
-        made, log, cost = carry_out(own, load_reasoner(own.start), alone, Watch(None, place / "one"))
-    again, curve, both = carry_out(own, load_reasoner(own.start), tuning, Watch(None, place / "two"))
+        made, log, cost = run_job(own, load_reasoner(own.start), alone, Watch(None, place / "one"))
+    again, curve, both = run_job(own, load_reasoner(own.start), tuning, Watch(None, place / "two"))
     for one, two in zip(log, curve, strict=True):
         assert (two.step, two.epoch, two.lr) == (one.step, one.epoch, one.lr)
         assert two.loss == pytest.approx(one.loss, rel=1e-4, abs=1e-7)
@@ -116,7 +117,7 @@ def test_answers_that_no_process_alone_could_see_are_counted_together(start: Pat
     """2 steps of 9 completions in each of two processes, of which the second cannot judge any."""
     own = grpo(start, SHORT, Practice(HalfBroken(), letters(), 3))
     with pytest.raises(BadInput, match=r"^18 of 36 answers could not be judged"):
-        carry_out(own, load_reasoner(start), TWO, Watch(None, tmp_path))
+        run_job(own, load_reasoner(start), TWO, Watch(None, tmp_path))
 
 
 @pytest.mark.nightly
@@ -127,7 +128,7 @@ def test_processes_draw_otherwise_than_each_other_and_the_same_again(start: Path
     """
     settings = GrpoSettings(0.0, 8, 1.0, 2, 1, 1e-3)
     own = grpo(start, settings, Practice(nano_code, CODE[:1], 6))
-    runs = [carry_out(own, load_reasoner(start), TWO, Watch(None, tmp_path / name)) for name in "ab"]
+    runs = [run_job(own, load_reasoner(start), TWO, Watch(None, tmp_path / name)) for name in "ab"]
     (made, log, cost), (again, curve, both) = runs
     assert torch.equal(flat(made), flat(again)) and log == curve
     assert cost.programs == both.programs == cost.rollouts == 16

@@ -15,8 +15,9 @@ from torch import nn
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.records import BadInput, PreferencePair
 from sapo.settings import AdapterSettings, DpoSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
-from sapo.train import jobs, processes
-from sapo.train.jobs import Job, carry_out
+from sapo.train import launch, processes
+from sapo.train.launch import Job
+from sapo.train.launch import run as run_job
 from sapo.train.loop import StepLog, Watch
 from sapo.train.verifier import VerifierExample
 
@@ -58,8 +59,8 @@ def settled(entry: StepLog) -> dict[str, float]:
 @pytest.mark.parametrize("kind", ["sft", "orpo", "dpo", "verifier"])
 def test_two_processes_have_the_loss_curve_and_the_weights_of_one(kind: str, start: Path, tmp_path: Path) -> None:
     """The same sums in another order: losses, norms and measures agree to 1e-4 of themselves, weights to 1e-3."""
-    made, log, _ = carry_out(job(kind, start), load_reasoner(start), ONE, Watch(None, tmp_path / "one"))
-    again, curve, _ = carry_out(job(kind, start), load_reasoner(start), TWO, Watch(None, tmp_path / "two"))
+    made, log, _ = run_job(job(kind, start), load_reasoner(start), ONE, Watch(None, tmp_path / "one"))
+    again, curve, _ = run_job(job(kind, start), load_reasoner(start), TWO, Watch(None, tmp_path / "two"))
     assert len(log) == len(curve) == {"sft": 4, "orpo": 6, "dpo": 4, "verifier": 6}[kind]
     for one, two in zip(log, curve, strict=True):
         assert (two.step, two.epoch, two.lr) == (one.step, one.epoch, one.lr)
@@ -77,7 +78,7 @@ def carry_out_nothing(kind: str, start: Path) -> nn.Module:
     own = job(kind, start)
     fit = dataclasses.replace(WHOLE if kind in ("sft", "dpo") else FIT, lr=1e-12)
     settings = fit if kind == "sft" else dataclasses.replace(own.settings, fit=fit)
-    made, _, _ = carry_out(
+    made, _, _ = run_job(
         dataclasses.replace(own, settings=settings), load_reasoner(start), ONE, Watch(None, start.parent / "none")
     )
     return made
@@ -87,7 +88,7 @@ def carry_out_nothing(kind: str, start: Path) -> nn.Module:
 def test_what_is_wrong_in_a_process_is_said_by_the_command(start: Path, tmp_path: Path) -> None:
     own = dataclasses.replace(job("orpo", start), rows=[])
     with pytest.raises(BadInput, match=r"^there is nothing to train on: no rows$"):
-        carry_out(own, load_reasoner(start), TWO, Watch(None, tmp_path / "two"))
+        run_job(own, load_reasoner(start), TWO, Watch(None, tmp_path / "two"))
 
 
 @pytest.mark.parametrize("kind", ["sft", "orpo", "dpo", "verifier"])
@@ -97,22 +98,22 @@ def test_a_job_comes_back_from_its_folder_as_it_was(
     """And a launcher that fails without a word is one line."""
     commands: list[list[str]] = []
 
-    def launch(command: list[str], **_: Any) -> Any:
+    def start_nothing(command: list[str], **_: Any) -> Any:
         commands.append(command)
         return type("Done", (), {"returncode": 7})
 
-    monkeypatch.setattr(subprocess, "run", launch)
+    monkeypatch.setattr(subprocess, "run", start_nothing)
     file = tmp_path / "cluster.yaml"
     file.write_text("compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\n")
     own, tuning = job(kind, start), dataclasses.replace(TWO, accelerate=str(file))
     with pytest.raises(BadInput, match=f"{kind} on 2 devices ended with 7; what it said is above"):
-        carry_out(own, load_reasoner(start), tuning, Watch(None, tmp_path / "two"))
-    read, same = jobs._read(tmp_path / "two" / "job")
+        run_job(own, load_reasoner(start), tuning, Watch(None, tmp_path / "two"))
+    read, same = launch._read(tmp_path / "two" / "job")
     assert read == own and same == tuning
     (command,) = commands
     assert command[command.index("--num_processes") + 1] == "2"
     assert command[command.index("--config_file") + 1] == str(file) and "--multi_gpu" in command
-    assert command[-2:] == ["sapo.train.jobs", str(tmp_path / "two" / "job")]
+    assert command[-2:] == ["sapo.train.launch", str(tmp_path / "two" / "job")]
 
 
 def test_a_process_ends_with_the_command_that_launched_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,14 +132,14 @@ def test_a_process_ends_with_the_command_that_launched_it(monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(time, "sleep", lambda _: None)
     with pytest.raises(SystemExit, match="1"):
-        jobs._end_with(77)
+        launch._end_with(77)
     assert looks == [77, 77, 77]
 
 
 def test_more_devices_than_there_are_is_refused(start: Path, tmp_path: Path) -> None:
     tuning = dataclasses.replace(TWO, device="cuda", devices=torch.cuda.device_count() + 2)
     with pytest.raises(BadInput, match=r"devices is \d+, but PyTorch sees \d+ GPUs"):
-        carry_out(job("orpo", start), load_reasoner(start), tuning, Watch(None, tmp_path / "two"))
+        run_job(job("orpo", start), load_reasoner(start), tuning, Watch(None, tmp_path / "two"))
 
 
 def test_alone_a_process_is_the_only_one() -> None:

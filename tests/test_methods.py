@@ -35,20 +35,20 @@ from hand_made import (
 )
 from tiny_models import tiny_reasoner
 
-from sapo.methods import loop
+from sapo.methods import loop, rounds
 from sapo.methods.bench import Bench, read_costs, write_costs
-from sapo.methods.rounds import NothingLeft, Round
 from sapo.methods.supervision import OUTPUTS, Simulation
-from sapo.methods.updates import dpo, grpo, orpo, sft, star
-from sapo.methods.updates.sft import FilterReport, passing
 from sapo.models.loading import save_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, Trajectory, read_json, write_records
 from sapo.settings import method_settings
 from sapo.tasks.catalog import TASKS
-from sapo.train.jobs import Job, Trained
+from sapo.train import star
+from sapo.train.launch import Job
 from sapo.train.loop import StepLog
 from sapo.train.pairs import PairError
+from sapo.train.sft import FilterReport, passing
+from sapo.train.trainer import NothingLeft, Trained
 from sapo.workspace import Workspace
 
 
@@ -62,15 +62,14 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
         last[0] = folder.name if folder.name != "model" else "previous"
         return tiny_reasoner()
 
-    def carry_out(job: Job, loaded: Any, *rest: Any) -> Trained:
-        practised = job.kind == "grpo"
-        found.seen.append((job.kind, last[0], job.rows[0].questions if practised else job.rows))
+    def run_job(job: Job, loaded: Any, *rest: Any) -> Trained:
+        practised = job.trainer == "grpo"
+        found.seen.append((job.trainer, last[0], job.rows[0].questions if practised else job.rows))
         return Trained(loaded[0], log, Cost(rollouts=5) if practised else Cost())
 
     log = [StepLog(1, 1, 0.5, 1e-3, 1.0)]
-    for module in (sft, orpo, dpo, grpo):
-        monkeypatch.setattr(module, "load_reasoner", load)
-        monkeypatch.setattr(module, "carry_out", carry_out)
+    monkeypatch.setattr(rounds, "load_reasoner", load)
+    monkeypatch.setattr(rounds, "run", run_job)
     return found
 
 
@@ -215,7 +214,7 @@ def test_star_rationalises_what_its_first_sample_missed(
 ) -> None:
     """One sample a question: A is right, D is wrong, so q1 is asked again with the answer before its prompt."""
     folders = run(workspace, "star")
-    assert trainings.seen[0] == ("sft", "base", [*texts("G", "A"), ("Prompt 1.\n", "win\n")])
+    assert trainings.seen[0] == ("star", "base", [*texts("G", "A"), ("Prompt 1.\n", "win\n")])
     assert [request.prompt for request in sampler.calls[0]] == ["answer win\nPrompt 1.\n"]
     report = read_json(folders[0] / "star.json")
     assert report == {"questions": 2, "unaided": 1, "rationalised": 1}
@@ -228,10 +227,10 @@ def test_star_without_a_right_rationale_stops_and_says_so(
 ) -> None:
     monkeypatch.setattr(Bench, "sampler", lambda *_: ScriptedSampler(lambda _: "lose\n"))
     wrong = [SAMPLES[1], SAMPLES[3]]
-    this = Round(1, workspace.base("tiny"), workspace.base("tiny"), tuple(wrong), tuple(wrong), (0.0, 0.0))
     bench = Bench(method_settings(common(), "star", 1), workspace, "tiny", "lines")
+    this = loop._round(bench, 1, workspace.base("tiny"), wrong, wrong, [0.0, 0.0])
     with pytest.raises(NothingLeft, match=r"no rationale ends right.*'unaided': 0, 'rationalised': 0"):
-        star.update(bench, this, 1, workspace.root / "made")
+        star.choose(this)
 
 
 @pytest.mark.usefixtures("sampler")

@@ -17,15 +17,15 @@ from sapo.configure import PARAMS, compose
 from sapo.models.flops import TRAINING, prefill_flops
 from sapo.plan import graph
 from sapo.plan.architecture import BUNDLED, NoShape, config_of, parameters
-from sapo.plan.devices import DEVICES, Device, UnknownDevice, device_of, seconds
+from sapo.plan.devices import DEVICES, Device, Part, UnknownDevice, device_of, seconds
 from sapo.plan.forecast import forecast
 from sapo.plan.graph import all_parts
 from sapo.plan.memory import GIB, Lengths, Shape, peaks, too_large
 from sapo.plan.methods import Place, method_parts, start_parts
-from sapo.plan.parts import Bill, Part, drawing, learning
 from sapo.plan.texts import TEXTS, UnknownTexts, texts_of
 from sapo.settings import ModelSettings, Settings, load_settings, method_settings
 from sapo.stages import verifiers
+from sapo.train.cost import Bill, drawing, learning
 
 ROOT = Path(__file__).parents[1]
 WITHIN = 0.3

@@ -17,7 +17,8 @@ from sapo.records import BadInput
 from sapo.settings import TuningSettings
 from sapo.train import processes
 from sapo.train.checkpoints import Checkpoints
-from sapo.train.jobs import Job, carry_out
+from sapo.train.launch import Job
+from sapo.train.launch import run as run_job
 from sapo.train.loop import Watch
 
 FILES = {
@@ -63,7 +64,7 @@ def by_file(way: str, place: Path, kind: Any = "full") -> TuningSettings:
 
 def uneven(own: Job) -> Job:
     """Batches of 5 and 3 rows, 2 at a time: the second process has no part of its own in the second turn of the 5."""
-    if own.kind not in ("orpo", "verifier"):
+    if own.trainer not in ("orpo", "verifier"):
         return own
     return dataclasses.replace(
         own, settings=dataclasses.replace(own.settings, fit=dataclasses.replace(FIT, batch_size=5))
@@ -75,18 +76,18 @@ def check_same(own: Job, tuning: TuningSettings, place: Path) -> None:
     if tuning.kind == "lora":
         pytest.importorskip("peft")
     one = dataclasses.replace(ONE, kind=tuning.kind)
-    made, log, _ = carry_out(own, load_reasoner(own.start), one, Watch(None, place / "one"))
-    again, curve, _ = carry_out(own, load_reasoner(own.start), tuning, Watch(None, place / "two"))
+    made, log, _ = run_job(own, load_reasoner(own.start), one, Watch(None, place / "one"))
+    again, curve, _ = run_job(own, load_reasoner(own.start), tuning, Watch(None, place / "two"))
     assert len(log) == len(curve)
     for one, two in zip(log, curve, strict=True):
         assert (two.step, two.epoch, two.lr) == (one.step, one.epoch, one.lr)
         assert two.loss == pytest.approx(one.loss, rel=1e-4)
         assert two.gradient_norm == pytest.approx(one.gradient_norm, rel=1e-3)
         # TRL takes the mean over what it computes at once, whose rows are others.
-        assert settled(two) == pytest.approx(settled(one), rel=1e-3, abs=0.02 if own.kind == "sft" else 1e-6)
+        assert settled(two) == pytest.approx(settled(one), rel=1e-3, abs=0.02 if own.trainer == "sft" else 1e-6)
     assert log[-1].loss < log[0].loss
     assert torch.allclose(flat(made), flat(again), atol=1e-3)
-    if own.kind != "verifier":
+    if own.trainer != "verifier":
         assert not torch.allclose(flat(made), flat(load_reasoner(own.start)[0]), atol=1e-3)
 
 
@@ -132,7 +133,7 @@ def test_a_file_that_cannot_serve_is_refused(
         file.write_text(content)
     tuning = dataclasses.replace(TWO, kind=kind, accelerate=str(file))
     with pytest.raises(BadInput, match=f"^{said}$"):
-        carry_out(job("orpo", start), load_reasoner(start), tuning, Watch(None, tmp_path / "two"))
+        run_job(job("orpo", start), load_reasoner(start), tuning, Watch(None, tmp_path / "two"))
 
 
 def test_deepspeed_that_is_not_installed_is_asked_for(
@@ -140,20 +141,20 @@ def test_deepspeed_that_is_not_installed_is_asked_for(
 ) -> None:
     monkeypatch.setitem(sys.modules, "deepspeed", None)
     with pytest.raises(ExtraMissing, match=r"zero2\.yaml needs the package deepspeed.*sapo-replication\[deepspeed\]"):
-        carry_out(job("orpo", start), load_reasoner(start), by_file("zero2", tmp_path), Watch(None, tmp_path / "two"))
+        run_job(job("orpo", start), load_reasoner(start), by_file("zero2", tmp_path), Watch(None, tmp_path / "two"))
 
 
 @pytest.mark.nightly
 def test_deepspeed_that_splits_nothing_is_refused(start: Path, tmp_path: Path) -> None:
     pytest.importorskip("deepspeed")
     with pytest.raises(BadInput, match="zero_stage 0 splits nothing"):
-        carry_out(job("orpo", start), load_reasoner(start), by_file("zero0", tmp_path), Watch(None, tmp_path / "two"))
+        run_job(job("orpo", start), load_reasoner(start), by_file("zero0", tmp_path), Watch(None, tmp_path / "two"))
 
 
 @pytest.mark.nightly
 def test_fsdp_wants_gpus(start: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"fsdp\.yaml: FSDP splits models over GPUs, and device is cpu$"):
-        carry_out(job("orpo", start), load_reasoner(start), by_file("fsdp", tmp_path), Watch(None, tmp_path / "two"))
+        run_job(job("orpo", start), load_reasoner(start), by_file("fsdp", tmp_path), Watch(None, tmp_path / "two"))
 
 
 def test_of_a_model_in_parts_there_are_no_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

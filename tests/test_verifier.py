@@ -119,7 +119,7 @@ def test_verifier_learns_where_errors_are(loss: str) -> None:
     settings = VerifierSettings(loss, FitSettings(lr=5e-3, epochs=12, batch_size=8, warmup=0.1))  # pyright: ignore[reportArgumentType]
     model, encoder = tiny_reasoner()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    verifier, log = train_verifier(model, encoder, examples(), settings, seed=1)
+    verifier, log, _ = train_verifier(model, encoder, examples(), settings, seed=1)
     assert len(log) == 12 * 8 and log[-1].epoch == 12
     scores = verifier.score([(example.prompt, example.steps) for example in examples()])
     right = [
@@ -133,7 +133,7 @@ def test_verifier_learns_where_errors_are(loss: str) -> None:
 
 def test_same_seed_same_verifier_bit_for_bit() -> None:
     settings = VerifierSettings("mse", FitSettings(lr=1e-3, epochs=2, batch_size=8, warmup=0.1))
-    runs = [train_verifier(*tiny_reasoner(), examples(), settings, seed) for seed in (1, 1, 2)]
+    runs = [train_verifier(*tiny_reasoner(), examples(), settings, seed)[:2] for seed in (1, 1, 2)]
     weights = [torch.cat([weight.flatten() for weight in verifier.parameters()]) for verifier, _ in runs]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
     assert runs[0][1] == runs[1][1]

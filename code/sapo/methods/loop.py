@@ -18,24 +18,17 @@ from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, read_costs, write_costs
 from sapo.methods.kept import kept
-from sapo.methods.rounds import Round
+from sapo.methods.rounds import update
 from sapo.methods.samples import sampled
 from sapo.methods.supervision import OUTPUTS, Simulation, choose_subset, score, supervise
-from sapo.methods.updates import dpo, grpo, orpo, sft, star
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Trajectory, read_records, write_json, write_records
 from sapo.settings import SettingsError
 from sapo.supervise.sampling import distinct, gold_trajectories
 from sapo.train.pairs import outcome_rewards
+from sapo.train.trainer import Round
 from sapo.workspace import digest
 
-UPDATES: dict[str, Callable[[Bench, Round, int, Path], Cost]] = {
-    "sft": sft.update,
-    "orpo": orpo.update,
-    "dpo": dpo.update,
-    "grpo": grpo.update,
-    "star": star.update,
-}
 # Everything that a round of any method reads; `loop` counts by what it means for the round.
 SECTIONS = ("sampling", "rollouts", "labels", "detect", "saps", "expansion", "verifier", "pairs", "filter")
 SECTIONS += ("tuning", "sft", "orpo", "dpo", "grpo", "budget", "data")
@@ -95,13 +88,40 @@ def _make_round(bench: Bench, number: int, state: State, folder: Path) -> None:
         rewards, spent = _verified(bench, number, state, own, pool, folder)
         costs |= spent
     start = bench.base if loop.start == "base" else state.reasoner
-    this = Round(number, state.reasoner, start, own, pool, rewards)
+    this = _round(bench, number, state.reasoner, own, pool, rewards)
     with clocked(costs, "update"):
-        costs["update"] = UPDATES[loop.updates[number - 1]](bench, this, len(loop.updates), folder)
+        costs["update"] = update(bench, this, loop.updates[number - 1], (state.reasoner, start), folder)
     write_records(folder / "sampled.jsonl", own, Trajectory)
     _write_rewards(folder, pool, rewards)
     write_json(folder / "samples.json", sample_statistics(bench, own, costs["sampling"]))
     write_costs(folder, costs)
+
+
+def _round(
+    bench: Bench,
+    number: int,
+    reasoner: Path,
+    own: Sequence[Trajectory],
+    pool: Sequence[Trajectory],
+    rewards: Sequence[float],
+) -> Round:
+    settings, budget = bench.settings, bench.settings.budget
+    return Round(
+        number,
+        bench.task,
+        bench.train_questions(),
+        gold_trajectories(bench.task, bench.gold_questions()),
+        own,
+        pool,
+        rewards,
+        bench.limits.max_new_tokens,
+        settings.sampling,
+        settings.pairs,
+        settings.filter,
+        budget.training_tokens / len(settings.loop.updates) if budget.kind == "matched" else 0.0,
+        bench.seed,
+        lambda what: bench.sampler(reasoner, what),
+    )
 
 
 def sample_statistics(bench: Bench, own: Sequence[Trajectory], cost: Cost) -> dict[str, float]:

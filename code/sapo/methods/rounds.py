@@ -1,59 +1,41 @@
-"""What a round hands to its update: the trajectories with their rewards, and the reasoner that drew them."""
+"""What a round does with rewarded trajectories: choose what to train on, train, and write the new reasoner."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-from transformers import PreTrainedModel
-
 from sapo.methods.bench import Bench
-from sapo.methods.supervision import Shown, write_log
-from sapo.models.encoding import Encoder
-from sapo.models.loading import save_reasoner
-from sapo.records import BadInput, Trajectory
-from sapo.train.loop import StepLog
+from sapo.methods.kept import training
+from sapo.models.loading import load_reasoner, save_reasoner
+from sapo.records import BadInput, Cost, write_json
+from sapo.train.launch import Job, run
+from sapo.train.loop import StepProgress, Watch, write_log
+from sapo.train.registry import trainer_of
+from sapo.train.trainer import Round
 
 
-class NothingLeft(BadInput):
-    """A filter or a pair rule left nothing to train on; the message says how much was there and why it went."""
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One round of a method, before its update.
+def update(bench: Bench, this: Round, name: str, places: tuple[Path, Path], folder: Path) -> Cost:
+    """Train by the trainer of that name; `model/`, `log.json` and how its data was chosen go to `folder`.
 
     Args:
-        number: 1, 2, …
-        reasoner: M_i, which drew `own`.
-        start: where SFT and ORPO start (`loop.start`).
-        own: the round's samples as they were drawn, repetitions included.
-        pool: different trajectories, D_i, with a reward for each.
+        places: the round's own reasoner, and where trainers start that do not go on from it (`loop.start`).
+
+    Raises:
+        BadInput: no such trainer, or none of a reasoner. NothingLeft, PairError: nothing is left to train on.
     """
-
-    number: int
-    reasoner: Path
-    start: Path
-    own: tuple[Trajectory, ...]
-    pool: tuple[Trajectory, ...]
-    rewards: tuple[float, ...]
-
-
-def save_update(folder: Path, model: PreTrainedModel, encoder: Encoder, log: list[StepLog]) -> None:
-    """Write the new reasoner and how its training went."""
-    save_reasoner(model, encoder, folder / "model")
+    trainer = trainer_of(name)
+    if trainer.data.choose is None:
+        raise BadInput(f"loop: updates: {name!r} trains no reasoner")
+    rows, report, drawn = trainer.data.choose(this)
+    if trainer.data.report:
+        write_json(folder / trainer.data.report[0], asdict(report))
+    reasoner, start = places
+    start = reasoner if trainer.from_reasoner else start
+    model, encoder = load_reasoner(start)
+    section = trainer.section
+    seeds = bench.seed(section, this.number), bench.seed("adapters", section, this.number)
+    job = Job(name, start, rows, getattr(bench.settings, section), *seeds, tokens=this.tokens)
+    watch = Watch(StepProgress(bench.shown(f"{name.upper()} of round {this.number}")), training(folder))
+    made, log, cost = run(job, (model, encoder), bench.settings.tuning, watch)
+    save_reasoner(made, encoder, folder / "model")
     write_log(folder / "log.json", log)
-
-
-def budget(bench: Bench, rounds: int) -> float:
-    """Training tokens of one round under `budget: matched`; 0 where every method trains as long as it says."""
-    settings = bench.settings.budget
-    return settings.training_tokens / rounds if settings.kind == "matched" else 0.0
-
-
-def shown(bench: Bench, this: Round, what: str) -> Shown:
-    return Shown(bench.shown(f"{what} of round {this.number}"))
-
-
-def prompts_of(bench: Bench) -> Mapping[str, str]:
-    """Prompt of every training question, by its id."""
-    return {question.id: question.prompt for question in bench.train_questions()}
+    return drawn + cost

@@ -6,15 +6,13 @@ from pathlib import Path
 from sapo.methods.bench import Bench, clocked, read_costs, write_costs
 from sapo.methods.kept import kept, training
 from sapo.methods.samples import sampled
-from sapo.methods.supervision import LEFT_OUT, OUTPUTS, Simulation, choose_subset, supervise, write_log
+from sapo.methods.supervision import LEFT_OUT, OUTPUTS, Simulation, choose_subset, supervise
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Trajectory, read_json, read_records, write_json
 from sapo.supervise.sampling import distinct, gold_trajectories
-from sapo.train.cost import training_cost
-from sapo.train.jobs import Job, carry_out
-from sapo.train.loop import Watch
-from sapo.train.sft import sft_rows
+from sapo.train.launch import Job, run
+from sapo.train.loop import Watch, write_log
 from sapo.workspace import digest
 
 SECTIONS = ("tuning", "sft", "sampling", "rollouts", "labels", "expansion", "verifier", "data")
@@ -78,8 +76,7 @@ def _fine_tune(bench: Bench, folder: Path) -> Cost:
     model, encoder = load_reasoner(bench.base)
     texts = [(question.prompt, question.solution) for question in bench.gold_questions()]
     job = Job("sft", bench.base, texts, bench.settings.sft, bench.seed("sft", 0), bench.seed("adapters", "sft", 0))
-    model, log, _ = carry_out(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder.parent)))
+    model, log, cost = run(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder.parent)))
     save_reasoner(model, encoder, folder)
     write_log(folder / "log.json", log)
-    lengths = [len(row["input_ids"]) for row in sft_rows(encoder, texts)]
-    return training_cost(model.config, lengths, bench.settings.sft.epochs)
+    return cost

@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, write_costs
@@ -17,15 +17,13 @@ from sapo.models.encoding import Encoded, Encoder
 from sapo.models.journal import Journal
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
-from sapo.progress import Progress
 from sapo.records import Cost, Question, StepLabels, StepScores, Trajectory, write_json, write_records
 from sapo.supervise.expansion import expand
 from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, label
 from sapo.supervise.rollouts import Rollouts
-from sapo.train.cost import training_cost
-from sapo.train.jobs import Job, carry_out
-from sapo.train.loop import StepLog, Watch
-from sapo.train.verifier import VerifierExample, plant_examples
+from sapo.train.launch import Job, run
+from sapo.train.loop import StepProgress, Watch, write_log
+from sapo.train.verifier import VerifierExample
 from sapo.workspace import digest
 
 LEFT_OUT = "left_out.json"  # how many trajectories could not be encoded step by step, by what they were for
@@ -143,18 +141,15 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     write_json(folder / LEFT_OUT, {"labelled": usable.count(False)})
     seen = list(itertools.compress(seen, usable))
     examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
-    settings = bench.settings.verifier
-    watch = Watch(Shown(bench.shown(f"verifier of round {number}")), training(folder))
-    tuning = bench.settings.tuning
+    watch = Watch(StepProgress(bench.shown(f"verifier of round {number}")), training(folder))
     seeds = bench.seed("verifier", number), bench.seed("adapters", "verifier", number)
-    job = Job("verifier", initial, examples, settings, *seeds)
-    verifier, log, _ = carry_out(job, (model, encoder), tuning, watch)
+    job = Job("verifier", initial, examples, bench.settings.verifier, *seeds)
+    verifier, log, cost = run(job, (model, encoder), bench.settings.tuning, watch)
     verifier.save(folder / "verifier")
     write_records(folder / "labelled.jsonl", [trajectory for trajectory, _ in seen], Trajectory)
     write_records(folder / "labels.jsonl", [labels for _, labels in seen], StepLabels)
     write_log(folder / "verifier_log.json", log)
-    lengths = [len(entry.tree.ids) for entry in plant_examples(encoder, examples)]
-    return training_cost(model.config, lengths, settings.fit.epochs, with_head=False)
+    return cost
 
 
 def scorable(encoder: Encoder, questions: Iterable[Question], trajectories: Sequence[Trajectory]) -> list[bool]:
@@ -162,27 +157,3 @@ def scorable(encoder: Encoder, questions: Iterable[Question], trajectories: Sequ
     prompts = {question.id: question.prompt for question in questions}
     rows = encoder.attempt_steps([(prompts[t.question_id], t.steps) for t in trajectories])
     return [isinstance(row, Encoded) for row in rows]
-
-
-class Shown:
-    """A callback that shows the progress of a training run by optimiser steps; silent without a name."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-        self.bar: Progress | None = None
-        self.step = 0
-
-    def __call__(self, entry: StepLog, total: int) -> None:
-        if not self.what:
-            return
-        if self.bar is None:
-            self.bar = Progress(self.what, total, "steps").__enter__()
-        self.bar.advance(entry.step - self.step)  # a run that goes on begins with a later step
-        self.step = entry.step
-        if entry.step == total:
-            self.bar.__exit__(None, None, None)
-
-
-def write_log(path: Path, log: Sequence[StepLog]) -> None:
-    """The training log as one JSON file."""
-    write_json(path, [asdict(entry) for entry in log])

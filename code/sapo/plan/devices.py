@@ -4,17 +4,36 @@ Reading and training are bound by arithmetic: FLOPs over a share of the device's
 step must read, all weights and the keys and values of the rows, or by the launch of its kernels, whichever is slower.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Literal
 
 from transformers import PretrainedConfig
 
 from sapo.models.flops import TRAINING, decode_flops, head_dim, key_heads
-from sapo.plan.parts import Part
 from sapo.records import BadInput
 from sapo.settings import Settings
+from sapo.train.cost import Bill
 
 BYTES = {"float32": 4, "bfloat16": 2}
 OCCUPIED = 0.8  # of the sampler's rows, over a call: it refills when an eighth is left
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Planned work of one kind.
+
+    Args:
+        stage: of dvc.yaml. what: as in costs.json: sampling, labelling, verifier, …
+        key: work of equal keys is done once.
+    """
+
+    stage: str
+    model: str
+    what: str
+    kind: Literal["draw", "read", "train"]
+    key: Hashable
+    bill: Bill
 
 
 class UnknownDevice(BadInput):

@@ -21,35 +21,25 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
-from sapo.models.adapters import begin_training, end_training
+from sapo.models.adapters import end_training
 from sapo.models.encoding import Encoder
-from sapo.models.hardware import OutOfMemory, arithmetic, cast, check_device, on_device
+from sapo.models.hardware import OutOfMemory, cast, check_device, on_device
 from sapo.models.loading import save_reasoner
 from sapo.models.local import LocalSampler
 from sapo.models.sampling import Request
-from sapo.plan.memory import Lengths, used
-from sapo.records import PreferencePair, Question, Trajectory
-from sapo.settings import AdapterSettings, FitSettings, ScratchSettings, Settings
+from sapo.plan.memory import Lengths, phases
+from sapo.records import Question, Trajectory
+from sapo.settings import ScratchSettings, Settings
 from sapo.supervise.labellers import LabelItem, Rules, label
 from sapo.supervise.rollouts import Rollouts
 from sapo.tasks import gsm8k
-from sapo.train.dpo import train_dpo
-from sapo.train.grpo import Practice, train_grpo
-from sapo.train.orpo import train_orpo
+from sapo.tasks.task import Task
+from sapo.train.launch import Job, run
+from sapo.train.loop import Watch
 from sapo.train.scratch import build_tokenizer
-from sapo.train.sft import train_sft
-from sapo.train.verifier import VerifierExample, train_verifier
+from sapo.train.trainer import Trainer
 
 STEPS = 4  # of a made-up trajectory
-LOWER = {
-    "sampling": "sampling.rows",
-    "labelling": "sampling.rows",
-    "sft": "sft.micro_batch",
-    "verifier": "verifier.fit.micro_batch",
-    "orpo": "orpo.fit.micro_batch",
-    "dpo": "dpo.fit.micro_batch",
-    "grpo": "grpo.questions_per_step",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +83,19 @@ def dry_run(settings: Settings, config: PretrainedConfig, lengths: Lengths, rows
     torch.manual_seed(settings.seed)
     made = _Texts(stand_in(), lengths)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    phases: dict[str, Callable[[], object]] = {
+    work: dict[str, Callable[[], object]] = {
         "sampling": partial(_sample, settings, model, made, rows),
         "labelling": partial(_label, settings, model, made, rows),
-        "verifier": partial(_verifier, settings, model, made),
-        "sft": partial(_sft, settings, model, made),
-        "orpo": partial(_orpo, settings, model, made),
-        "dpo": partial(_dpo, settings, model, made),
-        "grpo": partial(_grpo, settings, model, made),
     }
-    wanted = used(settings) | {"labelling"}
-    for phase, run in phases.items():
-        if phase in wanted:
-            yield _measured(phase, run, settings.tuning.device)
+    lower = dict.fromkeys(work, "sampling.rows")
+    for trainer in phases(settings):
+        work[trainer.name] = partial(_train, settings, model, made, trainer)
+        lower[trainer.name] = trainer.lower[0]
+    for phase, do in work.items():
+        yield _measured(phase, do, lower[phase], settings.tuning.device)
 
 
-def _measured(phase: str, run: Callable[[], object], device: str) -> Measured:
+def _measured(phase: str, do: Callable[[], object], lower: str, device: str) -> Measured:
     gc.collect()
     reset_peak(device)
     started = time.perf_counter()
@@ -116,10 +103,10 @@ def _measured(phase: str, run: Callable[[], object], device: str) -> Measured:
         with warnings.catch_warnings():
             # TRL asks transformers by names that the next major version drops.
             warnings.filterwarnings("ignore", "`gradient_checkpointing_(en|dis)able` is deprecated", FutureWarning)
-            run()
+            do()
     except (torch.OutOfMemoryError, OutOfMemory, MemoryError) as error:
         raise OutOfMemory(
-            f"dry run: phase {phase} does not fit into the memory of {device}: lower {LOWER[phase]}; `python -m sapo "
+            f"dry run: phase {phase} does not fit into the memory of {device}: lower {lower}; `python -m sapo "
             "plan` says what else would help"
         ) from error
     return Measured(phase, time.perf_counter() - started, peak_memory(device))
@@ -151,6 +138,8 @@ def peak_memory(device: str) -> int:
 class _Texts:
     """Prompts and completions of given lengths, no two alike."""
 
+    task: Task = gsm8k
+
     def __init__(self, encoder: Encoder, lengths: Lengths) -> None:
         self.encoder, self.lengths, self.chance = encoder, lengths, random.Random(1)
 
@@ -165,12 +154,6 @@ class _Texts:
 
     def question(self, number: int) -> Question:
         return Question(f"dry/train/{number}", self.prompt(), "1")
-
-    def pairs(self, count: int) -> list[PreferencePair]:
-        return [
-            PreferencePair(f"q{n}", self.prompt(), "".join(self.steps()), "".join(self.steps()), 1.0, 0.0)
-            for n in range(count)
-        ]
 
 
 def _sampler(settings: Settings, model: PreTrainedModel, made: _Texts, rows: int) -> LocalSampler:
@@ -193,62 +176,18 @@ def _label(settings: Settings, model: PreTrainedModel, made: _Texts, rows: int) 
     label("omega", [LabelItem(question, trajectory)], rollouts, Rules(settings.labels, settings.detect, settings.saps))
 
 
-def _one_step(fit: FitSettings) -> FitSettings:
-    return dataclasses.replace(fit, epochs=1.0, batch_size=fit.at_once)
-
-
-def _trained(settings: Settings, model: PreTrainedModel, sizes: AdapterSettings, run: Callable[[], object]) -> None:
-    model.float()
-    begin_training(model, settings.tuning, sizes, 1)
-    with arithmetic(settings.tuning):
-        run()
-    end_training(model, settings.tuning)
-
-
-def _verifier(settings: Settings, model: PreTrainedModel, made: _Texts) -> None:
-    own = dataclasses.replace(settings.verifier, fit=_one_step(settings.verifier.fit))
-    examples = [
-        VerifierExample(f"t{n}", made.prompt(), made.steps(), (1,) * (STEPS - 1) + (0,)) for n in range(own.fit.at_once)
-    ]
-    sizes = settings.tuning.verifier
-
-    def run() -> None:
-        verifier, _ = train_verifier(model, made.encoder, examples, own, 1)
-        end_training(verifier.backbone, settings.tuning)
-        verifier.score([(example.prompt, example.steps) for example in examples])
-
-    _trained(settings, model, sizes, run)
-
-
-def _sft(settings: Settings, model: PreTrainedModel, made: _Texts) -> None:
-    fit = _one_step(settings.sft)
-    texts = [(made.prompt(), "".join(made.steps())) for _ in range(fit.at_once)]
-    with tempfile.TemporaryDirectory() as folder:
-        run = partial(train_sft, model, made.encoder, texts, fit, 1, Path(folder))
-        _trained(settings, model, settings.tuning.reasoner, run)
-
-
-def _orpo(settings: Settings, model: PreTrainedModel, made: _Texts) -> None:
-    own = dataclasses.replace(settings.orpo, fit=_one_step(settings.orpo.fit))
-    pairs = made.pairs(own.fit.at_once)
-    _trained(settings, model, settings.tuning.reasoner, partial(train_orpo, model, made.encoder, pairs, own, 1))
-
-
-def _dpo(settings: Settings, model: PreTrainedModel, made: _Texts) -> None:
-    own = dataclasses.replace(settings.dpo, fit=_one_step(settings.dpo.fit))
-    pairs = made.pairs(own.fit.at_once)
-    with tempfile.TemporaryDirectory() as folder:
-        run = partial(train_dpo, model, made.encoder, pairs, own, 1, Path(folder))
-        _trained(settings, model, settings.tuning.reasoner, run)
-
-
-def _grpo(settings: Settings, model: PreTrainedModel, made: _Texts) -> None:
-    own = dataclasses.replace(settings.grpo, steps=1)
-    questions = [made.question(number) for number in range(own.questions_per_step)]
-    practice = Practice(gsm8k, questions, made.lengths.completion)
-    with tempfile.TemporaryDirectory() as folder:
-        if settings.tuning.kind != "full" and own.beta:  # the reference is loaded from where the model is
-            save_reasoner(model, made.encoder, Path(folder) / "reasoner")
-            model.config._name_or_path = str(Path(folder) / "reasoner")
-        run = partial(train_grpo, model, made.encoder, practice, own, 1, Path(folder))
-        _trained(settings, model, settings.tuning.reasoner, run)
+def _train(settings: Settings, model: PreTrainedModel, made: _Texts, trainer: Trainer) -> None:
+    """One step on as many examples as go through the model together; a verifier scores its examples afterwards."""
+    section = getattr(settings, trainer.section)
+    tuning = dataclasses.replace(settings.tuning, devices=1)
+    rows = trainer.data.stand_in(made, trainer.examples(section))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if tuning.kind != "full" and trainer.from_reasoner:  # TRL loads a reference from where the model is
+            save_reasoner(model, made.encoder, folder / "reasoner")
+            model.config._name_or_path = str(folder / "reasoner")
+        job = Job(trainer.name, folder, rows, section, 1, 1, tokens=1.0)  # one step
+        made_ = run(job, (model.float(), made.encoder), tuning, Watch(None, folder / "training")).made
+    if trainer.verifier:
+        made_.score([(example.prompt, example.steps) for example in rows])
+        end_training(model, tuning)  # the verifier was made beside it

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sapo.plan.architecture import config_of
-from sapo.plan.devices import BYTES, Device, seconds
+from sapo.plan.devices import BYTES, Device, Part, seconds
 from sapo.plan.graph import all_parts
 from sapo.plan.memory import Lengths, Shape, peaks, too_large
-from sapo.plan.parts import Bill, Part
 from sapo.plan.texts import texts_of
 from sapo.settings import Settings, method_settings, seeds_of
+from sapo.train.cost import Bill
 
 LONGEST = 3  # times the mean prompt: a batch may be full of long ones
 

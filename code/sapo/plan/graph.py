@@ -6,11 +6,12 @@ from pathlib import Path
 
 from sapo.evaluate.efficiency import LABELLERS
 from sapo.plan.architecture import config_of
+from sapo.plan.devices import Part
 from sapo.plan.methods import Place, labelling, method_parts, start_parts
-from sapo.plan.parts import Bill, Part, drawing, learning, reading
 from sapo.plan.texts import answered, texts_of
 from sapo.settings import RolloutSettings, Settings, method_settings, seeds_of
 from sapo.tasks.catalog import EMBEDDED
+from sapo.train.cost import Bill, drawing, learning, reading
 
 MCE = ("sapo", "sapo_without_pf")  # as stage `verifiers` has it
 RERANKERS = 7

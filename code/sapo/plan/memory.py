@@ -10,8 +10,9 @@
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from transformers import PretrainedConfig
 
@@ -19,7 +20,9 @@ from sapo.models.trees import LOGITS
 from sapo.models.verifier import BATCH_TOKENS
 from sapo.plan.architecture import linear_layers, parameters
 from sapo.plan.devices import BYTES, Device, state_numbers
-from sapo.settings import AdapterSettings, FitSettings, Settings, method_settings
+from sapo.settings import AdapterSettings, Settings
+from sapo.train.registry import trainer_of, used
+from sapo.train.trainer import Trainer
 
 GIB = 2**30
 CONTEXT = 1.0  # GiB that CUDA itself and a fragmented allocator take
@@ -53,34 +56,27 @@ class Lengths:
 
 
 def peaks(settings: Settings, shape: Shape, lengths: Lengths) -> dict[str, float]:
-    """Bytes by phase: sampling, scoring, and the training of each kind that the settings' methods use."""
-    row = lengths.row
-    trains: dict[str, float] = {
+    """Bytes by phase: sampling, scoring, and the trainers that the settings' methods use."""
+    found: dict[str, float] = {
         "sampling": _sampling(settings, shape, lengths),
         "scoring": shape.weights * _size(settings) + BATCH_TOKENS * _layer(settings, shape),
-        "sft": _training(settings, shape, settings.sft, row) + _tile(settings, shape, settings.sft, row),
-        "verifier": _training(settings, shape, settings.verifier.fit, row, settings.tuning.verifier)
-        + _loaded(settings, shape),
-        "orpo": _training(settings, shape, settings.orpo.fit, lengths.prompt + 2 * lengths.completion)
-        + _portion(settings, shape, settings.orpo.fit, 2 * row),
-        "dpo": _training(settings, shape, settings.dpo.fit, 2 * row)
-        + _tile(settings, shape, settings.dpo.fit, 2 * row)
-        + _frozen(settings, shape),
     }
-    group = settings.grpo.group * settings.grpo.questions_per_step
-    fit = FitSettings(settings.grpo.lr, 1, group, 0.0)
-    trains["grpo"] = _training(settings, shape, fit, row) + _tile(settings, shape, fit, row) + _loaded(settings, shape)
-    return {name: value for name, value in trains.items() if name in used(settings)}
+    return found | {trainer.name: _of_trainer(trainer, settings, shape, lengths) for trainer in phases(settings)}
 
 
-def used(settings: Settings) -> set[str]:
-    """Phases that some method of the cells' groups goes through."""
-    found = {"sampling", "scoring", "sft", "verifier"}
-    for name in {cell.group for cell in settings.cells.values()}:
-        for method in settings.groups[name].methods:
-            updates = method_settings(settings, method, settings.seed).loop.updates
-            found |= {"sft" if update == "star" else update for update in updates}
-    return found
+def phases(settings: Settings) -> list[Trainer]:
+    """Trainers that are used, one for each way to train: STaR trains as SFT does."""
+    return [*{trainer.train: trainer for trainer in reversed(used(settings))}.values()][::-1]
+
+
+def _of_trainer(trainer: Trainer, settings: Settings, shape: Shape, lengths: Lengths) -> float:
+    spec, count = trainer.memory, trainer.examples(getattr(settings, trainer.section))
+    sizes = settings.tuning.verifier if trainer.verifier else settings.tuning.reasoner
+    tokens = spec.prompts * lengths.prompt + spec.completions * lengths.completion
+    logits = {"none": _nothing, "tile": _tile, "portion": _portion}[spec.logits]
+    beside = {"nothing": 0.0, "reference": _frozen(settings, shape), "loaded": _loaded(settings, shape)}[spec.beside]
+    whole = _weights(settings, shape, sizes) + count * tokens * _activations(settings, shape)
+    return whole + logits(settings, shape, count * spec.completions * lengths.row) + beside
 
 
 def _size(settings: Settings) -> int:
@@ -94,28 +90,28 @@ def _sampling(settings: Settings, shape: Shape, lengths: Lengths) -> float:
     return shape.weights * _size(settings) + states + rows * config.vocab_size * (_size(settings) + 4 + 4 + 8)
 
 
-def _training(
-    settings: Settings, shape: Shape, fit: FitSettings, tokens: int, sizes: AdapterSettings | None = None
-) -> float:
-    """Of `fit.at_once` examples of `tokens` tokens each, without their logits."""
-    config, size = shape.config, _size(settings)
-    own = settings.tuning.reasoner if sizes is None else sizes
-    kept = config.num_hidden_layers * _layer(settings, shape)
+def _activations(settings: Settings, shape: Shape) -> float:
+    """Bytes that all layers keep of one token for the backward pass."""
+    layers, layer = shape.config.num_hidden_layers, _layer(settings, shape)
     if settings.tuning.gradient_checkpointing:
-        kept = config.num_hidden_layers * config.hidden_size * size + _layer(settings, shape)
-    return _weights(settings, shape, own) + fit.at_once * tokens * kept
+        return layers * shape.config.hidden_size * _size(settings) + layer
+    return layers * layer
 
 
-def _tile(settings: Settings, shape: Shape, fit: FitSettings, places: int) -> float:
-    """Of `fit.at_once` examples with logits at so many places each."""
-    return float(min(fit.at_once * places, TILE[0]) * min(shape.config.vocab_size, TILE[1]) * _size(settings))
+def _nothing(settings: Settings, shape: Shape, places: int) -> float:
+    return 0.0
 
 
-def _portion(settings: Settings, shape: Shape, fit: FitSettings, places: int) -> float:
+def _tile(settings: Settings, shape: Shape, places: int) -> float:
+    """Logits at so many places, of which a tile is in memory at most."""
+    return float(min(places, TILE[0]) * min(shape.config.vocab_size, TILE[1]) * _size(settings))
+
+
+def _portion(settings: Settings, shape: Shape, places: int) -> float:
     """As `_tile`: log-probabilities, their gradient twice, and of capped logits what the cap keeps."""
     most = max(LOGITS, shape.config.vocab_size)
     capped = getattr(shape.config, "final_logit_softcapping", None) is not None
-    return min(fit.at_once * places * shape.config.vocab_size, most) * (12.0 + _size(settings) * capped)
+    return min(places * shape.config.vocab_size, most) * (12.0 + _size(settings) * capped)
 
 
 def _weights(settings: Settings, shape: Shape, sizes: AdapterSettings) -> float:
@@ -166,7 +162,7 @@ def _smaller(settings: Settings, phase: str) -> Iterator[tuple[str, Settings]]:
     if phase in ("sampling", "scoring"):
         rows = settings.sampling.rows // 2
         while phase == "sampling" and rows >= 1:
-            yield f"sampling.rows={rows}", _with(settings, "sampling", rows=rows)
+            yield f"sampling.rows={rows}", _with_path(settings, ["sampling", "rows"], rows)
             rows //= 2
         return
     said: list[str] = []
@@ -181,26 +177,18 @@ def _steps(settings: Settings, phase: str) -> Iterator[tuple[str, Callable[[Sett
     if not settings.tuning.gradient_checkpointing:
         yield (
             "tuning.gradient_checkpointing=true",
-            lambda old: _with(old, "tuning", gradient_checkpointing=True),
+            lambda old: _with_path(old, ["tuning", "gradient_checkpointing"], True),
         )
-    if phase == "grpo":
-        yield "grpo.questions_per_step=1", lambda old: _with(old, "grpo", questions_per_step=1)
-    elif _fit(settings, phase).at_once > 1:
-        path = phase if phase == "sft" else f"{phase}.fit"
-        yield f"{path}.micro_batch=1", lambda old: _with_fit(old, phase, 1)
+    trainer = trainer_of(phase)
+    if trainer.examples(getattr(settings, trainer.section)) > 1:
+        path = trainer.lower[0]
+        yield f"{path}=1", lambda old: _with_path(old, path.split("."), 1)
     for kind in ("lora", "qlora")[0 if settings.tuning.kind == "full" else 1 :]:
         if settings.tuning.kind != "qlora":
-            yield f"tuning.kind={kind}", lambda old, kind=kind: _with(old, "tuning", kind=kind)
+            yield f"tuning.kind={kind}", lambda old, kind=kind: _with_path(old, ["tuning", "kind"], kind)
 
 
-def _fit(settings: Settings, phase: str) -> FitSettings:
-    return settings.sft if phase == "sft" else getattr(settings, phase).fit
-
-
-def _with(settings: Settings, section: str, **values: object) -> Settings:
-    return dataclasses.replace(settings, **{section: dataclasses.replace(getattr(settings, section), **values)})
-
-
-def _with_fit(settings: Settings, phase: str, at_once: int) -> Settings:
-    fit = dataclasses.replace(_fit(settings, phase), micro_batch=at_once)
-    return dataclasses.replace(settings, sft=fit) if phase == "sft" else _with(settings, phase, fit=fit)
+def _with_path(section: Any, path: Sequence[str], value: object) -> Any:
+    """A dataclass with the value at the end of a path of its fields replaced."""
+    name, *rest = path
+    return dataclasses.replace(section, **{name: _with_path(getattr(section, name), rest, value) if rest else value})

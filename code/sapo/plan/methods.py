@@ -13,10 +13,11 @@ from sapo.evaluate.simulation import Labelling, World, simulate
 from sapo.methods.loop import SECTIONS as ROUND
 from sapo.methods.start import SECTIONS as START
 from sapo.methods.supervision import SECTIONS as SUPERVISION
-from sapo.models.flops import TRAINING, generation_flops, prefill_flops
-from sapo.plan.parts import Bill, Part, drawing, learning, reading
+from sapo.plan.devices import Part
 from sapo.plan.texts import Texts
-from sapo.settings import FitSettings, Settings, TaskSettings
+from sapo.settings import Settings, TaskSettings
+from sapo.train.cost import Bill, Expected, drawing, learning, reading
+from sapo.train.registry import trainer_of
 
 STEPS = 40  # the simulation's longest trajectory
 LABELLERS = {"shepherd": "shepherd", "omega": "omega", "once": "saps_once", "until_located": "saps_until_located"}
@@ -93,7 +94,9 @@ def method_parts(place: Place) -> Iterator[Part]:
             (update, loop.reward, loop.start, loop.pool),
             place.sections(ROUND),
         )
-        yield Part("methods", place.model, "update", "train", made, _update(place, update, pool, gold))
+        kept = (pool - gold) * texts.different_right
+        bill = trainer_of(update).expected(expected(place, kept, place.limits.sft_questions))
+        yield Part("methods", place.model, "update", "train", made, bill)
         reasoner = made
 
 
@@ -157,60 +160,29 @@ def labelling(place: Place, name: str) -> Labelling:
     return simulate(world)[LABELLERS[name] + (", lazy" if rollouts.lazy else "")]
 
 
+def expected(place: Place, kept: float = 0.0, gold: float = 0.0, labelled: float = 0.0) -> Expected:
+    """What a training of the place finds: different right samples, given rationales, labelled trajectories."""
+    settings, texts = place.settings, place.texts
+    possible = place.limits.train_questions * settings.pairs.per_question
+    return Expected(
+        settings,
+        place.config,
+        place.limits.train_questions,
+        texts.prompt,
+        texts.gold,
+        texts.completion,
+        texts.right,
+        gold,
+        kept,
+        possible * texts.paired[settings.loop.reward == "verifier"],
+        texts.apart[3],
+        labelled,
+        bool(texts.judging),
+    )
+
+
 def _verifier(place: Place, subset: float, wrong: float, by: str) -> Bill:
     """Labelled trajectories and their expansion, each in a row of its own."""
-    texts, most = place.texts, place.settings.expansion.max_per_trajectory
-    expanded = wrong * most * texts.expanded if by != "outcome" else 0.0
-    tokens = (subset + expanded) * texts.row
-    return learning(place.config, tokens, texts.row, place.settings.verifier.fit.epochs, with_head=False)
-
-
-def _update(place: Place, update: str, pool: float, gold: float) -> Bill:
-    settings, texts = place.settings, place.texts
-    if update in ("orpo", "dpo"):
-        possible = place.limits.train_questions * settings.pairs.per_question
-        pairs = possible * texts.paired[settings.loop.reward == "verifier"]
-        tokens = 2 * pairs * texts.row
-        if update == "orpo":
-            return _trained(place, tokens * texts.apart[3], settings.orpo.fit)
-        return _with_reference(_trained(place, tokens, settings.dpo.fit))
-    if update == "grpo":
-        return _grpo(place)
-    if update == "star":
-        return _star(place)
-    kept = (pool - gold) * texts.different_right
-    tokens = kept * texts.row + place.limits.sft_questions * (texts.prompt + texts.gold)
-    return _trained(place, tokens, settings.sft)
-
-
-def _trained(place: Place, tokens: float, fit: FitSettings) -> Bill:
-    budget = place.settings.budget
-    if budget.kind == "matched" and tokens:
-        fit = dataclasses.replace(fit, epochs=budget.training_tokens / len(place.settings.loop.updates) / tokens)
-    return learning(place.config, tokens, place.texts.row, fit.epochs)
-
-
-def _with_reference(bill: Bill) -> Bill:
-    """The reference reads every row as often."""
-    return dataclasses.replace(bill, flops=bill.flops * (TRAINING + 1) / TRAINING)
-
-
-def _grpo(place: Place) -> Bill:
-    """TRL reads a prompt for every completion of it; then a step on all, and the reference's pass."""
-    grpo, texts = place.settings.grpo, place.texts
-    count = grpo.steps * grpo.group * grpo.questions_per_step
-    prompt, row = round(texts.prompt), round(texts.row)
-    flops = generation_flops(place.config, prompt, row - prompt)
-    flops += (TRAINING + bool(grpo.beta)) * prefill_flops(place.config, row, True)
-    tokens = count * texts.prompt, count * texts.completion
-    return Bill(count, *tokens, sum(tokens), float(count * flops), count if texts.judging else 0.0)
-
-
-def _star(place: Place) -> Bill:
-    """One rationale more for every question whose first sample is wrong; half of these end right with the hint."""
-    texts, questions = place.texts, place.limits.train_questions
-    failed = questions * (1 - texts.right)
-    drawn = drawing(place.config, failed, failed * (texts.prompt + 4), texts.prompt, texts.completion)
-    kept = questions - failed / 2
-    tokens = kept * texts.row + place.limits.sft_questions * (texts.prompt + texts.gold)
-    return drawn + _trained(place, tokens, place.settings.sft)
+    most = place.settings.expansion.max_per_trajectory
+    expanded = wrong * most * place.texts.expanded if by != "outcome" else 0.0
+    return trainer_of("verifier").expected(expected(place, labelled=subset + expanded))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from sapo.report.intervals import Interval, accuracy_interval, difference_interval, share_interval
 from sapo.report.names import in_order, whole_of
 from sapo.report.results import COT, SFT, BenchmarkResults, Checkpoint, RoundResults, Stopped, TaskResults
+from sapo.train.registry import trainer_of
 from sapo.workspace import derive_seed
 
 EXPLOSION = 3.0  # times the first loss of an update; the last one should be below
@@ -102,7 +103,7 @@ def difference(
 def exploded(round_results: RoundResults) -> bool:
     """The last loss of the update exceeds three times the first. Not said of GRPO, whose loss begins at 0."""
     first, last = round_results.log[0].loss, round_results.log[-1].loss
-    return round_results.update != "grpo" and last > EXPLOSION * first > 0
+    return trainer_of(round_results.update).falls and last > EXPLOSION * first > 0
 
 
 def _column(entry: TaskResults, benchmark: BenchmarkResults, resamples: int, seed: int) -> Column:

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass
 
 from sapo.records import Cost
 from sapo.report.names import checkpoint_name, in_order
-from sapo.report.results import Checkpoint, FilterReport, Labelled, RoundResults, StarReport, TaskResults
+from sapo.report.results import Checkpoint, Labelled, RoundResults, TaskResults
 from sapo.report.tables import Table
 from sapo.train.pairs import PairReport
+from sapo.train.sft import FilterReport
+from sapo.train.star import StarReport
 
 PLACE = ("Model", "Task", "Method", "Seeds")
 

@@ -17,27 +17,19 @@ from sapo.report.results import (
     Answers,
     BenchmarkResults,
     Checkpoint,
-    FilterReport,
     Labelled,
     Rewards,
     RoundResults,
     Samples,
-    StarReport,
     StartResults,
     Stopped,
     TaskResults,
     TrainingStep,
 )
 from sapo.settings import Settings, method_settings, seeds_of
-from sapo.train.pairs import PairReport
+from sapo.train.registry import trainer_of
 from sapo.workspace import Workspace
 
-SELECTIONS = {
-    "orpo": ("pairs.json", PairReport),
-    "dpo": ("pairs.json", PairReport),
-    "sft": ("filter.json", FilterReport),
-    "star": ("star.json", StarReport),
-}
 CONDITIONS = ("protocol", "sandbox")
 
 
@@ -116,8 +108,8 @@ def _read_round(own: Settings, folder: Path, number: int, questions: int) -> Rou
     update, selection = own.loop.updates[number - 1], None
     if not folder.is_dir():
         raise RecordError(f"{folder}: no such folder, and no stopped.json beside it says why")
-    if update in SELECTIONS:
-        name, schema = SELECTIONS[update]
+    if report := trainer_of(update).data.report:
+        name, schema = report
         selection = read_numbers(folder / name, schema)
         if selection.questions != questions:
             raise RecordError(f"{folder / name}: questions is {selection.questions}, the settings train on {questions}")

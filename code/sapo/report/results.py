@@ -6,6 +6,8 @@ from typing import Any
 
 from sapo.records import Cost, Outcome
 from sapo.train.pairs import PairReport
+from sapo.train.sft import FilterReport
+from sapo.train.star import StarReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +89,6 @@ class Samples:
     different: float
     mean_steps: float
     mean_tokens: float
-
-
-@dataclass(frozen=True, slots=True)
-class FilterReport:
-    """What a filter left for SFT, as methods/updates/sft.py writes it: `kept` questions and why others have none."""
-
-    questions: int
-    kept: int
-    trajectories: int
-    none_right: int
-    low_reward: int
-
-
-@dataclass(frozen=True, slots=True)
-class StarReport:
-    """Questions with a right rationale, `unaided` or `rationalised` from the answer."""
-
-    questions: int
-    unaided: int
-    rationalised: int
 
 
 @dataclass(frozen=True, slots=True)

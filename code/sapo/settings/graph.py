@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
+from sapo.settings import methods
 from sapo.settings.methods import (
     BudgetSettings,
     DetectSettings,
@@ -145,8 +146,10 @@ def _check_graph(settings: Settings, where: str) -> None:
     for method in settings.methods:
         if method in ("cot", "sft"):
             raise SettingsError(f"{where}: methods: {method!r} is what every method starts from; call it otherwise")
-        if not method_settings(settings, method, settings.seed, where).loop.updates:
+        updates = method_settings(settings, method, settings.seed, where).loop.updates
+        if not updates:
             raise SettingsError(f"{where}: methods: {method}: loop: updates: () has no round")
+        _check_known(updates, methods.UPDATES, f"{where}: methods: {method}: loop: updates")
     for name, group in settings.groups.items():
         _check_known(group.methods, settings.methods, f"{where}: groups: {name}: methods")
         if not group.seeds or len({*group.seeds}) < len(group.seeds):

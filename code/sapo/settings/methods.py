@@ -3,20 +3,22 @@
 from dataclasses import dataclass
 from typing import Literal
 
+UPDATES = ("sft", "star", "orpo", "dpo", "grpo")  # trainers of reasoners (train/registry.py)
+
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
     """The loop that every method of both papers is an instance of (method.md §7-8).
 
     Args:
-        updates: what trains the reasoner, one entry a round.
+        updates: what trains the reasoner, one of `UPDATES` a round.
         reward: of a trajectory: its outcome (1 or 0), or the mean step score of the round's verifier (SAPO eq. 14).
         start: where SFT and ORPO start: the pretrained model, as printed, or the round's own reasoner. DPO and GRPO
             always go on from the round's reasoner, which is their reference.
         pool: the trajectories that are rewarded: of all rounds so far, or of the round alone.
     """
 
-    updates: tuple[Literal["sft", "orpo", "dpo", "grpo", "star"], ...]
+    updates: tuple[str, ...]
     reward: Literal["outcome", "verifier"]
     start: Literal["base", "previous"]
     pool: Literal["all", "new"]
@@ -163,6 +165,7 @@ class GrpoSettings:
     steps: int
     questions_per_step: int
     lr: float
+    warmup: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,8 +192,8 @@ def _trained_scores(comparison: Comparison, labelled: Sequence[Labelled]) -> lis
     usable = scorable(encoder, questions.values(), [trajectory for trajectory, _ in seen])
     seen = itertools.compress(seen, usable)
     examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
-    verifier, _ = train_verifier(model, encoder, examples, bench.settings.verifier, bench.seed("efficiency verifier"))
-    return score(verifier, questions, comparison.chosen.held_out)
+    made = train_verifier(model, encoder, examples, bench.settings.verifier, bench.seed("efficiency verifier")).made
+    return score(made, questions, comparison.chosen.held_out)
 
 
 def _summary(

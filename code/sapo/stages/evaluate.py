@@ -1,7 +1,7 @@
 """Stage `evaluate`: every reasoner of a model on its task's test split and on the task's out-of-domain partner.
 
-Writes `TASK/SEED/METHOD/ROUND/BENCHMARK.jsonl`, one outcome a question, and `BENCHMARK.json`: what the answers cost, how
-many right ones hold a wrong step (null where the truth of a step is not known), why others were unparsable, by kind, and
+Writes `TASK/SEED/METHOD/ROUND/BENCHMARK.jsonl`, one outcome a question, and `BENCHMARK.json`: what answers cost, how
+many right ones hold a wrong step (null where the truth of a step is not known), why others were unparsable by kind, and
 for tasks of code how many programs each rule of reading found, of which `protocol.program_rule` judged. Besides the
 methods: `cot`, the pretrained model, which has no seed and stands under every one, and `sft`, both as round 0.
 """

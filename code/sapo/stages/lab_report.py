@@ -6,7 +6,6 @@ three minutes a seed. Share of questions that keep a pair in every round: read f
 
 import argparse
 import dataclasses
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -100,8 +99,7 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
 
     def tuned(texts: list[tuple[str, str]]) -> tuple[PreTrainedModel, Encoder]:
         reasoner, encoder = load_reasoner(base)
-        with tempfile.TemporaryDirectory() as scratch:
-            train_sft(reasoner, encoder, texts, settings.sft, seed, Path(scratch))
+        train_sft(reasoner, encoder, texts, settings.sft, seed)
         return reasoner, encoder
 
     gold = [(q.prompt, q.solution) for q in bench.gold_questions()]

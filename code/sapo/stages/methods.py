@@ -11,12 +11,13 @@ from pathlib import Path
 
 from sapo.methods.bench import Bench, copy_output
 from sapo.methods.loop import run as run_method
-from sapo.methods.rounds import NothingLeft
 from sapo.records import write_json
 from sapo.settings import Settings, method_settings
 from sapo.stages.workers import Work, share
 from sapo.train.loop import TrainingDiverged
 from sapo.train.pairs import PairError
+from sapo.train.registry import trainer_of
+from sapo.train.trainer import NothingLeft
 from sapo.workspace import StageArguments, Workspace, stage_directory
 
 
@@ -45,7 +46,7 @@ def length(settings: Settings) -> float:
     """About how many rounds of SAPO a method is as long as: GRPO draws anew at every step, shepherd at every prefix."""
     updates = settings.loop.updates
     labelled = settings.labels.by == "shepherd" and settings.loop.reward == "verifier"
-    return (2 if labelled else 1) * len(updates) + 2 * updates.count("grpo")
+    return (2 if labelled else 1) * len(updates) + sum(trainer_of(name).length - 1 for name in updates)
 
 
 def run_one(bench: Bench, folder: Path) -> None:

@@ -15,12 +15,12 @@ from sapo.plan.calibration import measured_texts
 from sapo.plan.devices import DEVICES, Device, device_of
 from sapo.plan.forecast import Forecast, Row, forecast
 from sapo.plan.memory import GIB
-from sapo.plan.parts import Bill
 from sapo.plan.texts import MEASURED, texts_of
 from sapo.records import read_plain_json, write_plain_json
 from sapo.report.rendering import show
 from sapo.report.tables import Table
 from sapo.settings import Settings, load_settings
+from sapo.train.cost import Bill
 from sapo.workspace import Workspace
 
 HEADER = ("Stage", "Samples", "Rollouts", "Read tokens", "Generated", "Trained", "FLOPs", "Hours", "US $")

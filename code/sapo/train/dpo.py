@@ -8,22 +8,25 @@ a batch, where the paper averages within each completion first; long completions
 """
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedModel, TrainerCallback
 
 from sapo.models.encoding import Encoder
-from sapo.models.hardware import CHECKPOINTING, enough_memory
-from sapo.records import PreferencePair
+from sapo.models.flops import TRAINING
+from sapo.records import Cost, PreferencePair
 from sapo.settings import DpoSettings
 from sapo.train.checkpoints import Checkpoints
-from sapo.train.loop import StepLog
+from sapo.train.cost import Bill, Expected, matched, training_cost
+from sapo.train.loop import UNWATCHED, Watch
 from sapo.train.losses import check_completions
+from sapo.train.pairs import PAIRS
 from sapo.train.processes import summed, this_process
+from sapo.train.trainer import Memory, Trained, Trainer
 from sapo.train.trl_checkpoints import Resumable
 from sapo.train.trl_runs import IGNORED, fit_arguments, run_trainer, trl_run
 
@@ -37,26 +40,24 @@ def train_dpo(
     pairs: Sequence[PreferencePair],
     settings: DpoSettings,
     seed: int,
-    workdir: Path,
-) -> list[StepLog]:
+    watch: Watch = UNWATCHED,
+) -> Trained:
     """Train `model` in place on preference pairs, an end token after each.
 
-    Args:
-        workdir: of this run alone. A long run leaves its last checkpoint there, for the same run to go on from.
-
     Returns:
-        A log a step; its measures, all before that step's update, are `chosen_logp` and `rejected_logp`, means a token
-        and then over the batch, as ORPO's are (`orpo.train_orpo`); `margin`, the mean of beta times the difference
-        of the log-ratios in L; `accuracy`, the share of pairs where it is positive.
+        With a log a step; its measures, all before that step's update, are `chosen_logp` and `rejected_logp`, means a
+        token and then over the batch, as ORPO's are (`orpo.train_orpo`); `margin`, the mean of beta times the
+        difference of the log-ratios in L; `accuracy`, the share of pairs where it is positive.
 
     Raises:
         ValueError: there are no pairs, or a prompt or a completion has no tokens (names the question).
         TrainingDiverged: see `trl_runs.run_trainer`.
     """
     rows, reference = dpo_rows(encoder, pairs), copy.deepcopy(model)
-    checkpoints = Checkpoints(workdir, model, "dpo", settings, seed, rows)
-    memory = enough_memory("dpo", "lower dpo.fit.micro_batch", CHECKPOINTING)
-    with memory, trl_run(model, encoder, workdir) as scratch, _mean_log_probabilities(model) as means:
+    lengths = [len(row["prompt_ids"]) + len(row[side]) for row in rows for side in ("chosen_ids", "rejected_ids")]
+    settings = dataclasses.replace(settings, fit=matched(settings.fit, lengths, watch.tokens))
+    checkpoints = Checkpoints(watch.checkpoints, model, "dpo", settings, seed, rows)
+    with trl_run(model, encoder, watch.checkpoints) as scratch, _mean_log_probabilities(model) as means:
         arguments = fit_arguments(model.device, settings.fit, seed, scratch) | {
             "beta": settings.beta,
             "loss_type": ["sigmoid", "sft"] if settings.nll else ["sigmoid"],
@@ -64,7 +65,9 @@ def train_dpo(
         }
         trainer = _trainer(model, reference, encoder, rows, arguments)
         trainer.add_callback(_MeanOfStep(means))
-        return run_trainer(trainer, checkpoints, MEASURES)
+        log = run_trainer(trainer, checkpoints, MEASURES)
+    spent = training_cost(model.config, lengths, settings.fit.epochs)
+    return Trained(model, log, spent + Cost(flops=spent.flops / TRAINING))  # the reference reads every row as often
 
 
 def _trainer(
@@ -78,7 +81,7 @@ def _trainer(
     from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DPOTrainer
 
-    class Trainer(Resumable, DPOTrainer):
+    class OwnTrainer(Resumable, DPOTrainer):
         def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:  # pyright: ignore[reportIncompatibleMethodOverride]
             return dataset  # the ids are there already; TRL would tokenise prompt and completion together
 
@@ -89,7 +92,7 @@ def _trainer(
         remove_unused_columns=False,  # the sampler wants `length`
     )
     dataset = Dataset.from_list(rows)
-    return Trainer(model, reference, config, train_dataset=dataset, processing_class=encoder.tokenizer)
+    return OwnTrainer(model, reference, config, train_dataset=dataset, processing_class=encoder.tokenizer)
 
 
 def dpo_rows(encoder: Encoder, pairs: Sequence[PreferencePair]) -> list[dict[str, Any]]:
@@ -143,3 +146,21 @@ def _mean_log_probabilities(model: PreTrainedModel) -> Iterator[list[dict[str, f
         yield means
     finally:
         handle.remove()
+
+
+def _expected(e: Expected) -> Bill:
+    bill = e.training(2 * e.pairs * e.row, e.settings.dpo.fit)
+    return dataclasses.replace(bill, flops=bill.flops * (TRAINING + 1) / TRAINING)  # and the reference's reading
+
+
+DPO = Trainer(
+    name="dpo",
+    section="dpo",
+    data=PAIRS,
+    train=train_dpo,
+    expected=_expected,
+    examples=lambda settings: settings.fit.at_once,
+    memory=Memory(prompts=2, completions=2, beside="reference"),
+    lower=("dpo.fit.micro_batch",),
+    from_reasoner=True,
+)

@@ -6,16 +6,17 @@ answer, else 0; the advantage is the reward less the group's mean, over its stan
 1. TRL's `loss_type="grpo"`, the paper's: mean over a completion's tokens, then over completions, KL estimated with
    the reference's probabilities. Not TRL's `"sapo"`, which is another method of that name (method.md §10).
 2. One update a batch, so that the ratio to the old policy is 1 and nothing is clipped, as in the paper.
-3. The learning rate is constant, without warm-up: the paper prints one rate and no schedule.
+3. The learning rate rises and falls as in every training here (`loop.schedule`): the paper prints no schedule.
 
-Processes that train together (`jobs.py`) draw and grade a share of every step's completions each. Questions, rewards,
+Processes that train together (`launch.py`) draw and grade a share of every step's completions each. Questions, rewards,
 advantages and the update are those of one process; only the random numbers of drawing are others.
 """
 
+import dataclasses
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -24,15 +25,16 @@ from transformers import PretrainedConfig, PreTrainedModel, TrainerCallback
 from sapo.models.encoding import Encoder
 from sapo.models.fast_linear import use_fast_linears
 from sapo.models.flops import TRAINING, generation_flops, prefill_flops
-from sapo.models.hardware import CHECKPOINTING, enough_memory
 from sapo.models.loading import save_reasoner
-from sapo.records import BadInput, Cost, Question, Verdict
+from sapo.records import BadInput, Question
 from sapo.settings import GrpoSettings
 from sapo.tasks.math_grading.grading import check_grader_errors
-from sapo.tasks.task import Task
 from sapo.train.checkpoints import Checkpoints
-from sapo.train.loop import StepLog
+from sapo.train.cost import Bill, Expected
+from sapo.train.loop import UNWATCHED, Watch
+from sapo.train.practice import PRACTICE, Judge, Practice
 from sapo.train.processes import gathered, this_process
+from sapo.train.trainer import Memory, Trained, Trainer
 from sapo.train.trl_checkpoints import Resumable
 from sapo.train.trl_runs import run_trainer, trl_arguments, trl_run
 
@@ -45,28 +47,18 @@ MEASURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Practice:
-    """What the reasoner practises on: a task's questions, and how long an answer may be."""
-
-    task: Task
-    questions: Sequence[Question]
-    max_new_tokens: int
-
-
 def train_grpo(
     model: PreTrainedModel,
     encoder: Encoder,
-    practice: Practice,
+    rows: Sequence[Practice],
     settings: GrpoSettings,
     seed: int,
-    workdir: Path,
-) -> tuple[list[StepLog], Cost]:
+    watch: Watch = UNWATCHED,
+) -> Trained:
     """Train `model` in place.
 
     Args:
-        workdir: of this run alone. A long run leaves its last checkpoint there, for the same run to go on from; one of
-            several processes leaves none.
+        rows: one. watch: one of several processes leaves no checkpoint.
 
     Questions come in an order that the seed decides, shuffled anew each round; those too few for a step end a round.
 
@@ -74,7 +66,7 @@ def train_grpo(
     prompt leaves less room in the model's context than `max_new_tokens`, answers are cut off there.
 
     Returns:
-        A log a step, and what everything cost. Measures: `reward`, the share of right answers; `flat_groups`, the
+        With a log a step, and what everything cost. Measures: `reward`, the share of right answers; `flat_groups`, the
         share whose rewards are all equal and teach nothing; `tokens` and `cut_off`, mean length and share without an
         end; `entropy` of a token; `kl` to the reference where beta is not 0. Log and cost are those of all processes
         together; seconds pass for all of them at once.
@@ -86,13 +78,13 @@ def train_grpo(
         TrainingDiverged: see `trl_runs.run_trainer`.
     """
     started = time.perf_counter()
-    judge = Judge(practice, encoder)
+    (practice,) = rows
+    judge, settings = Judge(practice, encoder), _matched(settings, encoder, practice, watch.tokens)
     room = min(practice.max_new_tokens, _room(model.config, encoder, practice.questions, settings))
     # A process has its own random numbers, and knows its own completions.
-    place = workdir if this_process().number == 1 else None
+    place = watch.checkpoints if this_process().number == 1 else None
     checkpoints = Checkpoints(place, model, "grpo", settings, seed, room, practice.questions)
-    memory = enough_memory("grpo", "lower grpo.questions_per_step or grpo.group", CHECKPOINTING)
-    with memory, trl_run(model, encoder, workdir) as scratch:
+    with trl_run(model, encoder, watch.checkpoints) as scratch:
         # TRL loads its reference from where the model's config says that it came from; where adapters are trained,
         # the frozen weights are still those.
         if settings.beta and all(weight.requires_grad for weight in model.parameters()):
@@ -102,54 +94,20 @@ def train_grpo(
         log = run_trainer(trainer, checkpoints, MEASURES | ({"kl": "kl"} if settings.beta else {}))
     judge.gather()
     check_grader_errors(judge.verdicts)
-    return log, judge.cost(model.config, bool(settings.beta), time.perf_counter() - started)
+    return Trained(model, log, judge.cost(model.config, bool(settings.beta), time.perf_counter() - started))
 
 
-@dataclass(slots=True)
-class Judge:
-    """Grades completions for the trainer, and keeps the length of every prompt and completion for the bill."""
+def _matched(settings: GrpoSettings, encoder: Encoder, practice: Practice, tokens: float) -> GrpoSettings:
+    """As many steps as train on about `tokens` tokens of prompts and completions; 0 leaves the settings as they are."""
+    if not tokens:
+        return settings
+    mean = fmean(len(one.ids) for one in encoder.encode_many(practice.examples))
+    return dataclasses.replace(settings, steps=max(1, round(tokens / (rows_of(settings) * mean))))
 
-    practice: Practice
-    encoder: Encoder
-    verdicts: list[Verdict] = field(default_factory=list)
-    lengths: list[tuple[int, int]] = field(default_factory=list)
-    programs: int = 0
 
-    def reward(
-        self, prompts: list[str], completion_ids: list[list[int]], row: list[int], **_: Any
-    ) -> list[float | None]:
-        """Reward of every completion, all of them judged at once; `row` is the number of each one's question."""
-        questions = [self.practice.questions[number] for number in row]
-        answers = [[token for token in ids if token != self.encoder.eos_id] for ids in completion_ids]
-        texts = self.encoder.tokenizer.batch_decode(
-            answers, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        verdicts = self.practice.task.grade(questions, texts)
-        self.verdicts += verdicts
-        self.programs += sum(bool(question.tests) for question in questions)
-        lengths = {prompt: len(self.encoder.prompt_ids(prompt)) for prompt in set(prompts)}
-        self.lengths += [(lengths[prompt], len(ids)) for prompt, ids in zip(prompts, completion_ids, strict=True)]
-        return [float(verdict == "right") for verdict in verdicts]
-
-    def gather(self) -> None:
-        """Add what the other processes' completions were."""
-        self.verdicts, self.lengths = gathered(self.verdicts), gathered(self.lengths)
-        self.programs = sum(gathered([self.programs]))
-
-    def cost(self, config: PretrainedConfig, reference: bool, seconds: float) -> Cost:
-        """What drawing and learning from all completions cost.
-
-        FLOPs: drawing, each prompt computed for every completion of it as TRL does; a training step; a forward pass
-        of the reference, if there is one. Padding is not counted.
-        """
-        passes = TRAINING + reference
-        flops = sum(
-            generation_flops(config, prompt, new) + passes * prefill_flops(config, prompt + new, with_head=True)
-            for prompt, new in self.lengths
-        )
-        prompt_tokens, new_tokens = (sum(column) for column in zip(*self.lengths, strict=True))
-        trained = prompt_tokens + new_tokens
-        return Cost(len(self.lengths), prompt_tokens, new_tokens, float(flops), seconds, self.programs, trained)
+def rows_of(settings: GrpoSettings) -> int:
+    """Completions of a step."""
+    return settings.group * settings.questions_per_step
 
 
 class _Remembered(TrainerCallback):
@@ -181,7 +139,7 @@ def _saved(model: PreTrainedModel, encoder: Encoder, folder: Path) -> str:
 
 def share_of(settings: GrpoSettings, devices: int) -> int:
     """Completions of a step that each of so many devices draws. Raises BadInput where that is no whole number."""
-    rows = settings.group * settings.questions_per_step
+    rows = rows_of(settings)
     if rows % devices:
         raise BadInput(
             f"grpo: tuning.devices {devices} does not divide the {rows} completions of a step, which are"
@@ -208,7 +166,7 @@ def _arguments(device: torch.device, settings: GrpoSettings, room: int, seed: in
     rows = share_of(settings, this_process().number)
     return trl_arguments(device, settings.lr, rows, seed, scratch) | {
         "ddp_find_unused_parameters": False,
-        "lr_scheduler_type": "constant",
+        "lr_scheduler_kwargs": {"warmup": settings.warmup},
         "max_steps": settings.steps,
         "steps_per_generation": 1,
         "num_iterations": 1,
@@ -230,14 +188,40 @@ def _trainer(model: PreTrainedModel, judge: Judge, arguments: dict[str, Any]) ->
 
     encoder = judge.encoder
 
-    class Trainer(Resumable, GRPOTrainer):
+    class OwnTrainer(Resumable, GRPOTrainer):
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
             return [list(encoder.prompt_ids(prompt)) for prompt in prompts], None, {}  # as generation elsewhere sees it
 
     questions = judge.practice.questions
     rows = Dataset.from_list([{"prompt": question.prompt, "row": row} for row, question in enumerate(questions)])
     config = GRPOConfig(**arguments)
-    trainer = Trainer(model, judge.reward, config, train_dataset=rows, processing_class=encoder.tokenizer)
+    trainer = OwnTrainer(model, judge.reward, config, train_dataset=rows, processing_class=encoder.tokenizer)
     if isinstance(trainer.ref_model, PreTrainedModel):
         use_fast_linears(trainer.ref_model)
     return trainer
+
+
+def _expected(e: Expected) -> Bill:
+    """TRL reads a prompt for every completion of it; then a step on all, and the reference's pass."""
+    grpo, prompt, row = e.settings.grpo, round(e.prompt), round(e.row)
+    count = grpo.steps * rows_of(grpo)
+    flops = generation_flops(e.config, prompt, row - prompt)
+    flops += (TRAINING + bool(grpo.beta)) * prefill_flops(e.config, row, True)
+    tokens = count * e.prompt, count * e.completion
+    return Bill(count, *tokens, sum(tokens), float(count * flops), count if e.judged else 0.0)
+
+
+GRPO = Trainer(
+    name="grpo",
+    section="grpo",
+    data=PRACTICE,
+    train=train_grpo,
+    expected=_expected,
+    examples=rows_of,
+    memory=Memory(beside="loaded"),
+    lower=("grpo.questions_per_step", "grpo.group"),
+    from_reasoner=True,
+    falls=False,
+    length=3,
+    check_devices=share_of,
+)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from sapo.models.encoding import Size, bucketed_batches, filled
-from sapo.records import BadInput
+from sapo.progress import Progress as ProgressBar
+from sapo.records import BadInput, write_json
 from sapo.settings import FitSettings
 from sapo.train.checkpoints import (
     Checkpoints,
@@ -50,23 +51,49 @@ class StepLog:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What goes with a training run and changes nothing of it.
+    """What goes with a training run besides its model, rows and settings.
 
     Args:
         progress: called after every step with its log and the total number of steps.
         checkpoints: folder of this run alone, where a long run leaves its last checkpoint for the same run to go on.
         rows: what the run trains on; a checkpoint of other rows is not used.
+        tokens: to train on, instead of the settings' epochs; 0: as the settings say.
     """
 
     progress: Progress | None = None
     checkpoints: Path | None = None
     rows: Sequence[object] = ()
+    tokens: float = 0.0
 
     def over(self, rows: Sequence[object]) -> "Watch":
         return replace(self, rows=rows)
 
 
 UNWATCHED = Watch()
+
+
+class StepProgress:
+    """A callback that shows the progress of a training run by optimiser steps; silent without a name."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.bar: ProgressBar | None = None
+        self.step = 0
+
+    def __call__(self, entry: StepLog, total: int) -> None:
+        if not self.what:
+            return
+        if self.bar is None:
+            self.bar = ProgressBar(self.what, total, "steps").__enter__()
+        self.bar.advance(entry.step - self.step)  # a run that goes on begins with a later step
+        self.step = entry.step
+        if entry.step == total:
+            self.bar.__exit__(None, None, None)
+
+
+def write_log(path: Path, log: Sequence[StepLog]) -> None:
+    """The training log as one JSON file."""
+    write_json(path, [asdict(entry) for entry in log])
 
 
 def schedule(step: int, total: int, warmup: float) -> float:

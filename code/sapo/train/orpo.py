@@ -12,12 +12,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder, Size, pad_rows
-from sapo.models.hardware import CHECKPOINTING, enough_memory
 from sapo.models.trees import Ids, Tree, plant, token_log_probabilities, tree_hidden
 from sapo.records import PreferencePair
 from sapo.settings import OrpoSettings
-from sapo.train.loop import UNWATCHED, StepLog, Watch, fit
+from sapo.train.cost import matched, training_cost
+from sapo.train.loop import UNWATCHED, Watch, fit
 from sapo.train.losses import check_completions, masked_mean, orpo_loss
+from sapo.train.pairs import PAIRS
+from sapo.train.trainer import Memory, Trained, Trainer
 
 
 class PairTree(NamedTuple):
@@ -34,11 +36,11 @@ def train_orpo(
     settings: OrpoSettings,
     seed: int,
     watch: Watch = UNWATCHED,
-) -> list[StepLog]:
+) -> Trained:
     """Train `model` in place on preference pairs; an end token closes both completions.
 
     Returns:
-        A log a step; its measures are `nll`, `chosen_logp`, `rejected_logp` (means a token) and `log_odds_ratio`.
+        With a log a step; its measures: `nll`, `chosen_logp`, `rejected_logp` (means a token) and `log_odds_ratio`.
 
     Raises:
         ValueError: there are no pairs, or a prompt or a completion has no tokens (names the question).
@@ -50,8 +52,10 @@ def train_orpo(
         return pair_loss(model, [trees[index] for index in batch], encoder.pad_id, settings)
 
     sizes = [Size(len(entry.tree.ids), len(entry.tree.units)) for entry in trees]
-    with enough_memory("orpo", "lower orpo.fit.micro_batch", CHECKPOINTING):
-        return fit(model, batch_loss, sizes, settings.fit, seed, watch.over([settings, *pairs]))
+    lengths = [size.tokens for size in sizes]
+    plan = matched(settings.fit, lengths, watch.tokens)
+    log = fit(model, batch_loss, sizes, plan, seed, watch.over([settings, *pairs]))
+    return Trained(model, log, training_cost(model.config, lengths, plan.epochs))
 
 
 def plant_pairs(encoder: Encoder, pairs: Sequence[PreferencePair], most: int) -> list[PairTree]:
@@ -122,3 +126,15 @@ def _log_probabilities(
     logp = torch.zeros(at.shape, device=hidden.device).masked_scatter(every, found)
     completion = torch.arange(at.shape[1], device=hidden.device) >= torch.tensor(prompts).to(hidden.device).unsqueeze(1)
     return logp, every, every & completion
+
+
+ORPO = Trainer(
+    name="orpo",
+    section="orpo",
+    data=PAIRS,
+    train=train_orpo,
+    expected=lambda e: e.training(2 * e.pairs * e.row * e.tree_share, e.settings.orpo.fit),
+    examples=lambda settings: settings.fit.at_once,
+    memory=Memory(completions=2, logits="portion"),
+    lower=("orpo.fit.micro_batch",),
+)

@@ -13,11 +13,12 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from sapo.records import BadInput, PreferencePair, Trajectory
 from sapo.settings import PairSettings
+from sapo.train.trainer import Chosen, RandomTexts, Round, TrainingData
 
 ROUNDING = 1e-9  # 0.3 - 0.2 is 0.09999999999999998 and still meets eta = 0.1
 
@@ -155,3 +156,23 @@ def _by_gap(
             if following not in seen and following[0] < len(winners) and following[1] < len(losers):
                 seen.add(following)
                 heapq.heappush(heap, entry(*following))
+
+
+def _of_round(this: Round) -> Chosen:
+    return Chosen(*make_pairs(this.pool, this.rewards, this.prompts, this.pairs, this.seed("pairs", this.number)))
+
+
+def _stand_in(texts: RandomTexts, count: int) -> list[PreferencePair]:
+    return [
+        PreferencePair(f"q{n}", texts.prompt(), "".join(texts.steps()), "".join(texts.steps()), 1.0, 0.0)
+        for n in range(count)
+    ]
+
+
+PAIRS = TrainingData(
+    to_json=asdict,
+    from_json=lambda row: PreferencePair(**row),
+    stand_in=_stand_in,
+    choose=_of_round,
+    report=("pairs.json", PairReport),
+)

@@ -1,23 +1,73 @@
-"""Gold or chosen rationales to a fine-tuned reasoner, through TRL's SFTTrainer (completion-only loss).
+"""Gold and chosen rationales to a fine-tuned reasoner, through TRL's SFTTrainer (completion-only loss).
+
+Rejection sampling fine-tuning (Yuan 2023) learns from the gold rationales and from the trajectories that pass a filter:
+those that end right and whose reward reaches `filter.min_reward`. With outcome rewards that is RFT, and round after
+round from the current reasoner's samples, online RFT; with a verifier's rewards it is pRFT.
 
 The trainer is given this project's own token ids and labels, so that it cannot tokenise in another way than
-generation does; it computes the loss, shuffles by the seed, warms up and decays linearly as transformers do.
+generation does; it computes the loss and shuffles by the seed.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder
-from sapo.models.hardware import CHECKPOINTING, enough_memory
+from sapo.records import Trajectory
 from sapo.settings import FitSettings
 from sapo.train.checkpoints import Checkpoints
-from sapo.train.loop import StepLog
+from sapo.train.cost import matched, training_cost
+from sapo.train.loop import UNWATCHED, Watch
 from sapo.train.losses import check_completions
+from sapo.train.trainer import Chosen, Memory, NothingLeft, RandomTexts, Round, Trained, Trainer, TrainingData
 from sapo.train.trl_checkpoints import Resumable
 from sapo.train.trl_runs import IGNORED, fit_arguments, run_trainer, trl_run
+
+
+@dataclass(frozen=True, slots=True)
+class FilterReport:
+    """How many questions kept a trajectory, and why the others lost theirs (each for the first reason that holds).
+
+    Args:
+        questions: questions asked about; `kept` and the reasons add up to it.
+        trajectories: trajectories kept, gold ones left aside.
+        none_right: no trajectory ends right.
+        low_reward: no right trajectory reaches the reward.
+    """
+
+    questions: int
+    kept: int
+    trajectories: int
+    none_right: int
+    low_reward: int
+
+
+def passing(
+    pool: Sequence[Trajectory], rewards: Sequence[float], questions: Sequence[str], least: float
+) -> tuple[list[Trajectory], FilterReport]:
+    """Right trajectories of at least the reward `least`, in order, gold ones left aside.
+
+    Raises:
+        NothingLeft: no trajectory passes.
+    """
+    fates = dict.fromkeys(questions, "none_right")
+    kept = []
+    for trajectory, reward in zip(pool, rewards, strict=True):
+        if trajectory.source == "gold" or trajectory.question_id not in fates or not trajectory.right:
+            continue
+        if reward >= least:
+            kept.append(trajectory)
+            fates[trajectory.question_id] = "kept"
+        elif fates[trajectory.question_id] == "none_right":
+            fates[trajectory.question_id] = "low_reward"
+    counts = Counter(fates.values())
+    report = FilterReport(len(fates), counts["kept"], len(kept), counts["none_right"], counts["low_reward"])
+    if not kept:
+        raise NothingLeft(f"no trajectory of {len(pool)} ends right with a reward of {least} or more: {asdict(report)}")
+    return kept, report
 
 
 def train_sft(
@@ -26,25 +76,25 @@ def train_sft(
     texts: Sequence[tuple[str, str]],
     settings: FitSettings,
     seed: int,
-    workdir: Path,
-) -> list[StepLog]:
+    watch: Watch = UNWATCHED,
+) -> Trained:
     """Train `model` in place on (prompt, completion) texts, an end token after each.
 
-    Args:
-        workdir: of this run alone. A long run leaves its last checkpoint there, for the same run to go on from.
-
     Returns:
-        A log a step: the mean loss of its completion tokens, and the measure `token_accuracy`.
+        With a log a step: the mean loss of its completion tokens, and the measure `token_accuracy`.
 
     Raises:
         ValueError: there are no texts, or one has an empty completion (names its number).
         TrainingDiverged: a loss became NaN or infinite.
     """
     rows = sft_rows(encoder, texts)
-    checkpoints = Checkpoints(workdir, model, "sft", settings, seed, rows)
-    with enough_memory("sft", "lower sft.micro_batch", CHECKPOINTING), trl_run(model, encoder, workdir) as scratch:
+    lengths = [len(row["input_ids"]) for row in rows]
+    settings = matched(settings, lengths, watch.tokens)
+    checkpoints = Checkpoints(watch.checkpoints, model, "sft", settings, seed, rows)
+    with trl_run(model, encoder, watch.checkpoints) as scratch:
         trainer = _trainer(model, encoder, rows, fit_arguments(model.device, settings, seed, scratch))
-        return run_trainer(trainer, checkpoints, {"token_accuracy": "mean_token_accuracy"})
+        log = run_trainer(trainer, checkpoints, {"token_accuracy": "mean_token_accuracy"})
+    return Trained(model, log, training_cost(model.config, lengths, settings.epochs))
 
 
 def _trainer(
@@ -56,10 +106,10 @@ def _trainer(
 
     config = SFTConfig(**arguments, dataset_kwargs={"skip_prepare_dataset": True}, max_length=None)
 
-    class Trainer(Resumable, SFTTrainer):
+    class OwnTrainer(Resumable, SFTTrainer):
         pass
 
-    return Trainer(model, config, train_dataset=Dataset.from_list(rows), processing_class=encoder.tokenizer)
+    return OwnTrainer(model, config, train_dataset=Dataset.from_list(rows), processing_class=encoder.tokenizer)
 
 
 def sft_rows(encoder: Encoder, texts: Sequence[tuple[str, str]]) -> list[dict[str, list[int]]]:
@@ -73,3 +123,24 @@ def sft_rows(encoder: Encoder, texts: Sequence[tuple[str, str]]) -> list[dict[st
         {"input_ids": list(one.ids), "labels": [IGNORED] * one.completion_start + list(one.ids[one.completion_start :])}
         for one in encoded
     ]
+
+
+def _filtered(this: Round) -> Chosen:
+    kept, report = passing(this.pool, this.rewards, list(this.prompts), this.filter.min_reward)
+    return Chosen(this.texts([*this.gold, *kept]), report)
+
+
+def _stand_in(texts: RandomTexts, count: int) -> list[tuple[str, str]]:
+    return [(texts.prompt(), "".join(texts.steps())) for _ in range(count)]
+
+
+SFT = Trainer(
+    name="sft",
+    section="sft",
+    data=TrainingData(list, tuple, _stand_in, _filtered, ("filter.json", FilterReport)),
+    train=train_sft,
+    expected=lambda e: e.training(e.kept * e.row + e.gold_tokens, e.settings.sft),
+    examples=lambda settings: settings.at_once,
+    memory=Memory(),
+    lower=("sft.micro_batch",),
+)

@@ -8,10 +8,12 @@ of the sampler's own. Transformers keeps neither of these states; here they are 
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
 
@@ -26,6 +28,7 @@ from sapo.train.checkpoints import (
     restore_weights,
     trained,
 )
+from sapo.train.loop import schedule
 from sapo.train.processes import same_random, this_process
 
 ORDER = "random.order"
@@ -50,6 +53,14 @@ class Resumable:
         folder.mkdir()
         (folder / TRAINER_STATE_NAME).write_text(json.dumps(self.found.state["trainer"]), encoding="utf-8")
         self.train(resume_from_checkpoint=str(folder))
+
+    def create_scheduler(self: Any, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The rates of `loop.fit`, step by step; transformers' own would spend the first step at rate 0."""
+        if self.lr_scheduler is None:
+            total, warmup = num_training_steps, self.args.lr_scheduler_kwargs["warmup"]
+            rate = partial(_rate, total, warmup)
+            self.lr_scheduler = LambdaLR(self.optimizer if optimizer is None else optimizer, rate)
+        return self.lr_scheduler
 
     def _save_checkpoint(self: Any, model: Any, trial: Any) -> None:
         # At the end of an epoch the generator is already where the next one starts.
@@ -77,6 +88,11 @@ class Resumable:
         restore_random(self.found.tensors)
         restore_other_random(self.found.state["random"])
         self.found = None
+
+
+def _rate(total: int, warmup: float, done: int) -> float:
+    """After so many steps of all; beyond the last one as at the last."""
+    return schedule(min(done + 1, total), total, warmup)
 
 
 class _Keeper(TrainerCallback):

@@ -70,8 +70,7 @@ def fit_arguments(device: torch.device, settings: FitSettings, seed: int, scratc
     return trl_arguments(device, settings.lr, _rows(settings), seed, scratch) | {
         "gradient_accumulation_steps": accumulated(settings),
         "num_train_epochs": settings.epochs,
-        "warmup_steps": settings.warmup,  # below 1 it is a share of all steps
-        "lr_scheduler_type": "linear",
+        "lr_scheduler_kwargs": {"warmup": settings.warmup},
         "train_sampling_strategy": "group_by_length",
         "ddp_find_unused_parameters": False,
     }
@@ -88,9 +87,10 @@ def _rows(settings: FitSettings) -> int:
 
 
 @contextmanager
-def trl_run(model: PreTrainedModel, encoder: Encoder, workdir: Path) -> Iterator[Path]:
-    """Lend a scratch folder in `workdir` for one run; afterwards only the weights of `model` have changed."""
-    workdir.mkdir(parents=True, exist_ok=True)
+def trl_run(model: PreTrainedModel, encoder: Encoder, workdir: Path | None) -> Iterator[Path]:
+    """Lend a scratch folder for one run, in `workdir` if given; afterwards only the weights of `model` have changed."""
+    if workdir:
+        workdir.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="trl-", dir=workdir))
     devices = [model.device] if model.device.type == "cuda" else []
     try:

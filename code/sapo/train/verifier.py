@@ -4,18 +4,19 @@ The verifier starts anew from the given reasoner's backbone each time (method.md
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder, Size
-from sapo.models.hardware import CHECKPOINTING, enough_memory
 from sapo.models.verifier import StepTree, Verifier, plant_steps
 from sapo.settings import VerifierSettings
-from sapo.train.loop import UNWATCHED, StepLog, Watch, fit
+from sapo.train.cost import learning, matched, training_cost
+from sapo.train.loop import UNWATCHED, Watch, fit
 from sapo.train.losses import verifier_loss
+from sapo.train.trainer import Memory, RandomTexts, Trained, Trainer, TrainingData
 
 
 class VerifierExample(NamedTuple):
@@ -34,7 +35,7 @@ def train_verifier(
     settings: VerifierSettings,
     seed: int,
     watch: Watch = UNWATCHED,
-) -> tuple[Verifier, list[StepLog]]:
+) -> Trained:
     """Fit a fresh verifier; `model` itself is not changed. The log's measure is `accuracy` of steps at 0.5.
 
     Raises:
@@ -57,9 +58,10 @@ def train_verifier(
         return verifier_loss(logits, labels, mask, settings.loss), {"accuracy": right}
 
     sizes = [Size(len(entry.tree.ids), len(entry.ends)) for entry in trees]
-    with enough_memory("verifier", "lower verifier.fit.micro_batch", CHECKPOINTING):
-        log = fit(verifier, batch_loss, sizes, settings.fit, seed, watch.over([settings, *examples]))
-    return verifier, log
+    lengths = [size.tokens for size in sizes]
+    plan = matched(settings.fit, lengths, watch.tokens)
+    log = fit(verifier, batch_loss, sizes, plan, seed, watch.over([settings, *examples]))
+    return Trained(verifier, log, training_cost(model.config, lengths, plan.epochs, with_head=False))
 
 
 def plant_examples(encoder: Encoder, examples: Sequence[VerifierExample]) -> list[StepTree]:
@@ -78,3 +80,29 @@ def _check(examples: Sequence[VerifierExample]) -> None:
         labels, steps = len(example.labels), len(example.steps)
         if labels != steps or not steps:
             raise ValueError(f"labels has {labels} entries for {steps} steps of trajectory {example.trajectory_id}")
+
+
+def _from_json(row: list[Any]) -> VerifierExample:
+    name, prompt, steps, labels = row
+    return VerifierExample(name, prompt, tuple(steps), tuple(labels))
+
+
+def _stand_in(texts: RandomTexts, count: int) -> list[VerifierExample]:
+    all_steps = [texts.steps() for _ in range(count)]
+    return [
+        VerifierExample(f"t{n}", texts.prompt(), steps, (1,) * (len(steps) - 1) + (0,))
+        for n, steps in enumerate(all_steps)
+    ]
+
+
+VERIFIER = Trainer(
+    name="verifier",
+    section="verifier",
+    data=TrainingData(list, _from_json, _stand_in),
+    train=train_verifier,
+    expected=lambda e: learning(e.config, e.labelled * e.row, e.row, e.settings.verifier.fit.epochs, with_head=False),
+    examples=lambda settings: settings.fit.at_once,
+    memory=Memory(logits="none", beside="loaded"),
+    lower=("verifier.fit.micro_batch",),
+    verifier=True,
+)
