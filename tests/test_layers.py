@@ -7,7 +7,19 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "code" / "sapo"
 LAYERS = ("records", "settings", "progress", "workspace", "pins", "configure", "tasks")
-LAYERS += ("models", "engines", "supervise", "train", "methods", "evaluate", "plan", "report", "stages", "__main__")
+LAYERS += (
+    "models",
+    "engines",
+    "supervise",
+    "train",
+    "methods",
+    "evaluate",
+    "plan",
+    "report",
+    "stages",
+    "cli",
+    "__main__",
+)
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
