@@ -1,4 +1,4 @@
-"""Stand-ins for the parts of DVCLive, MLflow and W&B that `stages/tracking.py` uses, with their parameters' names."""
+"""Stand-ins for the parts of DVCLive, MLflow and W&B that `report/trackers.py` uses, with their parameters' names."""
 
 import sys
 from types import ModuleType, SimpleNamespace

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import run as run_command
 from fake_endpoint import Answer, FakeEndpoint, Response, completion, serve
 
 from sapo.engines.endpoint import EndpointError
 from sapo.evaluate.process.items import ProcessItem, read_items, write_items
 from sapo.records import BadInput, RecordError, Trajectory, write_records
-from sapo.stages.annotate import main
 from sapo.tasks import nano_math
 from sapo.tasks.task import DataSource
 
@@ -59,7 +59,7 @@ VOTES = by_problem(
 
 def run(server: FakeEndpoint, file: Path, *more: str) -> Path:
     out = file.with_name("voted.jsonl")
-    main([str(file), "--endpoint", server.url, "--out", str(out), *FAST, *more])
+    run_command("annotate", [str(file), "--endpoint", server.url, "--out", str(out), *FAST, *more])
     return out
 
 

@@ -11,12 +11,11 @@ from transformers import AutoConfig
 from sapo.configure import compose
 from sapo.methods.bench import write_costs
 from sapo.models.loading import load_encoder
-from sapo.plan.calibration import NotMeasured, measured_texts
+from sapo.plan.calibration import NotMeasured, measured_texts, store_texts
 from sapo.plan.methods import Place, labelling
 from sapo.plan.texts import MEASURED, TEXTS, Texts
 from sapo.records import Cost, Trajectory, read_plain_json, write_json, write_records
 from sapo.settings import Settings
-from sapo.stages.plan import measure
 from sapo.tasks.catalog import find_task
 from sapo.tasks.task import DataSource
 from sapo.workspace import Workspace
@@ -141,7 +140,7 @@ def test_the_command_replaces_the_tasks_of_the_run_and_no_others(
 ) -> None:
     file = tmp_path / "measured.json"
     file.write_text(json.dumps({"chess": {"prompt": 1}, TASK: {}}), encoding="utf-8")
-    measure(*run, file)
+    store_texts(*run, file)
     known = read_plain_json(file)
     assert known["chess"] == {"prompt": 1}
     assert known[TASK]["completion"] == 80.0 and known[TASK]["source"].startswith("measured: smoke, qwen2_nano, ")

@@ -6,16 +6,23 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import run
 from report_runs import ANSWERS, MODEL, OOD, TASK, stop, tiny_settings, write_runs
 
 from sapo.configure import PARAMS
-from sapo.records import RecordError
+from sapo.records import BadInput, RecordError
 from sapo.report.accuracies import measure
-from sapo.report.comparison import Comparison, compare
+from sapo.report.comparison import (
+    CompareError,
+    Comparison,
+    compare,
+    compare_task,
+    find_checkpoint,
+    known_rounds,
+)
 from sapo.report.intervals import Interval
 from sapo.report.reading import read_results
 from sapo.report.results import COT, SFT, Checkpoint
-from sapo.stages.compare import CompareError, compare_task, find_checkpoint, known_rounds, main
 from sapo.workspace import Workspace
 
 SAPO, RFT, WITHOUT = Checkpoint("sapo", 2), Checkpoint("rft", 1), Checkpoint("sapo_without_ep", 2)
@@ -29,6 +36,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     PARAMS.write_text(yaml.safe_dump(json.loads(json.dumps(asdict(settings))), sort_keys=False), encoding="utf-8")
     answers = {("rft", 1): ("WRWE", "WWWW"), ("sapo", 2): ("RWRW", "RRRR")}
     return write_runs(Path(), settings, ANSWERS | answers)
+
+
+def main(arguments: list[str]) -> None:
+    run("compare", arguments)
 
 
 def compared(workspace: Workspace, *pair: Checkpoint) -> dict[str, Comparison]:
@@ -118,13 +129,13 @@ def test_names_of_checkpoints() -> None:
     ],
 )
 def test_what_does_not_exist_is_named(here: Workspace, arguments: list[str], message: str) -> None:
-    with pytest.raises(CompareError, match=message):
+    with pytest.raises(BadInput, match=message):
         main(arguments)
 
 
 def test_methods_without_a_common_seed_are_an_error(here: Workspace) -> None:
     stop(here, "sapo_without_ep", 1, 1, "no pairs")
-    with pytest.raises(CompareError, match="sapo_without_ep and sapo have no seed in common on qwen2_nano: nano_math"):
+    with pytest.raises(CompareError, match="sapo_without_ep and sapo have no seed in common: qwen2_nano on nano_math"):
         main(["sapo_without_ep", "sapo"])
 
 

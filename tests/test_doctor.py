@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from sapo.__main__ import main
-from sapo.stages import doctor
+from sapo.cli.main import main
+from sapo.plan import doctor
 from sapo.tasks import protocols
 from strict_sandbox import SandboxError, level_name, levels
 

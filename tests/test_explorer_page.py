@@ -7,18 +7,20 @@ import json
 import re
 from pathlib import Path
 
+import click
 import pytest
 import yaml
+from command_line import run as run_command
 from explorer_runs import WRONG, bench, made_up, settings, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sapo.configure import PARAMS
+from sapo.records import BadInput
 from sapo.report.explorer import render as rendering
+from sapo.report.explorer.choose_run import find_cell
 from sapo.report.explorer.collect import collect
-from sapo.report.explorer.labels import ExplorerError
 from sapo.report.explorer.render import LIMIT, packed, render, script_json
-from sapo.stages.explore import find_cell, main
 
 CELL = settings().cells["tiny-lines-headline"]
 
@@ -91,7 +93,9 @@ def test_two_thousand_trajectories_are_small_and_more_than_a_page_holds_is_refus
     size = len(render(explored).encode())
     assert size < LIMIT == 5_000_000
     monkeypatch.setattr(rendering, "LIMIT", size - 1)
-    with pytest.raises(ExplorerError, match=rf"{size:,} bytes, more than {size - 1:,}: show fewer .* with --most"):
+    with pytest.raises(
+        (BadInput, click.BadParameter), match=rf"{size:,} bytes, more than {size - 1:,}: show fewer .* with --most"
+    ):
         render(explored)
 
 
@@ -115,7 +119,7 @@ def params(run: Path) -> Path:
 
 
 def test_the_command_writes_one_file(params: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--out", "out/page.html"])
+    run_command("explore", ["--out", "out/page.html"])
     assert capsys.readouterr().out == "out/page.html: 5 trajectories of sapo, tiny, lines, seed 1; 0.0 MB\n"
     page = Path("out/page.html").read_text(encoding="utf-8")
     assert page == render(collect(bench(), "sapo", 2500))
@@ -130,13 +134,13 @@ def test_the_command_writes_one_file(params: Path, capsys: pytest.CaptureFixture
         (["--task", "chess"], "params.yaml: tasks: 'chess' is not one of lines"),
         (["--method", "grpo"], "params.yaml: cells: grpo runs nothing, not what --model and --task name"),
         (["--seed", "3"], "params.yaml: groups: headline: 3 is not one of its seeds 1, 2"),
-        (["--out", "runs"], "--out runs: that is a folder, name a file in it"),
+        (["--out", "runs"], "runs is a folder, name a file in it"),
         (["--seed", "2"], "methods/lines/2/sapo: no round of sapo is on file"),
     ],
 )
 def test_what_does_not_exist_is_named(params: Path, arguments: list[str], message: str) -> None:
-    with pytest.raises(ExplorerError, match=re.escape(message)):
-        main(arguments)
+    with pytest.raises((BadInput, click.BadParameter), match=re.escape(message)):
+        run_command("explore", arguments)
 
 
 def test_the_first_cell_that_fits_is_shown() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sapo.__main__ import STAGES
+from sapo.cli.stages import STAGES
 from sapo.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +27,6 @@ IDLE: dict[str, set[str]] = {
 }
 # Functions of settings.py that read sections.
 READERS = {"seeds_of": {"groups", "cells"}, "method_settings": {"methods"}}
-WRITTEN = [stage for stage, (module, _) in STAGES.items() if (CODE / "sapo" / "stages" / f"{module}.py").is_file()]
 
 
 def graph(stage: str) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def graph(stage: str) -> dict[str, Any]:
 
 
 def stage_module(stage: str) -> Path:
-    return CODE / "sapo" / "stages" / f"{STAGES[stage][0]}.py"
+    return CODE / "sapo" / "stages" / f"{stage}.py"
 
 
 def module_file(name: str) -> Path | None:
@@ -70,7 +69,7 @@ def closure(path: Path) -> set[Path]:
     return found
 
 
-@pytest.mark.parametrize("stage", WRITTEN)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
     declared = [ROOT / dep for dep in graph(stage)["deps"] if "code/" in dep]
     used = closure(stage_module(stage))
@@ -78,7 +77,7 @@ def test_a_stage_depends_on_all_code_that_it_imports(stage: str) -> None:
     assert not missing, f"add to stage {stage}: {sorted(file.relative_to(ROOT).as_posix() for file in missing)}"
 
 
-@pytest.mark.parametrize("stage", WRITTEN)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_no_code_folder_that_it_does_not_import(stage: str) -> None:
     used = closure(stage_module(stage))
     folders = tuple(f"code/{package}" for package in PACKAGES)
@@ -102,7 +101,7 @@ def sections_read(stage: str) -> set[str]:
     return sections & {field.name for field in fields(Settings)} - {"profile"} - IDLE.get(stage, set())
 
 
-@pytest.mark.parametrize("stage", WRITTEN)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_declares_every_section_of_the_settings_that_it_reads(stage: str) -> None:
     read = sections_read(stage)
     declared = {name.split(".")[0] for name in graph(stage).get("params", [])}

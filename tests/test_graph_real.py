@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from sapo.__main__ import STAGES
+from sapo.cli.stages import STAGES
 from sapo.configure import compose
 from sapo.evaluate.efficiency import LabelRow, TruthRow
 from sapo.evaluate.process.items import ProcessItem, read_items
@@ -51,10 +51,10 @@ def small_settings(real_data: Path) -> Settings:
 
 def run_all(settings: Settings, workspace: Workspace) -> None:
     """Every stage but `verify_data`, in the order of the graph."""
-    for stage, (module, needed) in STAGES.items():
+    for stage, (_, needed) in STAGES.items():
         if stage == "verify_data":
             continue
-        run = importlib.import_module(f"sapo.stages.{module}").run
+        run = importlib.import_module(f"sapo.stages.{stage}").run
         for model in settings.models if "model" in needed else [""]:
             for task in TASKS if "task" in needed else [""]:
                 run(settings, workspace, StageArguments(model, task))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from clone import ROOT, changed, commit, copy_tree, run
 
-from sapo.__main__ import STAGES
+from sapo.cli.stages import STAGES
 from sapo.settings import load_settings
 
 WRITTEN_BY_STAGES = ("dvc.lock", "params.yaml", "README.md", "results/", "figures/")

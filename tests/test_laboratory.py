@@ -10,8 +10,7 @@ from report_runs import MODEL, TASK, tiny_settings
 from sapo.evaluate.laboratory import Measured, pass_rates, step_statistics, verdicts
 from sapo.evaluate.solve import solve
 from sapo.records import Outcome, Question, Trajectory, Verdict, write_json
-from sapo.report.laboratory import targets_table
-from sapo.stages.lab_report import questions_with_pairs
+from sapo.report.laboratory import questions_with_pairs, targets_table
 from sapo.tasks import nano_math
 from sapo.workspace import Workspace
 

@@ -9,7 +9,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "code" / "sapo"
 SANDBOX = PACKAGE.with_name("strict_sandbox")
 LAYERS = ("records", "settings", "progress", "workspace", "pins", "configure", "strict_sandbox", "tasks")
-LAYERS += ("models", "engines", "supervise", "train", "methods", "evaluate", "plan", "report", "stages", "__main__")
+LAYERS += ("models", "engines", "supervise", "train", "methods", "evaluate", "plan", "report", "stages", "cli")
+LAYERS += ("__main__",)
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 

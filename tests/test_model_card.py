@@ -6,10 +6,10 @@ import pytest
 import yaml
 from report_runs import MODEL, OOD, TASK, tiny_settings, write_runs
 
+from sapo.report.model_card import LICENCE, QUESTIONS, Subject, front_matter, model_card
 from sapo.report.reading import read_benchmarks
 from sapo.report.results import COT, Checkpoint
 from sapo.settings import ModelSettings, Settings, method_settings
-from sapo.stages.model_card import LICENCE, QUESTIONS, Subject, front_matter, model_card
 from sapo.tasks.catalog import EMBEDDED, TASKS
 from sapo.workspace import Workspace
 

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sapo.records import Question, RecordError, read_records, write_records
-from sapo.stages.questions import COUNTS, OOD_COUNTS, write_questions
 from sapo.tasks import nano, nano_math
-from sapo.tasks.catalog import EMBEDDED
+from sapo.tasks.catalog import COUNTS, EMBEDDED, OOD_COUNTS, write_questions
 from sapo.tasks.task import DataSource, EmbeddedTask
 
 REPOSITORY = Path(__file__).resolve().parents[1]

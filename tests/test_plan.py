@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import settings as settings_
 from hypothesis import strategies as st
 
-from sapo import __main__ as command
+from sapo.cli import main as command
 from sapo.configure import PARAMS, compose
 from sapo.models.flops import TRAINING, prefill_flops
 from sapo.plan import graph

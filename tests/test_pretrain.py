@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerFast
 from sapo.models.encoding import Encoder
 from sapo.models.nano import CONTEXT, build_model, build_tokenizer
 from sapo.records import Question
-from sapo.stages.questions import COUNTS, SEED
 from sapo.tasks import nano_code, nano_code_ood, nano_math, nano_math_ood
+from sapo.tasks.catalog import COUNTS, SEED
 from sapo.tasks.nano import bucket, split
 from sapo.tasks.nano_code_lines import Scope, run_line
 from sapo.tasks.nano_code_world import parse_pipeline

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from command_line import run
 from huggingface_hub.errors import LocalTokenNotFoundError
 from report_runs import MODEL, TASK, tiny_settings, write_runs
 from tiny_models import tiny_reasoner
@@ -15,12 +16,16 @@ from tiny_models import tiny_reasoner
 from sapo.configure import PARAMS
 from sapo.models.loading import LoadingError, load_reasoner, save_reasoner
 from sapo.records import BadInput
-from sapo.stages import push
-from sapo.stages.compare import CompareError
-from sapo.stages.push import PushError, main
+from sapo.report import push
+from sapo.report.comparison import CompareError
+from sapo.report.push import PushError
 
 PLACE = ["--model", MODEL, "--task", TASK, "--repo", "somebody/sapo-nano"]
 SENT = Path("runs/.push/somebody--sapo-nano")
+
+
+def main(arguments: list[str]) -> None:
+    run("push", arguments)
 
 
 @dataclass
@@ -95,7 +100,7 @@ def test_what_is_not_there_is_said_before_anything_is_written(model: Path, hub: 
         (["sapo", *PLACE, "--seed", "2"], PushError, "no checkpoint 2/sapo/2 of profile tiny"),
         (["sapo@3", *PLACE], CompareError, "has the rounds 1 to 2"),
         (["other", *PLACE], CompareError, "'other' is no method"),
-        (["sapo", *PLACE, "--task", "gsm8k"], PushError, "tasks: 'gsm8k' is not one of nano_math"),
+        (["sapo", *PLACE, "--task", "gsm8k"], BadInput, "tasks: 'gsm8k' is not one of nano_math"),
         (["sapo", *PLACE, "--repo", "nano"], PushError, "'nano' is not of the form OWNER/NAME"),
         (["sapo", *PLACE, "--repo", "a/b/c"], PushError, "--repo: Repo id must be in the form"),
     ]

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from sapo import __main__ as command
+from sapo.cli import main as command
 from sapo.stages.workers import Work, share
 
 CUDA = "CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total capacity of 23.5 GiB"
@@ -38,7 +38,7 @@ def test_too_little_memory_is_one_line_with_what_to_lower(
     fail: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """PyTorch's error on a GPU, here and in a worker process; its real one on a CPU; Python's; the system's."""
-    monkeypatch.setattr(command, "_dispatch", lambda _: fail())  # pyright: ignore[reportCallIssue]
+    monkeypatch.setattr(command.sapo, "main", lambda *_, **__: fail())  # pyright: ignore[reportCallIssue]
     assert command.main(["evaluate"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: too little memory")
@@ -48,19 +48,19 @@ def test_too_little_memory_is_one_line_with_what_to_lower(
 
 
 def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def fail(_: list[str]) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, os.strerror(28), "x" * 400)
 
-    monkeypatch.setattr(command, "_dispatch", fail)
+    monkeypatch.setattr(command.sapo, "main", fail)
     assert command.main(["start"]) == 2
     assert capsys.readouterr().err.startswith("error: No space left on device: [Errno 28] No space left on device")
 
 
 @pytest.mark.parametrize("bug", [RuntimeError("size mismatch, got 3"), OSError(2, "No such file or directory")])
 def test_other_errors_keep_their_trace(bug: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: list[str]) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise bug
 
-    monkeypatch.setattr(command, "_dispatch", fail)
+    monkeypatch.setattr(command.sapo, "main", fail)
     with pytest.raises(type(bug), match=r"size mismatch|No such file"):
         command.main(["start"])

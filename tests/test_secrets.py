@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fake_endpoint import Response, completion, failure, serve
 
-from sapo.__main__ import main as command
+from sapo.cli.main import main as command
 from sapo.evaluate.process.items import ProcessItem, write_items
 from sapo.methods.kept import kept
 from sapo.records import write_plain_json, write_text

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 from fakes import LineTask, ScriptedSampler, question, trajectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,6 @@ from sapo.evaluate import simulation
 from sapo.evaluate.simulation import LABELLERS, LabellerName, Labelling, SimulationError, World, simulate
 from sapo.report import simulation as report
 from sapo.settings import RolloutSettings
-from sapo.stages.simulate import main
 from sapo.supervise.detection import detect
 from sapo.supervise.rollouts import Prefix, Rollouts
 from sapo.supervise.strategies import Strategy, omega, saps, saps_until_located, shepherd, waves
@@ -260,7 +260,7 @@ def test_a_number_that_describes_no_world_is_named(change: dict[str, float], say
 
 def test_the_command_prints_and_writes_the_same_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("one", "two"):
-        main(["--steps", "4", "--rollouts", "3", "--reasoner", "nano", "--out", str(tmp_path / name)])
+        run("simulate", ["--steps", "4", "--rollouts", "3", "--reasoner", "nano", "--out", str(tmp_path / name)])
     printed = capsys.readouterr().out
     assert "Where each labeller wins" in printed and "saps_until_located, lazy" in printed
     written = sorted(path.name for path in (tmp_path / "one").iterdir())
@@ -284,5 +284,5 @@ def test_extreme_worlds_can_be_drawn(change: dict[str, float]) -> None:
 
 def test_one_step_has_nothing_to_draw_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(SimulationError, match="steps is 1"):
-        main(["--steps", "1", "--out", str(tmp_path / "out")])
+        run("simulate", ["--steps", "1", "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()

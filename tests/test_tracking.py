@@ -11,14 +11,14 @@ import pytest
 import yaml
 from fake_trackers import FakeClient, FakeLive, FakeRun, FakeWandb, Metric, Param, with_dvclive, with_mlflow, with_wandb
 
-from sapo import __main__ as command
+from sapo.cli import main as command
 from sapo.configure import PARAMS, compose
 from sapo.methods.kept import IRRELEVANT
 from sapo.records import Outcome, write_json, write_records
+from sapo.report import trackers
+from sapo.report.tracker_rows import Tracked, tracked
+from sapo.report.trackers import TRACKERS, TrackerMissing, check_tracker, send
 from sapo.settings import Settings
-from sapo.stages import tracking
-from sapo.stages.tracked import Tracked, tracked
-from sapo.stages.tracking import TRACKERS, TrackerMissing, check_tracker, send
 from sapo.workspace import StageArguments, Workspace
 
 ROOT = Path(__file__).parents[1]
@@ -101,7 +101,7 @@ def test_no_result_can_depend_on_the_setting() -> None:
     graph = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     read = [name for stage in graph.values() for name in stage.get("do", stage).get("params", [])]
     assert "tuning" in read and "tracking" not in read
-    assert "stages" in IRRELEVANT and Path(tracking.__file__).parent.name == "stages"
+    assert "report" in IRRELEVANT and Path(trackers.__file__).parent.name == "report"
     assert yaml.safe_load((ROOT / PARAMS).read_text(encoding="utf-8"))["tracking"] == "none"
 
 

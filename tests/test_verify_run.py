@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from command_line import run
 
 from sapo.records import RecordError, write_plain_json
+from sapo.report import run_files
 from sapo.report.environment import here, processor
+from sapo.report.run_files import VerifyError
 from sapo.report.verify_run import Aspect, Change, Run, changed_values, verdict
-from sapo.stages import verify_run
-from sapo.stages.verify_run import VerifyError, main
 
 ROOT = Path(__file__).parents[1]
 LOCK: dict[str, Any] = {
@@ -64,10 +65,12 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def main(arguments: list[str]) -> object:
+    return run("verify-run", arguments)
+
+
 def different(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as caught:
-        main([*arguments])
-    assert caught.value.code == 1
+    assert main([*arguments]) == 1
     return capsys.readouterr().out
 
 
@@ -174,7 +177,7 @@ def test_a_revision_without_a_run_and_a_folder_without_git_are_named(repository:
 def test_git_that_is_not_there_is_named(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository))
     with pytest.raises(VerifyError, match="git is not installed"):
-        verify_run._git("status")
+        run_files.find_commit("HEAD")
 
 
 def test_changes_by_hand() -> None:

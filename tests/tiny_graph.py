@@ -97,7 +97,7 @@ def temporary(folder: Path) -> Path:
 
 def run_stage(folder: Path, stage: str, hook: AuditHook | None = None) -> None:
     """Run one stage in this process, as the leader of a process group of its own, and exit as the command would."""
-    from sapo.__main__ import main
+    from sapo.cli.main import main
 
     if os.getpid() != os.getpgrp():
         os.setsid()
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _exit_as_the_command(stage: str) -> None:
-    from sapo.__main__ import main
+    from sapo.cli.main import main
 
     sys.exit(main(list(STAGES[stage])))
 

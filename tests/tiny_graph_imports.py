@@ -2,9 +2,9 @@
 
 import importlib
 
-from sapo.__main__ import STAGES
+from sapo.cli.stages import STAGES
 
 LATE = ("accelerate", "datasets", "trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer", "trl.trainer.sft_trainer")
 
-for name in (*LATE, *(f"sapo.stages.{module}" for module, _ in STAGES.values())):
+for name in (*LATE, *(f"sapo.stages.{stage}" for stage in STAGES)):
     importlib.import_module(name)

@@ -8,11 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from types import TracebackType
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+if TYPE_CHECKING:  # rich is imported when there is a bar to draw: commands import this module to start fast
+    from rich.progress import Progress as Bar
 
 LINE_SECONDS = 10.0
 
@@ -40,9 +39,12 @@ class Progress:
     def __enter__(self) -> "Progress":
         self._start = self._last = self._clock()
         if self._stream.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
             rate = (TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-            self._bar = Bar(*columns, *rate, console=Console(file=self._stream))
+            self._bar = Progress(*columns, *rate, console=Console(file=self._stream))
             self._bar.start()
             self._bar.add_task(self.what, total=self.total, rate="")
         return self

@@ -23,7 +23,7 @@ from sapo.workspace import digest, environment, replacing
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # Code below these folders and files never changes what a method makes.
-IRRELEVANT = ("report", "stages", "evaluate", "plan", "__main__.py", "configure.py", "pins.py", "progress.py")
+IRRELEVANT = ("report", "stages", "cli", "evaluate", "plan", "__main__.py", "configure.py", "pins.py", "progress.py")
 INSIDE = "made_from.json"
 # Beside costs.json, and never copied to an output: outputs hold nothing that differs from run to run.
 SECONDS = ".seconds.json"

@@ -6,6 +6,7 @@ here; they stay as they were.
 """
 
 import dataclasses
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from sapo.methods.bench import Bench, read_costs
 from sapo.models.loading import load_encoder
 from sapo.plan.methods import Place, labelling
 from sapo.plan.texts import Texts, texts_of
-from sapo.records import BadInput, Cost, Trajectory, read_json, read_records
+from sapo.records import BadInput, Cost, Trajectory, read_json, read_plain_json, read_records, write_plain_json
 from sapo.settings import Settings, method_settings, seeds_of
 from sapo.supervise.sampling import distinct, gold_trajectories
 from sapo.workspace import Workspace
@@ -38,6 +39,22 @@ class Drawn:
     unseen: int
     labelled: list[Trajectory]
     pairs: int
+
+
+def store_texts(settings: Settings, workspace: Workspace, file: Path) -> dict[str, str]:
+    """Put what a finished run says of its tasks' texts into `file`, beside what that knows of other tasks.
+
+    Returns:
+        Where each task's texts are from.
+
+    Raises:
+        NotMeasured: the run is not finished.
+    """
+    source = f"measured: {settings.profile}, {' and '.join(settings.models)}, one seed, {datetime.date.today()}"
+    found = {task: measured_texts(settings, workspace, task, source) for task in settings.tasks}
+    known = read_plain_json(file) if file.is_file() else {}
+    write_plain_json(file, known | {task: dataclasses.asdict(texts) for task, texts in found.items()})
+    return dict.fromkeys(found, source)
 
 
 def measured_texts(settings: Settings, workspace: Workspace, task: str, source: str) -> Texts:

@@ -1,12 +1,25 @@
-"""Two checkpoints side by side: paired difference, how often which one is right, and the questions that flip."""
+"""Two checkpoints compared on the answers of the last run: paired difference, who is right how often, what flips.
 
+Intervals are those of `results/table.md`. A checkpoint is named METHOD (its last round) or METHOD@ROUND.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sapo.records import Outcome
+from sapo.configure import PARAMS
+from sapo.records import BadInput, Outcome
 from sapo.report.accuracies import difference
 from sapo.report.intervals import Interval
-from sapo.report.results import BenchmarkResults, Checkpoint
+from sapo.report.names import checkpoint_name, in_order
+from sapo.report.reading import reached, read_benchmarks, rounds_of
+from sapo.report.results import COT, SFT, BenchmarkResults, Checkpoint
 from sapo.report.tables import Table, difference_text
+from sapo.settings import Settings
+from sapo.workspace import Workspace, derive_seed
+
+
+class CompareError(BadInput):
+    """There is no such method or round, or two methods have nothing in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,73 @@ def compare(
     only_one = sum(flip.one.verdict == "right" for flip in flips)
     counts = (both, only_one, len(flips) - only_one, neither)
     return Comparison(tuple(seeds), len(benchmark.groups_Q), found, *counts, tuple(flips))
+
+
+def known_rounds(settings: Settings) -> dict[str, int]:
+    """Rounds of every method that any cell of the settings runs."""
+    places = [(model, task) for model in settings.models for task in settings.tasks]
+    return {method: last for place in places for method, last in rounds_of(settings, *place).items()}
+
+
+def find_checkpoint(text: str, rounds: dict[str, int]) -> Checkpoint:
+    """What METHOD or METHOD@ROUND names. Raises CompareError with what there is."""
+    method, _, number = text.partition("@")
+    fixed = {one.method: one for one in (COT, SFT)}
+    if method not in rounds and method not in fixed:
+        raise CompareError(f"{method!r} is no method of {PARAMS}; known: {', '.join([*fixed, *in_order(rounds)])}")
+    if method in fixed:
+        if number not in ("", "0"):
+            raise CompareError(f"{text}: {method} has no rounds")
+        return fixed[method]
+    if not number:
+        return Checkpoint(method, rounds[method])
+    if not number.isdecimal() or not 1 <= int(number) <= rounds[method]:
+        raise CompareError(f"{text}: {method} has the rounds 1 to {rounds[method]}")
+    return Checkpoint(method, int(number))
+
+
+def compare_task(
+    settings: Settings, workspace: Workspace, model: str, task: str, pair: tuple[Checkpoint, Checkpoint]
+) -> dict[str, Comparison]:
+    """Comparisons on the benchmarks of a model and task, by name; none where the two have no seed in common."""
+    seeds = reached(settings, workspace, model, task)
+    if not set(seeds.get(pair[0], [])) & set(seeds.get(pair[1], [])):
+        return {}
+    found: dict[str, Comparison] = {}
+    for benchmark in read_benchmarks(settings, workspace, model, task, {one: seeds[one] for one in pair}):
+        chance = derive_seed(settings.seed, "report", model, task, benchmark.name)
+        name = f"{model}, {task}" if benchmark.name == task else f"{model}, {task} → {benchmark.name}"
+        if result := compare(benchmark, *pair, settings.report.resamples, chance):
+            found[name] = result
+    return found
+
+
+def comparison_tables(
+    settings: Settings,
+    workspace: Workspace,
+    named: tuple[str, str],
+    places: Sequence[tuple[str, str]],
+    most: int,
+) -> list[Table]:
+    """Comparisons of two checkpoints by what they are called, and at most so many questions that flip a benchmark.
+
+    Args:
+        places: models and tasks.
+
+    Raises:
+        CompareError: there is no such checkpoint, or the two have no seed in common anywhere.
+    """
+    rounds = known_rounds(settings)
+    one, other = (find_checkpoint(text, rounds) for text in named)
+    found: dict[str, Comparison] = {}
+    for model, task in places:
+        found |= compare_task(settings, workspace, model, task, (one, other))
+    if not found:
+        where = ", ".join(f"{model} on {task}" for model, task in places)
+        raise CompareError(f"{named[0]} and {named[1]} have no seed in common: {where}")
+    names = checkpoint_name(one, rounds.get(one.method)), checkpoint_name(other, rounds.get(other.method))
+    flips = [flips_table(names, name, own, most) for name, own in found.items() if own.flips and most > 0]
+    return [comparison_table(names, found), *flips]
 
 
 def comparison_table(names: tuple[str, str], comparisons: dict[str, Comparison]) -> Table:

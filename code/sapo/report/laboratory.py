@@ -1,9 +1,12 @@
-"""The laboratory's targets as a table: base models × tasks by target, what was measured and whether it is met."""
+"""The testbed's targets as a table: base models × tasks by target, what was measured and whether it is met."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from sapo.records import read_json
 from sapo.report.tables import Table
+from sapo.settings import Settings
+from sapo.workspace import Workspace
 
 # Target → heading, in the order of the table.
 HEADINGS = {
@@ -16,6 +19,20 @@ HEADINGS = {
     "orpo_outcome_gain": "ORPO on outcomes − SFT, ≥ 8",
     "questions_with_pairs": "questions with pairs, worst round, ≥ 40",
 }
+
+
+def add_pairs(report: Mapping[str, Mapping[str, Any]], workspace: Workspace, settings: Settings) -> None:
+    """Add the target that is read from the last run, where it has SAPO: training questions that keep a pair."""
+    for name, cell in report.items():
+        if kept := questions_with_pairs(workspace, settings, *name.split("/")):
+            cell["targets"]["questions_with_pairs"] = {"value": min(kept), "met": min(kept) >= 0.40}
+
+
+def questions_with_pairs(workspace: Workspace, settings: Settings, model: str, task: str) -> list[float]:
+    """Share of the training questions that keep a pair, by seed and round of SAPO; empty where it did not run."""
+    found = workspace.methods(model, task).glob("*/sapo/*/pairs.json")
+    shares = [read_json(path)["kept"] for path in sorted(found)]
+    return [round(share / settings.tasks[task].train_questions, 4) for share in shares]
 
 
 def targets_table(report: Mapping[str, Mapping[str, Any]]) -> Table:

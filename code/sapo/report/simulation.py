@@ -8,6 +8,7 @@ labeller costs least, by length and quality of the verifier, of those that find 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from sapo.evaluate.simulation import LABELLERS, LabellerName, Labelling, SimulationError, World, simulate
-from sapo.report.style import BLACK, BLUE, GREEN, ORANGE, VERMILION, Look, panels, spread, styled
+from sapo.records import write_plain_json
+from sapo.report.style import BLACK, BLUE, GREEN, ORANGE, VERMILION, Look, panels, save, spread, styled
 from sapo.report.tables import Table
 
 SIZES = tuple(10**power for power in range(3, 10))
@@ -265,6 +267,18 @@ def _draw_chart(axes: Axes, world: World) -> Rows:
     axes.set_ylabel("Verifier points at the true step")
     axes.set_title(f"Cheapest within {100 * TRUE_ENOUGH:g} points of the best", loc="left")
     return rows
+
+
+def write_simulation(world: World, folder: Path) -> list[Table]:
+    """Write the figure, its numbers and all other ones as `simulation.{png,pdf,svg,csv,json}`; the tables to print.
+
+    Raises:
+        SimulationError: trajectories of one step have nothing to locate.
+    """
+    drawn, rows = figure(world)
+    save(drawn, folder, "simulation", rows)
+    write_plain_json(folder / "simulation.json", as_data(world))
+    return tables(world)
 
 
 def _middle(runs: Sequence[tuple[int, float, int]]) -> tuple[int, float]:

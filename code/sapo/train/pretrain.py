@@ -12,18 +12,26 @@ Run alone: `python -m sapo pretrain qwen2_nano`.
 import itertools
 import math
 import random
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from sapo.models.nano import build_model, build_tokenizer
+from sapo.records import write_plain_json
 from sapo.tasks import nano_code_ood, nano_code_world, nano_math_ood, nano_math_world
 from sapo.tasks.nano import bucket
+from sapo.tasks.nano_math_world import NAMES
+from sapo.workspace import stage_directory
 
 HABIT_RATE = {"math": 0.65, "code": 0.75}  # either way about half of the documents end right
 MATH_SHARE = 0.6  # chains need more practice than pipelines
+VOCABULARY_DOCUMENTS = 20_000
+SEED = 0
 POOL = 32  # batches that are cut from one length-sorted pool
 
 
@@ -102,6 +110,27 @@ def pretrain(
             speed = tokens / (time.perf_counter() - started)
             yield {"step": step, "loss": sum(losses) / len(losses), "tokens": tokens, "tokens_per_second": speed}
             losses = []
+
+
+def make_base_model(name: str, final: Path, settings: PretrainSettings) -> None:
+    """Pretrain a base model in bfloat16, which halves its files; `final` appears when it is done.
+
+    `pretraining.json` beside the weights has the settings and the loss curve.
+    """
+    torch.set_num_threads(1)
+    texts = [d.prompt + d.solution for d in itertools.islice(documents(SEED), VOCABULARY_DOCUMENTS)]
+    tokenizer = build_tokenizer(texts, NAMES)
+    torch.manual_seed(SEED)
+    model = build_model(name, len(tokenizer))
+    model.set_attn_implementation("eager")  # under autocast, fused attention's backward pass is far slower on CPU
+    curve = []
+    for entry in pretrain(model, tokenizer, settings, SEED):
+        curve.append({key: round(value, 4) for key, value in entry.items() if key != "tokens_per_second"})
+        sys.stderr.write(f"pretrain {name}: {entry}\n")
+    with stage_directory(final) as folder:
+        model.to(torch.bfloat16).save_pretrained(folder)  # pyright: ignore[reportArgumentType]
+        tokenizer.save_pretrained(folder)
+        write_plain_json(folder / "pretraining.json", {"settings": asdict(settings), "seed": SEED, "curve": curve})
 
 
 def _logits(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:

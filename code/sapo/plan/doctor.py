@@ -1,16 +1,15 @@
-"""`python -m sapo doctor`: is this machine ready? One line a check, and one line a thing to mend with what to do.
+"""Is this machine ready for a run? Checks of `sapo doctor`, each with what was found and how to mend it.
 
 What a run cannot do without ends in an error: Python, pinned libraries, tools, settings, data that is not as pinned,
 and a sandbox of level L1 (unless SAPO_ALLOW_WEAK_SANDBOX says otherwise), which is found by trying. What may do, and
 what `dvc repro` mends by itself, is only advised upon.
 """
 
-import argparse
 import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -59,23 +58,22 @@ class Check:
     advised: tuple[str, ...] = ()
 
 
-def main(arguments: list[str]) -> None:
-    """Check interpreter, libraries, tools, settings, memory, disk, sandbox and data; say how to mend what is weak.
+def examine() -> Iterator[str]:
+    """One line a check as it is made, then one for each thing to mend, with what to do.
 
     Raises:
         WorkspaceError: something without which nothing runs is missing or weak; the message names all of it.
     """
-    argparse.ArgumentParser(prog="python -m sapo doctor", description=main.__doc__).parse_args(arguments)
     checks = []
     for check in CHECKS:
         checks.append(check())
-        print(f"{checks[-1].name:<10} {checks[-1].found}", flush=True)
+        yield f"{checks[-1].name:<10} {checks[-1].found}"
     for check in checks:
-        for fault in (*check.needed, *check.advised):
-            print(f"{'mend' if fault in check.needed else 'advice':<10} {fault}")
+        yield from (f"{'mend':<10} {fault}" for fault in check.needed)
+        yield from (f"{'advice':<10} {fault}" for fault in check.advised)
     if faults := [fault for check in checks for fault in check.needed]:
         raise WorkspaceError("; ".join(faults))
-    print(f"{'ready':<10} `dvc repro` runs everything")
+    yield f"{'ready':<10} `dvc repro` runs everything"
 
 
 def _python() -> Check:
@@ -133,8 +131,6 @@ def _real_data(settings: Settings) -> tuple[str, ...]:
 
 def _memory() -> Check:
     """Memory of the machine, or of the container where that is less."""
-    if os.name != "posix":
-        return Check("memory", "unknown")
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
     for path in CGROUP_MEMORY:
         if path.is_file() and (limit := path.read_text(encoding="ascii").strip()).isdigit():

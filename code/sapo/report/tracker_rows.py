@@ -1,4 +1,4 @@
-"""What a finished stage wrote of its trainings and answers, as runs of a tracker (`stages/tracking.py`).
+"""What a finished stage wrote of its trainings and answers, as runs of a tracker (`report/trackers.py`).
 
 A run is one seed of one method of one stage: a value for every training step, or for every round where the stage
 evaluates. Stages `start`, `methods` and `evaluate` have such; `base` keeps no log.

@@ -1,4 +1,4 @@
-"""Setting `tracking`: what a stage has written (`stages/tracked.py`) goes to DVCLive, MLflow or W&B when it ends.
+"""Setting `tracking`: what a stage has written (`report/tracker_rows.py`) goes to DVCLive, MLflow or W&B when it ends.
 
 Logs are read after the fact, so that no result and no key of kept work depends on the setting, and a tracker that
 refuses costs a line on stderr and no result. What was sent once is not sent again (`runs/.tracking/sent`).
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sapo.records import BadInput, write_text
-from sapo.stages.tracked import Tracked
+from sapo.report.tracker_rows import Tracked
 
 PROJECT = "sapo"
 PARAMETERS, MEASURES = 100, 1000  # that a server of MLflow takes at once

@@ -41,6 +41,11 @@ class Subject:
     checkpoint: Checkpoint
     seed: int
 
+    @property
+    def path(self) -> str:
+        """SEED/METHOD/ROUND, its place below the folder of all methods."""
+        return f"{self.seed}/{self.checkpoint.method}/{self.checkpoint.round}"
+
 
 def model_card(settings: Settings, subject: Subject, benchmarks: tuple[BenchmarkResults, ...]) -> str:
     """Markdown with the hub's front matter.
