@@ -97,7 +97,7 @@ _OPERATORS = {
     r"\lvert": "|", r"\rvert": "|", r"\vert": "|", r"\mid": "|", r"\bigcup": r"\cup ", r"\colon": ":",
     r"\mathopen": "", r"\mathclose": "", r"\reals": r"\mathbb{R}", r"\Reals": r"\mathbb{R}",
 }  # fmt: skip
-_OPERATOR = re.compile(r"\*\*|<=|>=|!=|\*|\\[A-Za-z]+")
+_OPERATOR = re.compile(r"\*\*|<=|>=|(?<![0-9])(?<![0-9] )!=|\*|\\[A-Za-z]+")
 _FUNCTION = re.compile(
     r"(?<![A-Za-z\\])(arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|infinity|theta)(?![A-Za-z])"
 )
