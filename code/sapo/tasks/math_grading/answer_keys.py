@@ -184,15 +184,17 @@ def _list(text: str) -> str | None:
         return None
     if len(parts) == 1 and text.startswith(r"\{") and closes_at(text) == len(text) - 1:
         return None
-    if len(parts) == 2 and re.fullmatch(r"[a-z]\\in ?\\mathbb\{[RZNQ]\}", parts[1]):
-        return _key(parts[0])
+    rest = [part for part in parts if not re.fullmatch(r"[a-z]\\in ?\\mathbb\{[RZNQ]\}", part)]
+    if 0 < len(rest) < len(parts):
+        return _key(";".join(rest))
     named = [sides_of(part) for part in parts]
     names = [sides[0] for sides in named if len(sides) == 3 and sides[1] == "=" and is_name(sides[0])]
     if len(names) == len(parts) and len(set(names)) == len(names) > 1 and not is_assigned_name(names):
         return "assign " + ";".join(sorted(f"{sides[0]}={_key(sides[2])}" for sides in named))
     if len(parts) > 1 and all(len(sides) > 1 and "=" not in sides for sides in named):
         return _conditions(named, parts)
-    return _set([key for part in parts for key in _elements(part)])
+    keys = [key for part in parts for key in _elements(part)]
+    return union(keys) if all(key[0] in "([" and "oo" in key for key in keys) else _set(keys)
 
 
 def _conditions(named: list[list[str]], parts: list[str]) -> str:
