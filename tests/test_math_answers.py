@@ -116,7 +116,14 @@ def test_a_gold_without_a_value_is_compared_as_text() -> None:
 
 @pytest.mark.parametrize(
     ("gold", "answer"),
-    [("9", "x+y=9"), ("24", "ab=24"), ("10", "a+b+c+d = 10"), ("7:31", "a:b = 7:31"), (r"\frac12", r"\frac{m}{n}=0.5")],
+    [
+        ("9", "x+y=9"),
+        ("24", "ab=24"),
+        ("10", "a+b+c+d = 10"),
+        ("7:31", "a:b = 7:31"),
+        ("11", "|a-b| = 11"),
+        (r"\frac12", r"\frac{m}{n}=0.5"),
+    ],
 )
 def test_what_a_sum_of_names_is_counts_for_answers_and_not_for_golds(gold: str, answer: str) -> None:
     """`x + y = 9` answers a question for the sum; a gold `x + y = 9` is a line, which `9` is not."""

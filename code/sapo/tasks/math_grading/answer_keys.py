@@ -15,7 +15,7 @@ import contextlib
 import re
 from fractions import Fraction
 
-from sapo.tasks.math_grading.brackets import closes_at, deepest, matrix_rows, sides_of, split_at, system
+from sapo.tasks.math_grading.brackets import both_signs, closes_at, deepest, matrix_rows, sides_of, split_at, system
 from sapo.tasks.math_grading.clean import without_units
 from sapo.tasks.math_grading.intervals import REALS, conjunction_or_union, union, without
 from sapo.tasks.math_grading.labels import is_assigned_name, is_calculation, is_claim, is_label, is_name, tuple_of_names
@@ -30,6 +30,7 @@ _WORDS = re.compile(r"[A-Za-z]{2,}(?:[ '-][A-Za-z]+)*(?: [0-9]{1,2})?")
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2}) [ap]m")
 _BASE = re.compile(r"(-?)([0-9A-Z]+(?:\.[0-9A-Z]+)?)_(?:\{([0-9]{1,2})\}|([0-9]{1,2}))")
 _BUILDER = re.compile(r"\\\{([a-z])(?:\\in ?\\mathbb\{R\})?[|:](.*)\\\}")
+_CONGRUENT = re.compile(r"(?:[A-Za-z]\\equiv ?)?(.*)\\?\(?\\p?mod ?\{?([0-9]+)\}?\)?")
 _EXCEPT = re.compile(r"[A-Za-z]\\ne ?([^<>=a-z]*(?:\\(?:pm|mp|frac|sqrt|pi)[^<>=a-z]*)*)")
 _TURNED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
@@ -44,21 +45,20 @@ def answer_keys(text: str) -> frozenset[str]:
         raise Unreadable(f"brackets nested deeper than {MAX_DEPTH}")
     text = system(text) or text
     key = _ruled(text)
-    if key is None:
-        tree = parse(text)
-        keys = {expression_key(tree), *real_key(tree)}
-    else:
-        keys = {key}
+    keys = {key} if key is not None else {expression_key(tree := parse(text)), *real_key(tree)}
     parts = [without_units(part) for part in split_at(text, ",;")]
     sides = sides_of(text)
     if len(parts) > 1:
-        keys |= _list_keys(parts)
+        with contextlib.suppress(Unreadable):
+            keys |= _list_keys(parts)
     elif len(sides) == 3:
         with contextlib.suppress(Unreadable):
             keys.add(_as_condition(*sides))
         keys |= _label_keys(*sides)
     if re.fullmatch(r"[a-z]{2,3}", text):
         keys.add("text " + text)
+    if found := _CONGRUENT.fullmatch(text):
+        keys.add("label " + _key(found[1]))
     if text.startswith(r"\{(") and len(_points(text)) == 1:  # the only solution of a system
         keys.add("label " + _points(text)[0])
     if clock := _CLOCK.fullmatch(text):
@@ -68,9 +68,8 @@ def answer_keys(text: str) -> frozenset[str]:
 
 
 def _list_keys(parts: list[str]) -> set[str]:
-    keys: set[str] = set()
-    if not any(re.match("0[0-9]", part) for part in parts):
-        keys.add("sequence " + ";".join(_key(part) for part in parts))
+    numeral = any(re.match("0[0-9]", part) for part in parts)  # 1,000 is no list
+    keys = set() if numeral else {"sequence " + ";".join(_key(part) for part in parts)}
     named = [sides_of(part) for part in parts]
     if all(len(sides) == 3 and sides[1] == "=" and re.fullmatch("[A-Za-z]", sides[0]) for sides in named):
         values = {sides[0]: _key(sides[2]) for sides in named}
@@ -150,6 +149,8 @@ def _special(text: str) -> str | None:
         return "{}"
     if text in (r"\infty", r"+\infty", r"-\infty"):
         return "-oo" if text[0] == "-" else "oo"
+    if found := _CONGRUENT.fullmatch(text):
+        return f"mod {found[2]} {_key(found[1])}"
     if found := _EXCEPT.fullmatch(text):
         return _without(REALS, _points(found[1]))
     if found := _BASE.fullmatch(text):
@@ -183,15 +184,17 @@ def _list(text: str) -> str | None:
         return None
     if len(parts) == 1 and text.startswith(r"\{") and closes_at(text) == len(text) - 1:
         return None
-    if parts[-1] in (r"x\in\mathbb{R}", r"x\in \mathbb{R}") and len(parts) == 2:
-        return _key(parts[0])
+    rest = [part for part in parts if not re.fullmatch(r"[a-z]\\in ?\\mathbb\{[RZNQ]\}", part)]
+    if 0 < len(rest) < len(parts):
+        return _key(";".join(rest))
     named = [sides_of(part) for part in parts]
     names = [sides[0] for sides in named if len(sides) == 3 and sides[1] == "=" and is_name(sides[0])]
     if len(names) == len(parts) and len(set(names)) == len(names) > 1 and not is_assigned_name(names):
         return "assign " + ";".join(sorted(f"{sides[0]}={_key(sides[2])}" for sides in named))
     if len(parts) > 1 and all(len(sides) > 1 and "=" not in sides for sides in named):
         return _conditions(named, parts)
-    return _set([key for part in parts for key in _elements(part)])
+    keys = [key for part in parts for key in _elements(part)]
+    return union(keys) if all(key[0] in "([" and "oo" in key for key in keys) else _set(keys)
 
 
 def _conditions(named: list[list[str]], parts: list[str]) -> str:
@@ -202,11 +205,7 @@ def _conditions(named: list[list[str]], parts: list[str]) -> str:
 
 
 def _elements(text: str) -> list[str]:
-    if r"\pm" in text or r"\mp" in text:
-        upper = text.replace(r"\pm", "+").replace(r"\mp", "-")
-        lower = text.replace(r"\pm", "-").replace(r"\mp", "+")
-        return [_key(re.sub(r"(^|[(\[,;=])\+", r"\1", upper)), _key(lower)]
-    return [_key(text)]
+    return [_key(one) for one in both_signs(text)]
 
 
 def _set(keys: list[str]) -> str:

@@ -3,7 +3,7 @@
 import re
 
 OPEN, CLOSE = "([{⟨", ")]}⟩"
-_RELATION = re.compile(r"\\(?:le|ge|ne|approx)(?![A-Za-z])|[<>]|(?<![<>!])=")
+_RELATION = re.compile(r"\\(?:le|ge|ne|approx)(?![A-Za-z])|[<>]|(?<![<>])=")
 ROW_END = "¶"  # the two backslashes that end a row of a matrix
 _MATRIX = re.compile(
     r"(\(|\[|\||\\\{)?\\begin\{([a-zA-Z]+)\*?\}(?:\{[lcr| ]*\}|\[[a-z]\])?"
@@ -73,6 +73,14 @@ def closing(text: str, start: int, pair: str) -> int | None:
         if depth == 0:
             return position
     return None
+
+
+def both_signs(text: str) -> list[str]:
+    r"""`2 \pm 3` as `2+3` and `2-3`, with `\mp` the other way round; else the text alone."""
+    if r"\pm" not in text and r"\mp" not in text:
+        return [text]
+    chosen = [text.replace(r"\pm", one).replace(r"\mp", other) for one, other in ("+-", "-+")]
+    return [re.sub(r"(^|[(\[,;=])\+ ?", r"\1", text) for text in chosen]
 
 
 def matrix_rows(text: str) -> tuple[str, list[list[str]]]:

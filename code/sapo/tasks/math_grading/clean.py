@@ -27,7 +27,7 @@ _TRANSLATE = str.maketrans(_UNICODE)
 
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"))
 _LAYOUT = re.compile(
-    r"\\(?:left|right|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|displaystyle|textstyle|limits|hfill|hline)"
+    r"\\(?:left|right|middle|bigl|bigr|Bigl|Bigr|biggl|biggr|big|Big|bigg|displaystyle|textstyle|limits|hfill|hline)"
     r"(?![A-Za-z])\.?|\\phantom\{[^{}]*\}"
 )
 _CURRENCY = re.compile("[$€£¥]")
@@ -36,8 +36,15 @@ _THOUSANDS = re.compile(rf"(?<![0-9.])(?<![0-9],)[0-9]{{1,3}}(?:{_SEPARATOR}[0-9
 _SPACES = re.compile(r"\\[,;:>/ ]|~|\\q?quad(?![A-Za-z])|\\(?:thin|med|thick)space(?![A-Za-z])|\s")
 _ONE = re.compile(
     r"\\(?:math(?:rm|bf|it|sf)|bold(?:symbol)?|bm|operatorname|text(?:bf|it|rm)?)\{([eij]|(?<=bf\{)[A-Za-z]|"
-    r"(?<=symbol\{)[A-Za-z]|(?<=bm\{)[A-Za-z]|(?<=it\{)[a-z]|[-+0-9.,/%]+)\}"
+    r"(?<=symbol\{)[A-Za-z]|(?<=bm\{)[A-Za-z]|(?<=it\{)[a-z]|\\pi|[-+0-9.,/%]+)\}"
 )
+_REALS = re.compile(
+    r"\\(?:mathbb|mathbf|Bbb) ?\{?R\}?(?![A-Za-z])|^(?:\\text\{)?all reals?(?: numbers?)?\}?$", re.IGNORECASE
+)
+_EXCEPT = re.compile(
+    r"^(?:\\text\{ *)?all reals?(?: numbers?)?(?: x)? (?:except|but|other than)(?: for)? *\}? *(?:x *= *)?"
+)
+_QUOTIENT_UNIT = re.compile(r"\\frac\{(\\text\{[^{}]*\})\}\{(\\text\{[^{}]*\})(\^ *\{?[0-9]\}?)?\}")
 _NAMED = re.compile(
     r"\\(?:operatorname\*?|mathrm|text|mbox)\{\s*((?:arc)?(?:sin|cos|tan|cot|sec|csc)h?|ln|log|exp|gcd|lcm|max|min)\s*\}",
     re.IGNORECASE,
@@ -71,7 +78,7 @@ _UNITS = (
     "degrees?|radians?|dollars?|cents?|pounds?|euros?|inch(?:es)?|feet|foot|ft|yards?|miles?|mph|kph|"
     "mm|cm|km|meters?|metres?|centimeters?|kilometers?|kg|grams?|gm|lbs?|oz|ounces?|tons?|liters?|litres?|ml|gallons?|"
     "quarts?|pints?|cups?|seconds?|secs?|minutes?|mins?|hours?|hrs?|days?|weeks?|months?|years?|units?|people|students?|"
-    "ways?|points?|times|pieces?|integers?|numbers?|solutions?|digits?|edges?|sides?|faces?|games?|books?|apples?"
+    "ways?|points?|times|pieces?|integers?|numbers?|solutions?|digits?|edges?|sides?|faces?|games?|books?|apples?|(?:k?m|cm|ft|mi|k?g)/(?:s|h|hr|min|sec)|in(?=\\^)"
 )
 _UNIT_WORDS = re.compile(
     r"(?:(?<=[0-9})!°]) *|(?<=\\pi) +)(?:(?:square|cubic|sq\.?|cu\.?) +)?"
@@ -85,8 +92,8 @@ _BASE = re.compile(
     rf"(?<=[0-9A-F)}}])( *_)?((?:[{{( ]|\\text *\{{)*)(base *[}})]*[ {{]*)?({'|'.join(_BASES)}|[0-9]{{1,2}})[)}} ]*$"
 )
 _NUMERAL = re.compile(r"[({] *(-?[0-9A-F.]+) *[)}](?=_)")
-_GROUPED = re.compile(r"(?<![A-Za-z}\]_^\\])\{([A-Za-z0-9])\}(?=[_^])")
-_DOTS = re.compile(r"(?<=\.)([0-9]*)\\dot\{?([0-9])\}?(?:([0-9]*)\\dot\{?([0-9])\}?)?(?![0-9])")
+_GROUPED = re.compile(r"(?<![A-Za-z}\]_^\\])\{([A-Za-z0-9]|\\[A-Za-z]+)\}(?=[_^])")
+_DOTS = re.compile(r"(?<=\.)([0-9]*)\\dot ?\{?([0-9])\}?(?:([0-9]*)\\dot ?\{?([0-9])\}?)?(?![0-9])")
 _AGAIN = re.compile(r"(?<=\.)([0-9]*?)(?:\(([0-9]+)\)|([0-9])\3{2,} ?\\[lc]?dots)$")
 _OVER = re.compile(r"\\over(?![A-Za-z])")
 _OPERATORS = {
@@ -97,7 +104,7 @@ _OPERATORS = {
     r"\lvert": "|", r"\rvert": "|", r"\vert": "|", r"\mid": "|", r"\bigcup": r"\cup ", r"\colon": ":",
     r"\mathopen": "", r"\mathclose": "", r"\reals": r"\mathbb{R}", r"\Reals": r"\mathbb{R}",
 }  # fmt: skip
-_OPERATOR = re.compile(r"\*\*|<=|>=|!=|\*|\\[A-Za-z]+")
+_OPERATOR = re.compile(r"\*\*|<=|>=|(?<![0-9])(?<![0-9] )!=|\*|\\[A-Za-z]+")
 _FUNCTION = re.compile(
     r"(?<![A-Za-z\\])(arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|infinity|theta)(?![A-Za-z])"
 )
@@ -111,16 +118,18 @@ def clean(text: str) -> str:
     r"""The one spelling of an answer. Two answers with the same one are equal; the reverse is for `answer_keys`."""
     text = text.translate(_TRANSLATE).strip().replace("...", r"\ldots ")
     text = re.sub(r"(?<=[0-9])\{([:/])\}", r"\1", _unwrap(text)).replace("\\\\", ROW_END)
+    text = re.sub(r"\\cr(?![A-Za-z])", ROW_END, text)
     text = re.sub(ROW_END + r" *\[[0-9.]+ *[a-z]{2}\]", ROW_END, text).strip(ROW_END + " ")
     text = _THOUSANDS.sub(lambda found: re.sub(_SEPARATOR, ",", found.group()), text)
     text = _LAYOUT.sub("", text).replace(r"\!", "")
     text = text.replace(r"\%", "%").replace("\\$", "$")
     text = _CURRENCY.sub("", text)
-    text = _NAMED.sub(lambda found: f"\\{found[1].lower()} ", _ONE.sub(r"\1", text))
+    text = _NAMED.sub(lambda found: f"\\{found[1].lower()} ", _ONE.sub(r"\1", _REALS.sub(r"\\mathbb{R}", text)))
     text = _TEXT_SPACE.sub(r"\\text{", _TEXT.sub(r"\\text{", _FRACTION.sub(r"\\frac", text)))
     text = _SPACES.sub(" ", text).strip()
     if clock := _CLOCK.fullmatch(text):
         return f"{clock[1]}:{clock[2] or '00'} {clock[3].lower()}m"
+    text = _QUOTIENT_UNIT.sub(r"\1/\2", _EXCEPT.sub(r"x\\ne ", text))
     text = _APPROXIMATELY.sub("", _LABEL_TEXT.sub("", _NO_WORDS.sub(r"\1\2", text)))
     if not text.startswith(r"\text{") or text.find("}") < len(text) - 1:
         text = re.sub(r", +", ";", _COMMAS.sub(", ", _AND.sub(", ", text))).strip(" ,;")

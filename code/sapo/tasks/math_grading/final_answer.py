@@ -63,7 +63,7 @@ all every any each except between above below under over least most up within fr
 smaller fewer lower higher before after until never double twice triple thrice half square cube sum product
 difference quotient ratio log ln sin cos tan exp base odd even multiple multiples factor factors digit digits
 divisible by multiplied increased decreased add subtract almost nearly close near at undefined either neither nor
-cannot can isn don doesn didn wasn hasn aren without other another if when approaches
+cannot can without other another if when approaches
 """
 _TURNING_WORDS = CHANGING_WORDS | frozenset(_TURNING.split())
 _NUMBER = re.compile(r"\$?[0-9][0-9.,]*")
@@ -172,7 +172,8 @@ def _stated(text: str) -> str:
     if found is None or not _VERB.search(found.group()):
         return text
     words = _PROSE_WORD.findall(found.group().lower())
-    return text if not _TURNING_WORDS.isdisjoint(words) else text[found.end() :].rstrip(".")
+    turned = "t" in words or not _TURNING_WORDS.isdisjoint(words)  # didn't, isn't
+    return text if turned else text[found.end() :].rstrip(".")
 
 
 def last_boxed(text: str) -> str | None:

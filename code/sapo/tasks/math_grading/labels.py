@@ -2,21 +2,26 @@ r"""What may stand on the left of an answer without being part of it: `x =`, `f(
 
 import re
 
-_SYMBOL = re.compile(r"(?:[A-Za-z]|\\(?!infty|pi(?![a-z])|frac|sqrt)[a-z]+)(?:_(?:[0-9A-Za-z]|\{[0-9A-Za-z]+\}))?'?")
+_SYMBOL = re.compile(
+    r"(?:[A-Za-z]|\\(?!infty|pi(?![a-z])|frac|sqrt)[A-Za-z]+)(?:_(?:[0-9A-Za-z]|\{[0-9A-Za-z,;]+\}))?'?"
+)
 _FUNCTION_OF = re.compile(r"[A-Za-z]+'*(?:\^\{?-1\}?)?'*\([a-z](?:[,;][a-z])*\)")
 _POINTS = r"(?:[A-Z]'?){1,4}"  # AB, ABC: named by their corners
-_ANGLE = rf"(?:m ?)?\\(?:angle|triangle|measuredangle) ?(?:{_POINTS}|[0-9])"
+_ANGLE = rf"(?:m ?)?\\(?:angle|triangle|measuredangle) ?\{{?(?:{_POINTS}|[0-9])\}}?"
 _HAT = r"\\(?:overline|vec|bar|hat|mathbf|overrightarrow|widehat|mathrm|tilde)\{?[A-Za-z]{1,2}\}?"
 _DERIVATIVE = r"\\frac\{(?:d|\\partial)(?:\^\{?[23]\}?)? ?[a-z]\}\{(?:d|\\partial) ?[a-z](?:\^\{?[23]\}?)?\}|[a-z]'+"
 _LABEL = re.compile(
     rf"[A-Za-z]+(?:_[0-9A-Za-z]|_\{{[^{{}}]*\}})?'*(?:\^\{{?-1\}}?)?\([^()=]*(?:\([^()=]*\))?[^()=]*\)"
     rf"|(?:[A-Z]'?){{2,4}}|{_ANGLE}"
-    rf"|\\(?:sin|cos|tan|cot|sec|csc) ?\(?(?:[A-Z]|{_ANGLE}|\\[a-z]+)\)?|\|{_POINTS}\|"
-    rf"|\|\\?[a-z]+\||\|?{_HAT}\|?|\[[A-Z]{{3,}}\]|[A-Z]_\{{[^{{}}]*\}}|{_DERIVATIVE}"
+    rf"|\\(?:sin|cos|tan|cot|sec|csc)(?:\^\{{?2\}}?)? ?\(?(?:[A-Z]|{_ANGLE}|\\[a-z]+)\)?|\|{_POINTS}\|"
+    rf"|\|\\?[a-z]+\||\|?{_HAT}\|?|\[[A-Z]{{3,}}\]|\\(?:det|dim) ?[A-Z]|\\\|[^|]*\\\|"
+    rf"|(?:[A-Za-z]|\\text\{{[^{{}}]*\}})_\{{(?:[^{{}}]|\{{[^{{}}]*\}})*\}}|(?:\\mathbb\{{P\}}|\\Pr|\\gcd|\\lcm)\([^=]*\)"
+    rf"|\\(?:min|max) ?[a-z]?|\([a-z] ?\\circ ?[a-z]\)\([^()]*\)|{_DERIVATIVE}"
     r"|(?:\\text\{[^{}]*\} ?(?:of)? ?)+(?:[A-Z]{1,4})?|[A-Z]?[a-z]{3,}(?: [A-Za-z]+)*|(?:[A-Za-z]+ )?\\text\{[^{}]*\}"
 )
 _NAME = r"(?:[A-Z]{1,3}|[a-z]|\\(?:alpha|beta|gamma|theta|phi|lambda|mu))(?:_(?:[0-9A-Za-z]|\{[0-9A-Za-z]+\}))?"
 _CLAIM = re.compile(
+    rf"\|{_NAME}(?:[-+]{_NAME})+\||"
     rf"{_NAME}(?: ?(?:[-+/:]|\\cdot ?)? ?{_NAME})+|\\frac\{{{_NAME}(?:[-+]?{_NAME})*\}}\{{{_NAME}(?:[-+]?{_NAME})*\}}"
 )
 _NO_VARIABLE = re.compile(

@@ -21,10 +21,10 @@ def parse(text: str) -> sympy.Expr:
     if _TWO_NUMBERS.search(text) or re.search(r"[^A-Za-z']'", text) or "\\text" in text or ROW_END in text:
         raise Unreadable(f"no expression: {text!r:.60}")
     text = text.removesuffix("%").replace(";", ",")
-    if text.endswith("°") and not _TRIGONOMETRY.search(text):
-        text = text[:-1]
-    if "%" in text or ("°" in text and not _TRIGONOMETRY.search(text)):
-        raise Unreadable(f"a percentage or an angle inside an expression: {text!r:.60}")
+    if not _TRIGONOMETRY.search(text):
+        text = text.replace("°", "")
+    if "%" in text:
+        raise Unreadable(f"a percentage inside an expression: {text!r:.60}")
     text = re.sub(r"\^([a-z])", r"^{\1}", text)
     text = re.sub(r"([A-Za-z])('+)", lambda found: f"{found[1]}_{{{'p' * len(found[2])}}}", text)
     text = _DEGREES.sub(r"(\\frac{\1\\pi}{180})", text)
