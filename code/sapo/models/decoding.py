@@ -1,7 +1,7 @@
-"""A running batch: rows join it with their prompts, draw a token a step, and leave it with their last one.
+"""One decoding batch: rows join with their prompts, draw a token a step, and leave with their last one.
 
-Uniform number t of a row is SplitMix64 of its seed and t; the inverse of the cumulative distribution turns it into a
-token. So neither batch size nor company changes what a row draws.
+Random number t of a row is SplitMix64 of its seed and t, turned into a token by the inverse of the cumulative
+distribution, so that the other rows of the batch do not change what a row draws.
 """
 
 from collections.abc import Sequence

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from sapo.records import BadInput
@@ -34,13 +34,6 @@ class Encoded:
     ids: tuple[int, ...]
     completion_start: int
     step_ends: tuple[int, ...] = ()
-
-
-class _Tokens(NamedTuple):
-    """Ids of a text, and the characters that each of them holds."""
-
-    ids: tuple[int, ...]
-    offsets: list[tuple[int, int]]
 
 
 class Encoder:
@@ -64,10 +57,11 @@ class Encoder:
         # Right padding is never attended to, so any id will do where the tokenizer names none.
         self.pad_id: int = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else self.eos_id
         self.leading: tuple[int, ...] = _leading_specials(tokenizer)
-        self._leading_text = "".join(cast(list[str], tokenizer.convert_ids_to_tokens(list(self.leading))))
+        leading = "".join(cast(list[str], tokenizer.convert_ids_to_tokens(list(self.leading))))
+        self._leading_text = re.compile(rf"\A(?:{re.escape(leading)})*")
         self._plain, names = _without_post_processor(tokenizer)
-        # Where a name begins: cut behind its first character, no tokenizer takes it for the token.
-        self._names = re.compile(f"(?={'|'.join(map(re.escape, names))})") if names else None
+        # Where the name of a special token begins. Cut behind its first character, it is not taken for the token.
+        self._names = re.compile(f"(?={'|'.join(map(re.escape, names)) or '(?!)'})")
 
     def prompt_ids(self, prompt: str) -> tuple[int, ...]:
         """Ids of a prompt, after the tokenizer's own leading specials (BOS); trailing ones are never added."""
@@ -75,7 +69,7 @@ class Encoder:
 
     def completion_ids(self, completion: str) -> tuple[int, ...]:
         """Ids of a text on its own, without specials."""
-        return self._completions([completion])[0].ids
+        return tuple(self._completions([completion])[0].ids)
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of drawn ids; special tokens leave no trace in it."""
@@ -89,18 +83,16 @@ class Encoder:
         """`encode` for many (prompt, completion) at once; much faster than one by one.
 
         Raises:
-            BadInput: a row has more tokens than the model has positions; says which.
+            BadInput: a row has more tokens than the model has positions.
         """
         end = (self.eos_id,) if eos else ()
         prompts = self._prompts([prompt for prompt, _ in items])
         completions = self._completions([completion for _, completion in items])
         encoded = []
-        for start, completion in zip(prompts, completions, strict=True):
-            encoded.append(Encoded(start + completion.ids + end, len(start)))
+        for item, start, completion in zip(items, prompts, completions, strict=True):
+            encoded.append(Encoded((*start, *completion.ids, *end), len(start)))
             if reason := self._too_long(len(encoded[-1].ids)):
-                raise BadInput(
-                    f"text {len(encoded)} of {len(items)} {reason}; it begins {items[len(encoded) - 1]!r:.80}"
-                )
+                raise BadInput(f"text {len(encoded)} of {len(items)} {reason}; it begins {item!r:.80}")
         return encoded
 
     def encode_steps(self, prompt: str, steps: Sequence[str]) -> Encoded:
@@ -128,13 +120,12 @@ class Encoder:
         texts = self._completions(["".join(steps) for _, steps in items])
         encoded: list[Encoded | str] = []
         for (_, steps), start, text in zip(items, prompts, texts, strict=True):
-            ends = _step_ends(text.offsets, steps)
+            ends, ids = _step_ends(text.offsets, steps), (*start, *text.ids)
             if isinstance(ends, str):
                 encoded.append(ends)
-                continue
-            ids = start + text.ids
-            row = Encoded(ids, len(start), tuple(len(start) + end for end in ends))
-            encoded.append(self._too_long(len(ids) + 1) or row)
+            else:
+                row = Encoded(ids, len(start), tuple(len(start) + end for end in ends))
+                encoded.append(self._too_long(len(ids) + 1) or row)
         return encoded
 
     def _too_long(self, tokens: int) -> str:
@@ -143,27 +134,17 @@ class Encoder:
         return f"has {tokens} tokens with its prompt and end token, the model has {self.positions} positions"
 
     def _prompts(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
-        texts = []
-        for text in prompts:
-            while self._leading_text and text.startswith(self._leading_text):
-                text = text.removeprefix(self._leading_text)
-            texts.append(text)
-        return [self.leading + tuple(one.ids) for one in self._plain.encode_batch(texts, add_special_tokens=False)]
+        texts = [self._leading_text.sub("", prompt) for prompt in prompts]
+        return [(*self.leading, *one.ids) for one in self._plain.encode_batch(texts, add_special_tokens=False)]
 
-    def _completions(self, texts: Sequence[str]) -> list[_Tokens]:
-        """Tokens of texts in which names of special tokens are text like any other."""
-        found = []
-        for text, one in zip(texts, self._plain.encode_batch(list(texts), add_special_tokens=False), strict=True):
-            cuts = [match.start() + 1 for match in self._names.finditer(text)] if self._names else []
-            if not cuts:
-                found.append(_Tokens(tuple(one.ids), one.offsets))
-                continue
-            tokens = _Tokens((), [])
-            for start, end in itertools.pairwise([0, *cuts, len(text)]):
-                piece = self._plain.encode(text[start:end], add_special_tokens=False)
-                offsets = [(start + first, start + last) for first, last in piece.offsets]
-                tokens = _Tokens(tokens.ids + tuple(piece.ids), tokens.offsets + offsets)
-            found.append(tokens)
+    def _completions(self, texts: Sequence[str]) -> list[Encoding]:
+        """Tokens of texts, in which names of special tokens are text like any other."""
+        found = self._plain.encode_batch(list(texts), add_special_tokens=False)
+        for number, text in enumerate(texts):
+            if starts := [match.start() for match in self._names.finditer(text)]:
+                cuts = [0, *(start + 1 for start in starts), len(text)]
+                pieces = [text[a:b] for a, b in itertools.pairwise(cuts)]
+                found[number] = Encoding.merge(self._plain.encode_batch(pieces, add_special_tokens=False), True)
         return found
 
 

@@ -1,9 +1,8 @@
-"""What a sampler drew, found again after a kill: sampling and rollouts take hours with a real model.
+"""Resumable sampling: what a sampler drew is kept on disk in segments, and a run that was killed draws only the rest.
 
-Requests are answered in parts of at most `at_once`. As soon as that many have been answered in all, they are on disk
-as one segment; a run that is started again reads the segments that are there and draws the rest. Where segments end is
-a matter of the requests alone, never of the kill. The sampler starts anew with every segment (what it keeps of prompts
-is gone), so that completions and costs are those of a run that was not interrupted.
+A segment is written as soon as `at_once` requests have been answered; where it ends depends on the requests alone. The
+sampler is made anew for every segment (without its prefix cache), so that completions and costs are those of a run
+that was not interrupted.
 """
 
 import hashlib

@@ -1,12 +1,12 @@
-"""The embedded sampler: a `transformers` model in this process, decoded in batches with a cache of its own.
+"""Requests to completions with a `transformers` model in this process: continuous batching with an own KV cache.
 
-Requests are sorted by the length of their prompts. Equal prompts that join the batch together are computed once and
-their cache is handed to all their completions. A row leaves the batch with its last token; when few rows are left,
-waiting ones join (`REFILL`). Memory: at most `rows` rows of the longest prompt with its completion, and the cache.
-A request's seed alone decides its completion. Not promised: logits of batches of different shapes differ in the last
-bits of a float, so that a draw within about 1e-6 of the border between two tokens may fall on either side. Costs are
-those of prompts read, hence lower where equal prompts join together, or where the cache keeps what prompts have in
-common; tokens drawn cost the same in any batch.
+1. Requests are sorted by prompt length; equal prompts that join together are computed once. A row leaves the batch with
+   its last token; when few rows are left, waiting ones join (`REFILL`). Memory: at most `rows` rows of the longest
+   prompt with its completion, and the prefix cache.
+2. A request's seed alone decides its completion, but for draws within about 1e-6 of the border between two tokens:
+   logits of batches of different shapes differ in the last bits of a float.
+3. Costs count prompt tokens that were computed, hence fewer where prompts are equal or cached; drawn tokens cost the
+   same in any batch.
 """
 
 import sys
@@ -28,8 +28,8 @@ from sapo.models.sampling import Completion, Request, Until, cut
 from sapo.progress import Progress
 from sapo.records import BadInput, Cost
 
-# Waiting rows join when at most this share of the batch is left. Young rows beside old ones read a cache as wide as
-# the oldest; measured at 64 and at 512 rows: 0 to 1/4 are alike, 3/4 and more lose up to a tenth.
+# Waiting rows join when at most this share of the batch is left. Short rows are padded to the longest one's cache;
+# measured at 64 and at 512 rows: 0 to 1/4 are alike, 3/4 and more lose up to a tenth.
 REFILL = 1 / 8
 
 Found = dict[int, Completion]
@@ -41,8 +41,7 @@ class LocalSampler:
     Args:
         rows: sequences decoded together; memory grows with it, results do not depend on it.
         what: names the work in the progress line; silent when empty.
-        cached_tokens: of prompts whose keys and values are kept for prompts that begin alike, in this call of
-            `complete` and in later ones; 0 reads every prompt whole.
+        cached_tokens: the most prompt tokens whose keys and values are kept for later prompts with the same prefix.
 
     Raises:
         BadInput: the model has layers of a kind (linear attention, say) that have no cache here.

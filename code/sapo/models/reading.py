@@ -1,8 +1,7 @@
-"""Prompts into keys and values: one pass over the tokens that are not known yet, and a store of those that are.
+"""Prefill: prompts to keys and values, one pass over the tokens that the prefix cache does not hold.
 
-Prompts that begin alike have the same keys and values where they do: the prefixes of a trajectory, the trajectories of
-a question, and a prefix that is asked again in a later wave. `PrefixStore` keeps what was read, `Reading` computes the
-rest behind it. A token at position p is at index p of every tensor here, as in `slots.py`.
+Prompts share the keys and values of a common prefix: prefixes of one trajectory, trajectories of one question.
+`PrefixStore` is the cache, `Reading` one pass. A token at position p is at index p of every tensor, as in `slots.py`.
 """
 
 from collections.abc import Sequence

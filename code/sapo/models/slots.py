@@ -1,10 +1,9 @@
-"""The decoding cache: keys and values of rows that stand at positions of their own, written in place; its attention.
+"""The KV cache of decoding and its attention: rows of different lengths, written in place.
 
-A row's token at position p is at index p of the cache, whatever its neighbours' lengths: rows join and leave a
-running batch without being aligned with it. Sliding windows are a matter of the mask alone, so every layer keeps all
-positions. Departure from `transformers`' own caches, which hold one length for all rows and copy themselves for
-every token. The cache ends at most `BLOCK` - 1 positions behind the longest row: a gap between one row's keys and
-the next one's costs more than the copies that avoid it (measured: gaps of 8 positions double the time of attention).
+A row's token at position p is at index p of the cache, so that rows join and leave a running batch without being
+aligned. Sliding windows are applied by the mask, so every layer keeps all positions. `transformers`' own caches hold
+one length for all rows and are copied for every token. The cache ends at most `BLOCK` - 1 positions behind the longest
+row: gaps between rows cost more than resizing (measured: gaps of 8 positions double the time of attention).
 """
 
 from collections.abc import Iterator

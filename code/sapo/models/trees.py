@@ -1,9 +1,8 @@
-"""Sequences that begin alike as one row, a tree: what several of them share is computed once.
+"""Prefix trees: sequences with common prefixes as one row, in which shared tokens are computed once.
 
-The trajectories of a question share its prompt and, drawn from one reasoner, most of their first steps; 2 of 5 tokens
-are left to compute in the laboratory. A token sees its ancestors alone and takes its own sequence's position, so that
-hidden states and gradients equal those of separate rows (tested). Attention is "eager" or "sdpa" (a mask of four
-axes is passed).
+The trajectories of a question share its prompt and most of their first steps: 2 of 5 tokens are left to compute on the
+embedded tasks. A token attends to its ancestors alone and has the position of its own sequence, so that hidden states
+and gradients equal those of separate rows (tested). Attention is "eager" or "sdpa" (a 4-D mask is passed).
 """
 
 from collections.abc import Hashable, Sequence
@@ -27,12 +26,12 @@ LOGITS = 2**26
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Tokens in the order of a walk that finishes each branch before it begins the next one.
+    """Tokens in depth-first order.
 
     Args:
         ids, positions: of every token.
-        ends: of every token, the index behind the last token that follows it on some branch.
-        paths: of every sequence, where its tokens stand.
+        ends: of every token, the index behind the last token of its subtree.
+        paths: of every sequence, the indices of its tokens.
         units: the numbers of the units that it holds, whose sequences are `paths` in that order.
     """
 

@@ -1,7 +1,7 @@
 """The step verifier: the reasoner's backbone with a scalar head, read at the token that ends each step (SAPO eq. 6).
 
-One pass gives the scores of all steps of a trajectory, because attention is causal: the score at a step's last
-token is V(q, s_1…s_j). Trajectories of one prompt are one tree, so that what they share is read once.
+Attention is causal, so one pass gives the scores of all steps: the score at a step's last token is V(q, s_1…s_j).
+Trajectories of one prompt are scored as one prefix tree (trees.py).
 """
 
 import copy
