@@ -93,9 +93,9 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
 
 def efficiency_inputs(bench: Bench) -> EfficiencyInputs:
     """Of what all labellers share."""
-    names = ("verifier", "sampled.jsonl", "labelled.jsonl")
-    verifier, sampled, labelled = (Folder.of(bench.start / name) for name in names)
-    made = bench.sft(), verifier, sampled, labelled
+    names = ("sft", "verifier", "sampled.jsonl", "labelled.jsonl")
+    sft, verifier, sampled, labelled = (Folder.of(bench.start / name) for name in names)
+    made = sft, verifier, sampled, labelled
     count, recipe = bench.settings.efficiency.trajectories, LabelRecipe.of(bench.settings, "saps")
     return EfficiencyInputs("", bench.case, *made, bench.train_questions(), bench.draw, recipe, count)
 
