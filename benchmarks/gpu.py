@@ -19,9 +19,10 @@ import torch
 
 from sapo.configure import compose
 from sapo.methods.bench import Bench, copy_output, read_costs
-from sapo.methods.loop import State, run_round
+from sapo.methods.inputs import Folder
+from sapo.methods.loop import State, round_inputs, run_round
 from sapo.methods.samples import sampled
-from sapo.methods.start import begin, fine_tuned
+from sapo.methods.start import begin, fine_tuned, samples_of, start_inputs
 from sapo.plan.architecture import config_of, parameters
 from sapo.plan.devices import DEVICES, Part, device_of, seconds
 from sapo.plan.dry_run import peak_memory, reset_peak
@@ -69,11 +70,12 @@ def measure(settings: Settings, root: Path) -> list[Phase]:
     began = time.perf_counter()
     base.run(settings, bench.workspace, place)
     phases.append(Phase("base", "model", Cost(seconds=time.perf_counter() - began), peak_memory(device)))
-    tuned = run("start", lambda: fine_tuned(bench))
-    run("start", lambda: sampled(bench, 1, tuned / "sft"))
-    copy_output(run("start", lambda: begin(bench)), bench.start)
+    given, tools = start_inputs(bench), bench.tools
+    tuned = run("start", lambda: fine_tuned(given.sft, tools))
+    run("start", lambda: sampled(samples_of(given, Folder.of(tuned / "sft")), tools))
+    copy_output(run("start", lambda: begin(given, tools)), bench.start)
     first = State(bench.start / "sft", bench.start / "verifier", ())
-    run("methods", lambda: run_round(bench, 1, first))
+    run("methods", lambda: run_round(round_inputs(bench, 1, first), tools))
     return [phase for phase in phases if (phase.stage, phase.what) != ("methods", "sampling")]  # those of the start
 
 

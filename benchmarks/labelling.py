@@ -28,7 +28,7 @@ from sapo.report.rendering import show
 from sapo.report.tables import Table
 from sapo.settings import load_settings
 from sapo.stages.benches import first_bench
-from sapo.stages.efficiency import Comparison, answer_of, prepare
+from sapo.stages.efficiency import Comparison, answer_of, efficiency_inputs, prepare
 from sapo.supervise.labellers import LabelItem
 from sapo.workspace import Workspace
 
@@ -63,7 +63,7 @@ def main() -> None:
 
 def one_repetition(bench: Bench, most: int, backwards: bool) -> dict[str, float]:
     """Seconds per trajectory of each labeller; preparing anew also measures detection anew."""
-    comparison, detection = only_long(prepare(bench), most)
+    comparison, detection = only_long(prepare(efficiency_inputs(bench), bench.tools), most)
     count = sum(map(len, comparison.items.values()))
     found = {}
     for name in reversed(SHOWN) if backwards else SHOWN:

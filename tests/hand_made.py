@@ -12,7 +12,7 @@ from fakes import LineTask, TableVerifier, trajectory
 from sapo.configure import compose
 from sapo.methods import loop
 from sapo.methods.bench import Bench
-from sapo.methods.supervision import Simulation
+from sapo.methods.supervision import LabelInputs
 from sapo.records import Cost, PreferencePair, Question
 from sapo.settings import PairSettings, SamplingSettings, Settings, TaskSettings, method_settings
 from sapo.tasks.task import DataSource, Split
@@ -56,7 +56,7 @@ class SavedTable(TableVerifier):
 class Supervised:
     """Who labelled what, round by round."""
 
-    seen: list[tuple[Simulation, list[str]]] = field(default_factory=list)
+    seen: list[tuple[LabelInputs, list[str]]] = field(default_factory=list)
 
 
 def common() -> Settings:

@@ -34,6 +34,7 @@ from sapo.train.loop import StepLog, Watch, fit
 from sapo.train.orpo import train_orpo
 from sapo.train.sft import train_sft
 from sapo.train.verifier import VerifierExample, train_verifier
+from sapo.workspace import StageArguments
 
 TEXTS = [(f"Ben has {n}.\n", f"{n} + 3 = {n + 3}\nanswer {n + 3}\n"[: 9 + n]) for n in range(7)]
 PAIRS = [PreferencePair(f"q{n}", prompt, text, f"so {n}" + "." * n, 1.0, 0.0) for n, (prompt, text) in enumerate(TEXTS)]
@@ -296,9 +297,9 @@ def test_in_kept_work_it_survives_the_kill_and_goes_with_the_end(
     dues(4)
     trap = Trap(6)
     with pytest.raises(Killed):
-        kept(tmp_path, {"phase": "round"}, make)
+        kept(tmp_path, StageArguments("round"), make)
     assert [path.name for path in tmp_path.glob(".*.parts/training/*")] == ["00000004"]
     trap = Trap(1000)
-    kept(tmp_path, {"phase": "round"}, make)
+    kept(tmp_path, StageArguments("round"), make)
     assert "training goes on from step 4" in capsys.readouterr().err
     assert list(tmp_path.glob(".*.parts")) == []

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,18 @@ from sapo.records import read_json
 from sapo.settings import FitSettings
 
 FIT = FitSettings(lr=0.1, epochs=1, batch_size=2, warmup=0.0)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Inputs of a step of this file."""
+
+    a: int
+    fit: FitSettings = FIT
+    place: Path = field(default=Path("here"), metadata=module.NOT_KEY)
+
+
+ONE = Given(1)
 
 
 def note(folder: Path) -> None:
@@ -25,21 +38,22 @@ def times(store: Path) -> int:
     return len((store / "log").read_text(encoding="utf-8").splitlines())
 
 
-def test_the_same_content_is_made_once_in_any_order_of_keys(tmp_path: Path) -> None:
-    first = kept(tmp_path, {"a": 1, "fit": FIT}, note)
-    again = kept(tmp_path, {"fit": FitSettings(0.1, 1, 2, 0.0), "a": 1}, note)
-    other = kept(tmp_path, {"a": 2, "fit": FIT}, note)
+def test_the_same_inputs_are_made_once_wherever_they_are(tmp_path: Path) -> None:
+    first = kept(tmp_path, ONE, note)
+    again = kept(tmp_path, Given(1, FitSettings(0.1, 1, 2, 0.0), Path("there")), note)
+    other = kept(tmp_path, Given(2), note)
     assert first == again != other
     assert times(tmp_path) == 2
     made_from = read_json(first / "made_from.json")
-    assert made_from["fit"] == {"lr": 0.1, "epochs": 1, "batch_size": 2, "warmup": 0.0, "micro_batch": 0}
+    fit = {"lr": 0.1, "epochs": 1, "batch_size": 2, "warmup": 0.0, "micro_batch": 0}
+    assert made_from["inputs"] == {"a": 1, "fit": fit} and made_from["step"] == "Given"
     assert {"code", "versions", "python", "platform"} < made_from.keys()
 
 
 def test_other_code_makes_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = kept(tmp_path, {"a": 1}, note)
-    monkeypatch.setattr(module, "code_digest", lambda: "other")
-    assert kept(tmp_path, {"a": 1}, note) != before
+    before = kept(tmp_path, ONE, note)
+    monkeypatch.setattr(module, "code_digest", lambda _: "other")
+    assert kept(tmp_path, ONE, note) != before
 
 
 def test_a_failure_leaves_nothing_and_is_made_again(tmp_path: Path) -> None:
@@ -48,9 +62,9 @@ def test_a_failure_leaves_nothing_and_is_made_again(tmp_path: Path) -> None:
         raise RuntimeError("out of luck")
 
     with pytest.raises(RuntimeError, match="out of luck"):
-        kept(tmp_path, {"a": 1}, fail)
+        kept(tmp_path, ONE, fail)
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
-    assert (kept(tmp_path, {"a": 1}, note) / "made").is_file()
+    assert (kept(tmp_path, ONE, note) / "made").is_file()
 
 
 def slow(folder: Path) -> None:
@@ -60,7 +74,7 @@ def slow(folder: Path) -> None:
 
 def test_two_processes_that_want_the_same_make_it_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=kept, args=(tmp_path, {"a": 1}, slow)) for _ in range(3)]
+    workers = [context.Process(target=kept, args=(tmp_path, ONE, slow)) for _ in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -71,13 +85,21 @@ def test_two_processes_that_want_the_same_make_it_once(tmp_path: Path) -> None:
 
 def test_what_no_key_can_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="cannot be part of a key"):
-        kept(tmp_path, {"a": object()}, note)
+        kept(tmp_path, object(), note)
 
 
-def test_the_code_that_methods_run_is_part_of_every_key() -> None:
-    """Reports and stages are not: they change no method."""
-    modules = [path.relative_to(module.PACKAGE.parent).parts for path in module.relevant_code()]
-    names = {parts[1] for parts in modules if parts[0] == "sapo"}
-    assert {"methods", "train", "supervise", "models", "tasks", "records", "settings"} <= names
-    assert not names & {"report", "stages", "evaluate"}
-    assert ("strict_sandbox", "pool.py") in modules
+def test_code_is_what_the_steps_module_imports_and_no_more() -> None:
+    """Lazy imports and packages too; reports and plans change no round, evaluation no label."""
+
+    def names(step: str) -> set[str]:
+        return {
+            path.relative_to(module.PACKAGE.parent).as_posix().removeprefix("sapo/") for path in module.code_of(step)
+        }
+
+    rounds, labels = names("sapo.methods.rounds"), names("sapo.methods.supervision")
+    assert {"methods/rounds.py", "train/orpo.py", "engines/vllm_engine.py", "settings/__init__.py"} <= rounds
+    assert {"strict_sandbox/pool.py", "strict_sandbox/inside/judge.py", "tasks/math_grading/worker.py"} <= rounds
+    assert {"supervise/labellers.py", "train/verifier.py", "records/kinds.py"} <= labels
+    assert not [name for name in rounds | labels if name.startswith(("report", "plan", "stages", "evaluate"))]
+    assert "evaluate/solve.py" in names("sapo.stages.evaluate")
+    assert "evaluate/efficiency.py" not in names("sapo.stages.evaluate")

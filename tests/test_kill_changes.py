@@ -19,7 +19,7 @@ from tiny_graph import SHORT, outputs
 from sapo.methods.kept import code_digest, kept, parts
 from sapo.records import read_json, write_json
 from sapo.stages.keeping import hand_over
-from sapo.workspace import stage_directory
+from sapo.workspace import StageArguments, stage_directory
 
 OLD, NEW = 1, 2
 PROCESS = ("base", "base_second", "start", "start_second", "process")
@@ -34,7 +34,7 @@ def work(root: Path, version: int) -> None:
                 write_json(half, [version])
             write_json(piece / "whole.json", read_json(half, list) * 2)
 
-        hand_over(kept(root / "runs" / ".scratch", {"version": version}, make), folder / "piece")
+        hand_over(kept(root / "runs" / ".scratch", StageArguments(str(version)), make), folder / "piece")
 
 
 def found(root: Path) -> list[int] | None:
@@ -69,7 +69,7 @@ def goes_on_to_the_end(root: Path) -> None:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A folder where the work was done before, in its older version."""
-    code_digest()  # once, for all processes that are forked
+    code_digest(StageArguments.__module__)  # once, for all processes that are forked
     work(tmp_path, OLD)
     return tmp_path
 

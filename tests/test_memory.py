@@ -9,7 +9,7 @@ from fakes import LineTask, question
 from tiny_models import tiny_reasoner
 
 from sapo.configure import PARAMS
-from sapo.methods.bench import Roomy
+from sapo.methods.inputs import Roomy
 from sapo.models.hardware import OutOfMemory
 from sapo.models.local import LocalSampler
 from sapo.models.sampling import Request

@@ -13,7 +13,6 @@ Two questions with five samples of the SFT model (a step a word), and one gold r
 """
 
 import shutil
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -37,7 +36,8 @@ from tiny_models import tiny_reasoner
 
 from sapo.methods import loop, rounds
 from sapo.methods.bench import Bench, read_costs, write_costs
-from sapo.methods.supervision import OUTPUTS, Simulation
+from sapo.methods.inputs import Tools
+from sapo.methods.supervision import LabelInputs
 from sapo.models.loading import save_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, Trajectory, read_json, write_records
@@ -77,11 +77,11 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
 def supervised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Supervised:
     found = Supervised()
 
-    def supervise(bench: Bench, who: Simulation, initial: Path, subset: Sequence[Trajectory]) -> Path:
-        found.seen.append((who, sorted(t.id for t in subset)))
+    def supervise(inputs: LabelInputs, _: Tools) -> Path:
+        found.seen.append((inputs, sorted(t.id for t in inputs.subset.items)))
         folder = tmp_path / f"supervised{len(found.seen)}"
         SavedTable(TABLE).save(folder)
-        for name in OUTPUTS:
+        for name in ("labelled.jsonl", "labels.jsonl", "verifier_log.json"):
             (folder / name).touch()
         write_costs(folder, {"labelling": Cost(rollouts=3)})
         return folder
@@ -91,7 +91,7 @@ def supervised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Supervised:
 
     monkeypatch.setattr(loop, "supervise", supervise)
     monkeypatch.setattr(Verifier, "load", load)
-    monkeypatch.setattr(Bench, "verifier", lambda _, folder: load(folder))
+    monkeypatch.setattr(Tools, "verifier", lambda _, folder, tuning: load(folder))
     return found
 
 
@@ -99,7 +99,7 @@ def supervised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Supervised:
 def sampler(monkeypatch: pytest.MonkeyPatch) -> ScriptedSampler:
     """What later rounds sample with: everything ends right at once."""
     scripted = ScriptedSampler(lambda _: "win\n")
-    monkeypatch.setattr(Bench, "sampler", lambda *_: scripted)
+    monkeypatch.setattr(Tools, "sampler", lambda *_: scripted)
     return scripted
 
 
@@ -225,10 +225,11 @@ def test_star_rationalises_what_its_first_sample_missed(
 def test_star_without_a_right_rationale_stops_and_says_so(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Bench, "sampler", lambda *_: ScriptedSampler(lambda _: "lose\n"))
+    monkeypatch.setattr(Tools, "sampler", lambda *_: ScriptedSampler(lambda _: "lose\n"))
     wrong = [SAMPLES[1], SAMPLES[3]]
     bench = Bench(method_settings(common(), "star", 1), workspace, "tiny", "lines")
-    this = loop._round(bench, 1, workspace.base("tiny"), wrong, wrong, [0.0, 0.0])
+    state = loop.State(workspace.base("tiny"), workspace.base("tiny"), ())
+    this = rounds.round_of(loop.round_inputs(bench, 1, state), bench.tools, wrong, wrong, [0.0, 0.0])
     with pytest.raises(NothingLeft, match=r"no rationale ends right.*'unaided': 0, 'rationalised': 0"):
         star.choose(this)
 
@@ -252,9 +253,9 @@ def test_rounds_hand_on_reasoner_verifier_and_pool(
     folders = run(workspace, "sapo")
     assert len(folders) == 3
     assert trainings.starts() == ["base"] * 3
-    scorers = [who.scorer for who, _ in supervised.seen]
+    scorers = [who.scorer and who.scorer.path for who, _ in supervised.seen]
     assert scorers == [workspace.start("tiny", "lines", 1) / "verifier", *(f / "verifier" for f in folders[:2])]
-    assert [who.reasoner for who, _ in supervised.seen] == [
+    assert [who.reasoner.path for who, _ in supervised.seen] == [
         workspace.start("tiny", "lines", 1) / "sft",
         *(folder / "model" for folder in folders[:2]),
     ]

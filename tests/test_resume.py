@@ -15,6 +15,7 @@ from sapo.models.local import LocalSampler
 from sapo.models.nano import build_tokenizer
 from sapo.models.sampling import Completion, Request, Sampler, Until
 from sapo.records import Cost, RecordError
+from sapo.workspace import StageArguments
 
 TEXT = "Ben has 15 coins. Cy has 3 more than Ben.\nCy : Ben + 3\n15 + 3 = 18\nanswer 18\n"
 TOKENIZER = build_tokenizer([TEXT], ["Ben", "Cy"])
@@ -117,9 +118,9 @@ def test_parts_live_until_the_whole_is_there(tmp_path: Path) -> None:
         found.append([path.name for path in parts(folder).glob("*")])
 
     with pytest.raises(Killed):
-        kept(tmp_path, {"a": 1}, die)
-    kept(tmp_path, {"a": 2}, look)
+        kept(tmp_path, StageArguments("1"), die)
+    kept(tmp_path, StageArguments("2"), look)
     assert [path.suffix for path in tmp_path.iterdir() if path.is_dir() and path.suffix == ".parts"] == [".parts"]
-    kept(tmp_path, {"a": 1}, look)
+    kept(tmp_path, StageArguments("1"), look)
     assert found == [[], ["half"]]
     assert [path for path in tmp_path.iterdir() if path.suffix in (".parts", ".tmp")] == []

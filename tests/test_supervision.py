@@ -1,6 +1,7 @@
 """The supervising half of a round: which trajectories are labelled, by whom, and the verifier that learns from them."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -10,12 +11,29 @@ from tiny_models import tiny_reasoner
 
 from sapo.configure import PARAMS
 from sapo.methods.bench import Bench
-from sapo.methods.supervision import Simulation, choose_subset, fit_verifier, label_subset, score, supervise
+from sapo.methods.inputs import Folder, Tools, Trajectories
+from sapo.methods.supervision import (
+    LabelInputs,
+    LabelRecipe,
+    choose_subset,
+    fit_verifier,
+    label_subset,
+    score,
+    supervise,
+)
 from sapo.models.loading import load_encoder, save_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import BadInput, Cost, Question, StepLabels, Trajectory, read_json, read_records
-from sapo.settings import ExpansionSettings, FitSettings, Settings, TaskSettings, VerifierSettings, load_settings
-from sapo.supervise.labellers import LabelItem, Labelled
+from sapo.settings import (
+    ExpansionSettings,
+    FitSettings,
+    Settings,
+    TaskSettings,
+    TuningSettings,
+    VerifierSettings,
+    load_settings,
+)
+from sapo.supervise.labellers import LabelItem, Labelled, LabellerName
 from sapo.supervise.rollouts import Evidence
 from sapo.tasks.catalog import TASKS
 from sapo.tasks.task import DataSource, Split
@@ -63,8 +81,23 @@ def reasoner(tmp_path: Path) -> Path:
 def sampler(monkeypatch: pytest.MonkeyPatch) -> ScriptedSampler:
     """What every bench samples with."""
     scripted = ScriptedSampler(wins_unless_bad)
-    monkeypatch.setattr(Bench, "sampler", lambda *_: scripted)
+    monkeypatch.setattr(Tools, "sampler", lambda *_: scripted)
     return scripted
+
+
+def given(
+    bench: Bench,
+    labeller: LabellerName,
+    subset: Sequence[Trajectory],
+    reasoner: Path = Path("m"),
+    scorer: Path | None = None,
+    number: int = 0,
+) -> tuple[LabelInputs, Tools]:
+    """Inputs and tools of a label step."""
+    who, looks = Folder(str(reasoner), reasoner), Folder(str(scorer), scorer) if scorer else None
+    read = Trajectories.of(subset), Trajectories.of([]), bench.train_questions(), bench.draw
+    recipe = LabelRecipe.of(bench.settings, labeller)
+    return LabelInputs(bench.case, number, labeller, who, looks, who, *read, recipe), bench.tools
 
 
 def many(right: int, wrong: int) -> list[Trajectory]:
@@ -110,13 +143,13 @@ def test_omega_bisects_a_subset_with_the_benchs_rollouts(bench: Bench, sampler: 
 
     Two positions, two rollouts each.
     """
-    labelled, costs = label_subset(bench, Simulation(0, "omega", Path("m"), None), [WRONG, RIGHT, ONE])
+    labelled, costs = label_subset(*given(bench, "omega", [WRONG, RIGHT, ONE]))
     assert [entry.labels.labels for entry in labelled] == [(1, 0, 0, 0), (1, 1), (0,)]
     assert [entry.labels.asked for entry in labelled] == [(2, 1), (), ()]
     assert sampler.sizes == [2, 2]
     assert {name: cost.rollouts for name, cost in costs.items()} == {"labelling": 4}
     prompts = {request.prompt for call in sampler.calls for request in call}
-    assert prompts == {bench.train_questions()[0].prompt}
+    assert prompts == {bench.train_questions().items[0].prompt}
 
 
 @pytest.mark.usefixtures("sampler")
@@ -124,14 +157,14 @@ def test_saps_asks_where_the_scorer_sees_the_drop(bench: Bench, monkeypatch: pyt
     """Scores .9 .8 .1 .1 drop most behind step 2: c_2 and c_3 are asked, both are 0, so step 2 is wrong too (c)."""
     loaded: list[Path] = []
 
-    def load(_: Bench, folder: Path) -> Verifier:
+    def load(_: Tools, folder: Path, tuning: TuningSettings) -> Verifier:
         loaded.append(folder)
         verifier = TableVerifier(SCORES)
         vars(verifier)["cost"] = Cost(prompt_tokens=9)
         return cast(Verifier, verifier)
 
-    monkeypatch.setattr(Bench, "verifier", load)
-    labelled, costs = label_subset(bench, Simulation(1, "saps", Path("m"), Path("v")), [WRONG])
+    monkeypatch.setattr(Tools, "verifier", load)
+    labelled, costs = label_subset(*given(bench, "saps", [WRONG], scorer=Path("v"), number=1))
     assert (labelled[0].labels.labels, labelled[0].labels.asked) == ((1, 0, 0, 0), (2, 3))
     assert labelled[0].labels.case == "c"
     assert loaded == [Path("v")]
@@ -159,13 +192,15 @@ def test_a_verifier_is_on_file_with_all_that_it_saw(
 ) -> None:
     """Batches of two, two epochs: 2 examples are 2 optimiser steps, 3 are 4."""
     before = digest(reasoner)
-    cost = fit_verifier(expanding(bench, most), 1, reasoner, labelled_examples(), tmp_path / "made")
+    cost = fit_verifier(
+        *given(expanding(bench, most), "omega", [], reasoner, number=1), labelled_examples(), tmp_path / "made"
+    )
     seen = read_records(tmp_path / "made" / "labelled.jsonl", Trajectory)
     labels = read_records(tmp_path / "made" / "labels.jsonl", StepLabels)
     assert [t.id for t in seen] == [c.trajectory_id for c in labels] == names
     assert [c.labels for c in labels][2:] == [(1, 0, 0, 0)] * (len(names) - 2)
     assert len(read_json(tmp_path / "made" / "verifier_log.json", list)) == steps
-    asked = {q.id: q for q in bench.train_questions()}
+    asked = bench.train_questions().by_id
     loaded = score(Verifier.load(tmp_path / "made" / "verifier"), asked, [WRONG, ONE])
     assert [(s.trajectory_id, len(s.scores)) for s in loaded] == [("w", 4), ("o", 1)]
     assert digest(reasoner) == before
@@ -175,23 +210,23 @@ def test_a_verifier_is_on_file_with_all_that_it_saw(
 
 def test_the_same_labels_and_round_give_the_same_verifier(bench: Bench, reasoner: Path, tmp_path: Path) -> None:
     for name, number in (("a", 1), ("b", 1), ("c", 2)):
-        fit_verifier(bench, number, reasoner, labelled_examples(), tmp_path / name)
+        fit_verifier(*given(bench, "omega", [], reasoner, number=number), labelled_examples(), tmp_path / name)
     first, again, seeded = (digest(tmp_path / name / "verifier") for name in "abc")
     assert first == again != seeded
 
 
 def test_no_labels_at_all_is_one_clear_error(bench: Bench, reasoner: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing to train on"):
-        fit_verifier(bench, 1, reasoner, [], tmp_path / "made")
+        fit_verifier(*given(bench, "omega", [], reasoner, number=1), [], tmp_path / "made")
 
 
 def test_supervision_is_done_once_for_the_same_settings(bench: Bench, reasoner: Path, sampler: ScriptedSampler) -> None:
     """eta is no business of labels; the number of rollouts is."""
-    who = Simulation(1, "omega", reasoner, None)
     eta = dataclasses.replace(bench.settings, pairs=dataclasses.replace(bench.settings.pairs, eta=0.9))
     more = dataclasses.replace(bench.settings, rollouts=dataclasses.replace(bench.settings.rollouts, per_position=3))
     made = []
     for settings in (bench.settings, eta, more):
-        made.append(supervise(dataclasses.replace(bench, settings=settings), who, reasoner, [WRONG, RIGHT]))
+        own = dataclasses.replace(bench, settings=settings)
+        made.append(supervise(*given(own, "omega", [WRONG, RIGHT], reasoner, number=1)))
     assert made[0] == made[1] != made[2]
     assert sampler.sizes == [2, 2, 3, 3]

@@ -55,8 +55,8 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
     settings = dataclasses.replace(settings, seed=seed)
     bench = Bench(settings, Workspace(Path(), settings.profile), model, task_name)
     task, base, limit = EMBEDDED[task_name], bench.workspace.data / "models" / model, bench.limits.max_new_tokens
-    questions = bench.train_questions()
-    held_out = bench.questions(task_name, "dev", EVALUATED)
+    questions = bench.train_questions().items
+    held_out = bench.questions(task_name, "dev", EVALUATED).items
 
     def accuracy(trained: tuple[PreTrainedModel, Encoder]) -> float:
         outcomes, _ = solve(task, LocalSampler(*trained, settings.sampling.rows), held_out, limit)
@@ -67,10 +67,10 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
         train_sft(reasoner, encoder, texts, settings.sft, seed)
         return reasoner, encoder
 
-    gold = [(q.prompt, q.solution) for q in bench.gold_questions()]
+    gold = [(q.prompt, q.solution) for q in bench.gold_questions().items]
     sft = tuned(gold)
     sampler = LocalSampler(*sft, settings.sampling.rows)
-    drawn, _ = sample(task, sampler, questions, settings.sampling, limit, bench.seed("sample"))
+    drawn, _ = sample(task, sampler, questions, settings.sampling, limit, bench.case.derive("sample"))
     pool = distinct(task, drawn)
     by_id = {question.id: question for question in questions}
     rft = tuned([*gold, *((by_id[t.question_id].prompt, t.text) for t in pool if t.right)])
@@ -91,8 +91,8 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
 
 def _aligned(bench: Bench, base: Path, pool: list[Trajectory]) -> tuple[PreTrainedModel, Encoder]:
     """ORPO on the outcomes of a pool."""
-    prompts = {question.id: question.prompt for question in bench.train_questions()}
-    pairs, _ = make_pairs(pool, outcome_rewards(pool), prompts, bench.settings.pairs, bench.seed("pairs"))
+    prompts = {question.id: question.prompt for question in bench.train_questions().items}
+    pairs, _ = make_pairs(pool, outcome_rewards(pool), prompts, bench.settings.pairs, bench.case.derive("pairs"))
     reasoner, encoder = load_reasoner(base)
-    train_orpo(reasoner, encoder, pairs, bench.settings.orpo, bench.seed("orpo"))
+    train_orpo(reasoner, encoder, pairs, bench.settings.orpo, bench.case.derive("orpo"))
     return reasoner, encoder

@@ -11,27 +11,21 @@ therefore start from the same samples. The subset that V_0 was trained on is not
 Each round is kept by what it was made from, so that methods share the rounds that they have in common.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, read_costs, write_costs
+from sapo.methods.inputs import Folder, Tools, Trajectories
 from sapo.methods.kept import kept
-from sapo.methods.rounds import update
-from sapo.methods.samples import sampled
-from sapo.methods.supervision import OUTPUTS, Simulation, choose_subset, score, supervise
-from sapo.models.verifier import Verifier
+from sapo.methods.rounds import RoundInputs, RoundRecipe, update
+from sapo.methods.samples import SampleInputs, sampled
+from sapo.methods.supervision import LabelInputs, LabelRecipe, choose_subset, copy_supervision, score, supervise
 from sapo.records import Cost, Trajectory, read_records, write_json, write_records
 from sapo.settings import SettingsError
 from sapo.supervise.sampling import distinct, gold_trajectories
+from sapo.tasks.task import Task
 from sapo.train.pairs import outcome_rewards
-from sapo.train.trainer import Round
-from sapo.workspace import digest
-
-# Everything that a round of any method reads; `loop` counts by what it means for the round.
-SECTIONS = ("sampling", "rollouts", "labels", "detect", "saps", "expansion", "verifier", "pairs", "filter")
-SECTIONS += ("tuning", "sft", "orpo", "dpo", "grpo", "budget", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,79 +46,57 @@ def run(bench: Bench, done: Callable[[int, Path], None]) -> None:
     """
     state = State(bench.start / "sft", bench.start / "verifier", ())
     for number in range(1, len(bench.settings.loop.updates) + 1):
-        folder = run_round(bench, number, state)
-        own = tuple(read_records(folder / "sampled.jsonl", Trajectory))
+        inputs = round_inputs(bench, number, state)
+        folder = run_round(inputs, bench.tools)
+        own = read_records(folder / "sampled.jsonl", Trajectory)
         verifier = folder / "verifier" if (folder / "verifier").is_dir() else state.verifier
-        state = State(folder / "model", verifier, _pool(bench, number, own, state.pool))
+        state = State(folder / "model", verifier, tuple(_pool(inputs, own)))
         done(number, folder)
 
 
-def run_round(bench: Bench, number: int, state: State) -> Path:
-    """The folder of one round: samples, labels and verifier where there are any, the new reasoner, costs."""
-    loop = bench.settings.loop
-    made_from = {
-        "phase": "round",
-        "place": [bench.model, bench.task_name, bench.settings.seed, number],
-        "update": loop.updates[number - 1],
-        "rounds": len(loop.updates) if bench.settings.budget.kind == "matched" else 0,
-        "loop": [loop.reward, loop.start, loop.pool],
-        "reasoner": digest(state.reasoner),
-        "verifier": digest(state.verifier) if loop.reward == "verifier" else "",
-        "pool": _digest(state.pool),
-        "start": digest(bench.start / "sampled.jsonl"),
-        "base": digest(bench.base),
-        "limits": bench.training,
-        **{name: getattr(bench.settings, name) for name in SECTIONS},
-    }
-    return kept(bench.store, made_from, lambda folder: _make_round(bench, number, state, folder))
-
-
-def _make_round(bench: Bench, number: int, state: State, folder: Path) -> None:
-    loop = bench.settings.loop
-    own, costs = draw(bench, number, state.reasoner)
-    pool = _pool(bench, number, own, state.pool)
-    rewards = tuple(outcome_rewards(pool))
-    if loop.reward == "verifier":
-        rewards, spent = _verified(bench, number, state, own, pool, folder)
-        costs |= spent
-    start = bench.base if loop.start == "base" else state.reasoner
-    this = _round(bench, number, state.reasoner, own, pool, rewards)
-    with clocked(costs, "update"):
-        costs["update"] = update(bench, this, loop.updates[number - 1], (state.reasoner, start), folder)
-    write_records(folder / "sampled.jsonl", own, Trajectory)
-    _write_rewards(folder, pool, rewards)
-    write_json(folder / "samples.json", sample_statistics(bench, own, costs["sampling"]))
-    write_costs(folder, costs)
-
-
-def _round(
-    bench: Bench,
-    number: int,
-    reasoner: Path,
-    own: Sequence[Trajectory],
-    pool: Sequence[Trajectory],
-    rewards: Sequence[float],
-) -> Round:
-    settings, budget = bench.settings, bench.settings.budget
-    return Round(
+def round_inputs(bench: Bench, number: int, state: State) -> RoundInputs:
+    """All that round `number` may read."""
+    recipe, gold = RoundRecipe.of(bench.settings, number), bench.gold_questions()
+    verified = recipe.labels is not None
+    before = state.pool if number > 1 else gold_trajectories(bench.task, gold.items)
+    return RoundInputs(
+        bench.case,
         number,
-        bench.task,
+        Folder.of(bench.base),
+        Folder.of(state.reasoner),
+        Folder.of(state.verifier) if verified else None,
+        bench.sft(),
+        Folder.of(bench.start / "sampled.jsonl"),
+        Folder.of(bench.start / "labelled.jsonl") if verified else None,
+        Trajectories.of(before if recipe.pool == "all" else ()),
         bench.train_questions(),
-        gold_trajectories(bench.task, bench.gold_questions()),
-        own,
-        pool,
-        rewards,
-        bench.limits.max_new_tokens,
-        settings.sampling,
-        settings.pairs,
-        settings.filter,
-        budget.training_tokens / len(settings.loop.updates) if budget.kind == "matched" else 0.0,
-        bench.seed,
-        lambda what: bench.sampler(reasoner, what),
+        gold,
+        bench.draw,
+        recipe,
     )
 
 
-def sample_statistics(bench: Bench, own: Sequence[Trajectory], cost: Cost) -> dict[str, float]:
+def run_round(inputs: RoundInputs, tools: Tools) -> Path:
+    """The folder of one round: samples, labels and verifier where there are any, the new reasoner, costs."""
+    return kept(tools.store, inputs, lambda folder: _make_round(inputs, tools, folder))
+
+
+def _make_round(inputs: RoundInputs, tools: Tools, folder: Path) -> None:
+    own, costs = draw(inputs, tools)
+    pool = _pool(inputs, own)
+    rewards = outcome_rewards(pool)
+    if inputs.recipe.labels:
+        rewards, spent = _verified(inputs, inputs.recipe.labels, tools, own, pool, folder)
+        costs |= spent
+    with clocked(costs, "update"):
+        costs["update"] = update(inputs, tools, own, pool, rewards, folder)
+    write_records(folder / "sampled.jsonl", own, Trajectory)
+    _write_rewards(folder, pool, rewards)
+    write_json(folder / "samples.json", sample_statistics(inputs.case.task, own, costs["sampling"]))
+    write_costs(folder, costs)
+
+
+def sample_statistics(task: Task, own: Sequence[Trajectory], cost: Cost) -> dict[str, float]:
     """How many of a round's samples are right and how many are different, and how long they are.
 
     `left_out` were empty or could not be encoded step by step.
@@ -134,47 +106,63 @@ def sample_statistics(bench: Bench, own: Sequence[Trajectory], cost: Cost) -> di
         "trajectories": len(own),
         "left_out": cost.rollouts - len(own),
         "right": sum(t.right for t in own) / drawn,
-        "different": len(distinct(bench.task, own)) / drawn,
+        "different": len(distinct(task, own)) / drawn,
         "mean_steps": sum(len(t.steps) for t in own) / drawn,
         "mean_tokens": cost.generated_tokens / max(cost.rollouts, 1),
     }
 
 
 def _verified(
-    bench: Bench, number: int, state: State, own: Sequence[Trajectory], pool: Sequence[Trajectory], folder: Path
-) -> tuple[tuple[float, ...], dict[str, Cost]]:
+    inputs: RoundInputs,
+    recipe: LabelRecipe,
+    tools: Tools,
+    own: Sequence[Trajectory],
+    pool: Sequence[Trajectory],
+    folder: Path,
+) -> tuple[list[float], dict[str, Cost]]:
     """Rewards by a verifier made anew from labels of the round's own samples; labels and verifier go to `folder`."""
-    labels = bench.settings.labels
-    seen = {t.id for t in read_records(bench.start / "labelled.jsonl", Trajectory)} if number == 1 else set()
-    fresh = [t for t in distinct(bench.task, own) if t.id not in seen]
-    subset = choose_subset(fresh, labels.round_trajectories, bench.seed("subset", number))
-    simulator = bench.start / "sft" if labels.simulator == "sft" else state.reasoner
-    needs_scores = labels.by == "saps" and bench.settings.detect.by == "scores"
-    known = tuple(own) if labels.simulator == "reasoner" else ()
-    who = Simulation(number, labels.by, simulator, state.verifier if needs_scores else None, known)
-    made = supervise(bench, who, state.reasoner, subset)
-    for name in OUTPUTS:
-        (folder / name).write_bytes((made / name).read_bytes())
-    Verifier.load(made / "verifier").save(folder / "verifier")
-    verifier = bench.verifier(made / "verifier")
-    scores = score(verifier, {q.id: q for q in bench.train_questions()}, pool)
-    costs = read_costs(made) | {"scoring": verifier.cost}
-    return tuple(s.reward for s in scores), costs
+    made = supervise(label_inputs(inputs, recipe, own), tools)
+    copy_supervision(made, folder)
+    verifier = tools.verifier(made / "verifier", inputs.draw.tuning)
+    scores = score(verifier, inputs.questions.by_id, pool)
+    return [s.reward for s in scores], read_costs(made) | {"scoring": verifier.cost}
 
 
-def draw(bench: Bench, number: int, reasoner: Path) -> tuple[tuple[Trajectory, ...], dict[str, Cost]]:
+def label_inputs(inputs: RoundInputs, recipe: LabelRecipe, own: Sequence[Trajectory]) -> LabelInputs:
+    """Of the labels of a round's samples; those that V_0 was trained on are not labelled again."""
+    labels, case, number = recipe.labels, inputs.case, inputs.number
+    read = read_records(inputs.labelled.path, Trajectory) if inputs.labelled and number == 1 else []
+    seen = {t.id for t in read}
+    fresh = [t for t in distinct(case.task, own) if t.id not in seen]
+    known = own if labels.simulator == "reasoner" and recipe.rollouts.reuse else ()
+    return LabelInputs(
+        case,
+        number,
+        labels.by,
+        inputs.sft if labels.simulator == "sft" else inputs.reasoner,
+        inputs.verifier if labels.by == "saps" and recipe.detect.by == "scores" else None,
+        inputs.reasoner,
+        Trajectories.of(choose_subset(fresh, labels.round_trajectories, case.derive("subset", number))),
+        Trajectories.of(known),
+        inputs.questions,
+        inputs.draw,
+        recipe,
+    )
+
+
+def draw(inputs: RoundInputs, tools: Tools) -> tuple[list[Trajectory], dict[str, Cost]]:
     """Samples of a round's reasoner, repetitions included, and what they cost; round 1 has those of stage `start`."""
-    count = bench.settings.sampling.per_question
-    if number == 1:
-        drawn = read_records(bench.start / "sampled.jsonl", Trajectory)
-        most = read_costs(bench.start)["sampling"]
-        own = [t for t in drawn if int(t.id.rsplit("/", 1)[1]) < count]
-        asked = most.rollouts // bench.limits.train_questions
-        if count > asked:
-            raise SettingsError(f"sampling: per_question is {count}; stage start drew {asked} for every method")
-        return tuple(own), {"sampling": _share(most, count / asked)}
-    folder = sampled(bench, number, reasoner)
-    return tuple(read_records(folder / "sampled.jsonl", Trajectory)), read_costs(folder)
+    sampling, questions = inputs.recipe.sampling, inputs.questions
+    if inputs.number > 1:
+        given = SampleInputs(inputs.case, inputs.number, inputs.reasoner, questions, inputs.draw, sampling)
+        folder = sampled(given, tools)
+        return read_records(folder / "sampled.jsonl", Trajectory), read_costs(folder)
+    drawn = read_records(inputs.sampled.path, Trajectory)
+    most, count = read_costs(inputs.sampled.path.parent)["sampling"], sampling.per_question
+    asked = most.rollouts // len(questions.items)
+    if count > asked:
+        raise SettingsError(f"sampling: per_question is {count}; stage start drew {asked} for every method")
+    return [t for t in drawn if t.sample_index < count], {"sampling": _share(most, count / asked)}
 
 
 def _share(cost: Cost, share: float) -> Cost:
@@ -183,12 +171,9 @@ def _share(cost: Cost, share: float) -> Cost:
     return Cost(*counts, cost.flops * share, cost.seconds * share, round(cost.programs * share))
 
 
-def _pool(bench: Bench, number: int, own: Sequence[Trajectory], before: Sequence[Trajectory]) -> tuple[Trajectory, ...]:
+def _pool(inputs: RoundInputs, own: Sequence[Trajectory]) -> list[Trajectory]:
     """D_i: the round's different trajectories, then those of the rounds before, or D_org in the first."""
-    if bench.settings.loop.pool == "new":
-        return tuple(distinct(bench.task, own))
-    older = before if number > 1 else gold_trajectories(bench.task, bench.gold_questions())
-    return tuple(distinct(bench.task, [*own, *older]))
+    return distinct(inputs.case.task, [*own, *inputs.before.items])
 
 
 def _write_rewards(folder: Path, pool: Sequence[Trajectory], rewards: Sequence[float]) -> None:
@@ -197,7 +182,3 @@ def _write_rewards(folder: Path, pool: Sequence[Trajectory], rewards: Sequence[f
     for trajectory, reward in zip(pool, rewards, strict=True):
         kinds[trajectory.right].append(round(reward, 4))
     write_json(folder / "rewards.json", {"right": kinds[True], "wrong": kinds[False]})
-
-
-def _digest(pool: Sequence[Trajectory]) -> str:
-    return hashlib.sha256("\0".join(f"{t.id}\0{t.text}" for t in pool).encode()).hexdigest()

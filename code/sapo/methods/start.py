@@ -1,82 +1,103 @@
 """What all methods of a model, task and seed begin with: M_0, D_0 and V_0 (method.md §7, first line)."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from sapo.methods.bench import Bench, clocked, read_costs, write_costs
+from sapo.methods.inputs import Case, DrawSettings, Folder, Questions, Tools, Trajectories
 from sapo.methods.kept import kept, training
-from sapo.methods.samples import sampled
-from sapo.methods.supervision import LEFT_OUT, OUTPUTS, Simulation, choose_subset, supervise
+from sapo.methods.samples import SampleInputs, sampled
+from sapo.methods.supervision import LEFT_OUT, LabelInputs, LabelRecipe, choose_subset, copy_supervision, supervise
 from sapo.models.loading import load_reasoner, save_reasoner
-from sapo.models.verifier import Verifier
 from sapo.records import Cost, Trajectory, read_json, read_records, write_json
+from sapo.settings import FitSettings, SamplingSettings, TuningSettings
 from sapo.supervise.sampling import distinct, gold_trajectories
 from sapo.train.launch import Job, run
 from sapo.train.loop import Watch, write_log
-from sapo.workspace import digest
-
-SECTIONS = ("tuning", "sft", "sampling", "rollouts", "labels", "expansion", "verifier", "data")
 
 
-def begin(bench: Bench) -> Path:
+@dataclass(frozen=True, slots=True)
+class SftInputs:
+    """Of M_0 = SFT(M, D_org)."""
+
+    case: Case
+    base: Folder
+    gold: Questions
+    sft: FitSettings
+    tuning: TuningSettings
+
+
+@dataclass(frozen=True, slots=True)
+class StartInputs:
+    """Of M_0, D_0 and V_0; `gold_left_out` counts gold rationales that the model cannot encode step by step."""
+
+    sft: SftInputs
+    gold_left_out: int
+    questions: Questions
+    draw: DrawSettings
+    sampling: SamplingSettings
+    labels: LabelRecipe
+
+
+def start_inputs(bench: Bench) -> StartInputs:
+    settings = bench.settings
+    gold = bench.gold_questions()
+    sft = SftInputs(bench.case, Folder.of(bench.base), gold, settings.sft, settings.tuning)
+    left_out = len(bench.gold_rationales()) - len(gold.items)
+    return StartInputs(
+        sft, left_out, bench.train_questions(), bench.draw, settings.sampling, LabelRecipe.of(settings, "omega")
+    )
+
+
+def begin(inputs: StartInputs, tools: Tools) -> Path:
     """The folder of one seed: `sft/`, `sampled.jsonl` (D_0 without gold), labels, `verifier/` (V_0), costs,
     and in `left_out.json` how many gold rationales and labelled trajectories could not be trained on.
     """
-    made_from = {
-        "phase": "start",
-        "place": [bench.model, bench.task_name, bench.settings.seed],
-        "base": digest(bench.base),
-        "limits": bench.training,
-        **{name: getattr(bench.settings, name) for name in SECTIONS},
-    }
-    return kept(bench.store, made_from, lambda folder: _make(bench, folder))
+    return kept(tools.store, inputs, lambda folder: _make(inputs, tools, folder))
 
 
-def _make(bench: Bench, folder: Path) -> None:
-    tuned = fine_tuned(bench)
+def samples_of(inputs: StartInputs, reasoner: Folder) -> SampleInputs:
+    """Of D_0, which M_0 draws."""
+    return SampleInputs(inputs.sft.case, 1, reasoner, inputs.questions, inputs.draw, inputs.sampling)
+
+
+def _make(inputs: StartInputs, tools: Tools, folder: Path) -> None:
+    case = inputs.sft.case
+    tuned = fine_tuned(inputs.sft, tools)
     shutil.copytree(tuned / "sft", folder / "sft")
-    samples = sampled(bench, 1, folder / "sft")
+    reasoner = Folder.of(folder / "sft")
+    samples = sampled(samples_of(inputs, reasoner), tools)
     shutil.copyfile(samples / "sampled.jsonl", folder / "sampled.jsonl")
     drawn = read_records(samples / "sampled.jsonl", Trajectory)
-    pool = distinct(bench.task, [*drawn, *gold_trajectories(bench.task, bench.gold_questions())])
-    subset = choose_subset(pool, bench.settings.labels.bootstrap_trajectories, bench.seed("subset", 0))
-    who = Simulation(0, "omega", folder / "sft", None, tuple(drawn))
-    made = supervise(bench, who, folder / "sft", subset)
-    for name in OUTPUTS:
-        (folder / name).write_bytes((made / name).read_bytes())
-    gold = {"gold": len(bench.gold_rationales()) - len(bench.gold_questions())}
-    write_json(folder / LEFT_OUT, read_json(made / LEFT_OUT) | gold)
-    Verifier.load(made / "verifier").save(folder / "verifier")
+    pool = distinct(case.task, [*drawn, *gold_trajectories(case.task, inputs.sft.gold.items)])
+    subset = choose_subset(pool, inputs.labels.labels.bootstrap_trajectories, case.derive("subset", 0))
+    known = drawn if inputs.labels.rollouts.reuse else []
+    given = Trajectories.of(subset), Trajectories.of(known), inputs.questions, inputs.draw, inputs.labels
+    made = supervise(LabelInputs(case, 0, "omega", reasoner, None, reasoner, *given), tools)
+    copy_supervision(made, folder)
+    write_json(folder / LEFT_OUT, read_json(made / LEFT_OUT) | {"gold": inputs.gold_left_out})
     write_costs(folder, read_costs(tuned) | read_costs(samples) | read_costs(made))
 
 
-def fine_tuned(bench: Bench) -> Path:
+def fine_tuned(inputs: SftInputs, tools: Tools) -> Path:
     """The folder with M_0 (`sft/`) and its cost: done once, also where sampling or labelling starts again."""
-    made_from = {
-        "phase": "sft",
-        "place": [bench.model, bench.task_name, bench.settings.seed],
-        "base": digest(bench.base),
-        "limits": bench.training,
-        "sft": bench.settings.sft,
-        "tuning": bench.settings.tuning,
-        "data": bench.settings.data,
-    }
 
     def make(folder: Path) -> None:
         costs: dict[str, Cost] = {}
         with clocked(costs, "sft"):
-            costs["sft"] = _fine_tune(bench, folder / "sft")
+            costs["sft"] = _fine_tune(inputs, folder)
         write_costs(folder, costs)
 
-    return kept(bench.store, made_from, make)
+    return kept(tools.store, inputs, make)
 
 
-def _fine_tune(bench: Bench, folder: Path) -> Cost:
-    """M_0 = SFT(M, D_org)."""
-    model, encoder = load_reasoner(bench.base)
-    texts = [(question.prompt, question.solution) for question in bench.gold_questions()]
-    job = Job("sft", bench.base, texts, bench.settings.sft, bench.seed("sft", 0), bench.seed("adapters", "sft", 0))
-    model, log, cost = run(job, (model, encoder), bench.settings.tuning, Watch(None, training(folder.parent)))
-    save_reasoner(model, encoder, folder)
-    write_log(folder / "log.json", log)
+def _fine_tune(inputs: SftInputs, folder: Path) -> Cost:
+    model, encoder = load_reasoner(inputs.base.path)
+    texts = [(question.prompt, question.solution) for question in inputs.gold.items]
+    seeds = inputs.case.derive("sft", 0), inputs.case.derive("adapters", "sft", 0)
+    job = Job("sft", inputs.base.path, texts, inputs.sft, *seeds)
+    model, log, cost = run(job, (model, encoder), inputs.tuning, Watch(None, training(folder)))
+    save_reasoner(model, encoder, folder / "sft")
+    write_log(folder / "sft" / "log.json", log)
     return cost

@@ -4,46 +4,83 @@ Labels, their expansion and the verifier trained on them are kept, so that metho
 with rewards (eta, beta, the update) share them.
 """
 
-import hashlib
 import itertools
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sapo.methods.bench import Bench, clocked, write_costs
-from sapo.methods.kept import kept, parts, training
+from sapo.methods.bench import clocked, write_costs
+from sapo.methods.inputs import Case, DrawSettings, Folder, Questions, Tools, Trajectories
+from sapo.methods.kept import kept, training
 from sapo.models.encoding import Encoded, Encoder
-from sapo.models.journal import Journal
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, StepLabels, StepScores, Trajectory, write_json, write_records
+from sapo.settings import (
+    DetectSettings,
+    ExpansionSettings,
+    LabelSettings,
+    RolloutSettings,
+    SapsSettings,
+    Settings,
+    TuningSettings,
+    VerifierSettings,
+)
 from sapo.supervise.expansion import expand
 from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, label
 from sapo.supervise.rollouts import Rollouts
 from sapo.train.launch import Job, run
 from sapo.train.loop import StepProgress, Watch, write_log
 from sapo.train.verifier import VerifierExample
-from sapo.workspace import digest
 
 LEFT_OUT = "left_out.json"  # how many trajectories could not be encoded step by step, by what they were for
 OUTPUTS = ("labelled.jsonl", "labels.jsonl", "verifier_log.json", LEFT_OUT)  # of `supervise`, besides the verifier
-BATCHES = 32  # of `sampling.rows` requests are kept together: the last of them, half empty, costs a hundredth
-SECTIONS = ("tuning", "rollouts", "labels", "detect", "saps", "expansion", "verifier")
 
 
 @dataclass(frozen=True, slots=True)
-class Simulation:
-    """Who labels: `reasoner` completes prefixes, `scorer` (saps) says where to look; `number` is the round.
+class LabelRecipe:
+    """Sections of the settings that labels and the verifier trained on them depend on."""
 
-    `known` are samples of the same reasoner: the right ones prove their prefixes where `rollouts.reuse` is on.
+    rollouts: RolloutSettings
+    labels: LabelSettings
+    detect: DetectSettings
+    saps: SapsSettings
+    expansion: ExpansionSettings
+    verifier: VerifierSettings
+    tuning: TuningSettings
+
+    @classmethod
+    def of(cls, settings: Settings, labeller: LabellerName) -> "LabelRecipe":
+        """How to detect and search is owed to `saps` alone."""
+        s, own = settings, labeller == "saps"
+        search = (s.detect, s.saps) if own else (DetectSettings("scores", "drop", True), SapsSettings("once"))
+        return cls(s.rollouts, s.labels, *search, s.expansion, s.verifier, s.tuning)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelInputs:
+    """Of the labels and the verifier of round `number`.
+
+    Args:
+        reasoner: completes prefixes. scorer: a verifier that says where to look (saps); None: nobody says.
+        initial: the reasoner whose backbone the verifier starts from.
+        subset: trajectories to label.
+        known: samples of the same reasoner: the right ones prove their prefixes where `rollouts.reuse` is on.
+        questions: of the training split.
     """
 
+    case: Case
     number: int
     labeller: LabellerName
-    reasoner: Path
-    scorer: Path | None
-    known: tuple[Trajectory, ...] = ()
+    reasoner: Folder
+    scorer: Folder | None
+    initial: Folder
+    subset: Trajectories
+    known: Trajectories
+    questions: Questions
+    draw: DrawSettings
+    recipe: LabelRecipe
 
 
 def choose_subset(trajectories: Sequence[Trajectory], count: int, seed: int) -> list[Trajectory]:
@@ -57,94 +94,76 @@ def choose_subset(trajectories: Sequence[Trajectory], count: int, seed: int) -> 
     return [*wrong[:most_wrong], *right[: count - min(most_wrong, len(wrong))]]
 
 
-def supervise(bench: Bench, who: Simulation, initial: Path, subset: Sequence[Trajectory]) -> Path:
-    """The folder with labels of `subset`, the verifier trained on them, and the costs of both.
-
-    Args:
-        initial: the reasoner whose backbone the verifier starts from.
-    """
-    made_from = {
-        "phase": "supervise",
-        "place": [bench.model, bench.task_name, bench.settings.seed, who.number],
-        "labeller": who.labeller,
-        "reasoner": digest(who.reasoner),
-        "scorer": digest(who.scorer) if who.scorer else "",
-        "initial": digest(initial),
-        "subset": _digest(subset),
-        "known": _digest(who.known) if bench.settings.rollouts.reuse else "",
-        "limits": bench.training,
-        "data": bench.settings.data,
-        **{name: getattr(bench.settings, name) for name in SECTIONS},
-    }
+def supervise(inputs: LabelInputs, tools: Tools) -> Path:
+    """The folder with labels of the subset, the verifier trained on them, and the costs of both."""
 
     def make(folder: Path) -> None:
-        labelled, costs = label_subset(bench, who, subset, folder)
+        labelled, costs = label_subset(inputs, tools, folder)
         with clocked(costs, "verifier"):
-            costs["verifier"] = fit_verifier(bench, who.number, initial, labelled, folder)
+            costs["verifier"] = fit_verifier(inputs, tools, labelled, folder)
         write_costs(folder, costs)
 
-    return kept(bench.store, made_from, make)
+    return kept(tools.store, inputs, make)
 
 
-def journal(bench: Bench, reasoner: Path, what: str, folder: Path, cached_tokens: int = 0) -> Journal:
-    """`bench.sampler` for the one work that makes `folder`, which `kept` gave it; what it draws survives a kill."""
-    at_once = BATCHES * bench.settings.sampling.rows
-    return Journal(parts(folder), at_once, lambda: bench.sampler(reasoner, what, cached_tokens))
-
-
-def _digest(trajectories: Sequence[Trajectory]) -> str:
-    return hashlib.sha256("\0".join(f"{t.id}\0{t.text}" for t in trajectories).encode()).hexdigest()
+def copy_supervision(made: Path, folder: Path) -> None:
+    """Labels, verifier and its log to the folder of a step that they are a part of."""
+    for name in OUTPUTS:
+        (folder / name).write_bytes((made / name).read_bytes())
+    Verifier.load(made / "verifier").save(folder / "verifier")
 
 
 def label_subset(
-    bench: Bench, who: Simulation, subset: Sequence[Trajectory], folder: Path | None = None
+    inputs: LabelInputs, tools: Tools, folder: Path | None = None
 ) -> tuple[list[Labelled], dict[str, Cost]]:
     """Labels of a subset of trajectories, and the costs of rollouts (`labelling`) and of finding suspects.
 
     Args:
         folder: that this work makes, where its rollouts are to survive a kill.
     """
-    questions = {question.id: question for question in bench.train_questions()}
+    case, recipe, subset, questions = inputs.case, inputs.recipe, inputs.subset.items, inputs.questions.by_id
     scores: list[StepScores | None] = [None] * len(subset)
     costs: dict[str, Cost] = {}
-    if who.scorer:
-        scorer = bench.verifier(who.scorer)
+    if inputs.scorer:
+        scorer = tools.verifier(inputs.scorer.path, inputs.draw.tuning)
         scores = list(score(scorer, questions, subset))
         costs["detection"] = scorer.cost
     items = [LabelItem(questions[t.question_id], t, s) for t, s in zip(subset, scores, strict=True)]
-    settings, seed = bench.settings, bench.seed("rollouts", who.number)
-    what = who.reasoner, f"rollouts of round {who.number}"
-    cached = settings.rollouts.cached_tokens
-    sampler = journal(bench, *what, folder, cached) if folder else bench.sampler(*what, cached)
-    rollouts = Rollouts(bench.task, sampler, settings.rollouts, bench.limits.max_new_tokens, seed)
-    rollouts.witness(who.known)
-    rules = Rules(settings.labels, settings.detect, settings.saps, bench.seed("random step", who.number))
+    how = inputs.reasoner.path, inputs.draw, f"rollouts of round {inputs.number}"
+    cached = recipe.rollouts.cached_tokens
+    sampler = tools.journal(*how, folder, cached) if folder else tools.sampler(*how, cached)
+    seed = case.derive("rollouts", inputs.number)
+    rollouts = Rollouts(case.task, sampler, recipe.rollouts, inputs.draw.max_new_tokens, seed)
+    rollouts.witness(inputs.known.items)
+    rules = Rules(recipe.labels, recipe.detect, recipe.saps, case.derive("random step", inputs.number))
     with clocked(costs, "labelling"):
-        labelled = label(who.labeller, items, rollouts, rules)
+        labelled = label(inputs.labeller, items, rollouts, rules)
         costs["labelling"] = rollouts.cost
     return labelled, costs
 
 
-def score(verifier: Verifier, questions: dict[str, Question], trajectories: Sequence[Trajectory]) -> list[StepScores]:
+def score(
+    verifier: Verifier, questions: Mapping[str, Question], trajectories: Sequence[Trajectory]
+) -> list[StepScores]:
     """The verifier's scores of every trajectory, in order."""
     found = verifier.score([(questions[t.question_id].prompt, t.steps) for t in trajectories])
     return [StepScores(t.id, s) for t, s in zip(trajectories, found, strict=True)]
 
 
-def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[Labelled], folder: Path) -> Cost:
+def fit_verifier(inputs: LabelInputs, tools: Tools, labelled: Sequence[Labelled], folder: Path) -> Cost:
     """Train a verifier on labels and their expansion; everything it saw and itself are written to `folder`."""
-    questions = {question.id: question for question in bench.train_questions()}
+    questions, number, recipe = inputs.questions.by_id, inputs.number, inputs.recipe
     seen: list[tuple[Trajectory, StepLabels]] = [(entry.item.trajectory, entry.labels) for entry in labelled]
-    seen += expand(labelled, bench.settings.expansion.max_per_trajectory)
-    model, encoder = load_reasoner(initial)
-    usable = scorable(encoder, questions.values(), [trajectory for trajectory, _ in seen])
+    seen += expand(labelled, recipe.expansion.max_per_trajectory)
+    model, encoder = load_reasoner(inputs.initial.path)
+    usable = scorable(encoder, questions, [trajectory for trajectory, _ in seen])
     write_json(folder / LEFT_OUT, {"labelled": usable.count(False)})
     seen = list(itertools.compress(seen, usable))
     examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
-    watch = Watch(StepProgress(bench.shown(f"verifier of round {number}")), training(folder))
-    seeds = bench.seed("verifier", number), bench.seed("adapters", "verifier", number)
-    job = Job("verifier", initial, examples, bench.settings.verifier, *seeds)
-    verifier, log, cost = run(job, (model, encoder), bench.settings.tuning, watch)
+    watch = Watch(StepProgress(tools.shown(f"verifier of round {number}")), training(folder))
+    seeds = inputs.case.derive("verifier", number), inputs.case.derive("adapters", "verifier", number)
+    job = Job("verifier", inputs.initial.path, examples, recipe.verifier, *seeds)
+    verifier, log, cost = run(job, (model, encoder), recipe.tuning, watch)
     verifier.save(folder / "verifier")
     write_records(folder / "labelled.jsonl", [trajectory for trajectory, _ in seen], Trajectory)
     write_records(folder / "labels.jsonl", [labels for _, labels in seen], StepLabels)
@@ -152,8 +171,7 @@ def fit_verifier(bench: Bench, number: int, initial: Path, labelled: Sequence[La
     return cost
 
 
-def scorable(encoder: Encoder, questions: Iterable[Question], trajectories: Sequence[Trajectory]) -> list[bool]:
+def scorable(encoder: Encoder, questions: Mapping[str, Question], trajectories: Sequence[Trajectory]) -> list[bool]:
     """Whether each trajectory can be encoded step by step, scored and trained on (`Encoder.attempt_steps`)."""
-    prompts = {question.id: question.prompt for question in questions}
-    rows = encoder.attempt_steps([(prompts[t.question_id], t.steps) for t in trajectories])
+    rows = encoder.attempt_steps([(questions[t.question_id].prompt, t.steps) for t in trajectories])
     return [isinstance(row, Encoded) for row in rows]

@@ -109,12 +109,12 @@ def subset(folder: Path) -> list[Trajectory]:
 
 def _samples(bench: Bench, rounds: Sequence[Drawn]) -> Texts:
     """Lengths, and shares of the first samples; the rest is as it was."""
-    encoder, gold = load_encoder(bench.start / "sft"), bench.gold_questions()
+    encoder, gold = load_encoder(bench.start / "sft"), bench.gold_questions().items
     samples, cost = read_records(bench.start / "sampled.jsonl", Trajectory), read_costs(bench.start)["sampling"]
     different, wrong = distinct(bench.task, samples), [t for t in samples if not t.right]
     return dataclasses.replace(
         texts_of(bench.task_name),
-        prompt=fmean(len(encoder.prompt_ids(question.prompt)) for question in bench.train_questions()),
+        prompt=fmean(len(encoder.prompt_ids(question.prompt)) for question in bench.train_questions().items),
         gold=fmean(len(encoder.completion_ids(question.solution)) + 1 for question in gold),
         completion=cost.generated_tokens / cost.rollouts,
         steps=fmean(len(t.steps) for t in wrong),
@@ -128,7 +128,7 @@ def _samples(bench: Bench, rounds: Sequence[Drawn]) -> Texts:
 def _pairs(bench: Bench, made: Path, rounds: Sequence[Drawn], texts: Texts) -> Texts:
     """Pairs of those that are possible, and what trees save: of a pool, of what a round adds to it, of a subset."""
     row, possible = texts.row, bench.limits.train_questions * bench.settings.pairs.per_question
-    pool = rounds[0].different + len(gold_trajectories(bench.task, bench.gold_questions()))
+    pool = rounds[0].different + len(gold_trajectories(bench.task, bench.gold_questions().items))
     read = [one.costs["scoring"].prompt_tokens for one in rounds]
     added = [(b - a) / (one.unseen * row) for a, b, one in zip(read, read[1:], rounds[1:], strict=False)]
     outcome = read_json(made / OUTCOME / "1" / "pairs.json")["pairs"]

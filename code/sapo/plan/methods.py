@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 from sapo.evaluate.simulation import Labelling, World, simulate
-from sapo.methods.loop import SECTIONS as ROUND
-from sapo.methods.start import SECTIONS as START
-from sapo.methods.supervision import SECTIONS as SUPERVISION
+from sapo.methods.inputs import Case
+from sapo.methods.rounds import RoundRecipe
+from sapo.methods.supervision import LabelRecipe
 from sapo.plan.devices import Part
 from sapo.plan.texts import Texts
 from sapo.settings import Settings, TaskSettings
@@ -46,13 +46,20 @@ class Place:
         """Different trajectories of a round's samples; of a single sample a question, all are."""
         return self.samples if self.settings.sampling.per_question == 1 else self.samples * self.texts.different
 
-    def sections(self, names: tuple[str, ...]) -> Hashable:
-        return self.model, self.task, self.settings.seed, *(repr(getattr(self.settings, name)) for name in names)
+    @property
+    def case(self) -> Case:
+        return Case(self.model, self.task, self.settings.seed)
+
+    @property
+    def start(self) -> Hashable:
+        """What M_0, D_0 and V_0 are made from."""
+        own = self.settings
+        return self.case, own.sft, own.sampling, LabelRecipe.of(own, "omega")
 
 
 def start_parts(place: Place) -> list[Part]:
     """M_0, D_0 and V_0."""
-    settings, texts, key = place.settings, place.texts, place.sections(START)
+    settings, texts, key = place.settings, place.texts, place.start
     gold = place.limits.sft_questions
     subset, wrong = _subset(place, settings.labels.bootstrap_trajectories, gold, 0.0)
     fit = learning(place.config, gold * (texts.prompt + texts.gold), texts.row, settings.sft.epochs)
@@ -67,7 +74,7 @@ def start_parts(place: Place) -> list[Part]:
 def method_parts(place: Place) -> Iterator[Part]:
     """All rounds of the method whose settings the place has, without the start."""
     loop, texts = place.settings.loop, place.texts
-    reasoner = verifier = ("start", place.sections(START))
+    reasoner = verifier = ("start", place.start)
     gold = place.limits.sft_questions if loop.pool == "all" else 0
     pool, scored = float(gold), gold * texts.row * texts.apart[0]
     for number, update in enumerate(loop.updates, start=1):
@@ -81,19 +88,13 @@ def method_parts(place: Place) -> Iterator[Part]:
             labels = place.settings.labels
             seen = labels.bootstrap_trajectories if number == 1 else 0.0
             subset, wrong = _subset(place, labels.round_trajectories, 0.0, seen)
-            key = ("supervise", number, reasoner, verifier if labels.by == "saps" else "", place.sections(SUPERVISION))
+            recipe = place.case, LabelRecipe.of(place.settings, labels.by)
+            key = ("supervise", number, reasoner, verifier if labels.by == "saps" else "", *recipe)
             yield from _supervision(place, key, subset, wrong)
             verifier = key
             bill = reading(place.config, scored, texts.row)
             yield Part("methods", place.model, "scoring", "read", ("scoring", key, pool), bill)
-        made = (
-            "round",
-            number,
-            reasoner,
-            verifier,
-            (update, loop.reward, loop.start, loop.pool),
-            place.sections(ROUND),
-        )
+        made = ("round", number, reasoner, verifier, place.case, RoundRecipe.of(place.settings, number))
         kept = (pool - gold) * texts.different_right
         bill = trainer_of(update).expected(expected(place, kept, place.limits.sft_questions))
         yield Part("methods", place.model, "update", "train", made, bill)

@@ -67,6 +67,11 @@ class Trajectory:
     def right(self) -> bool:
         return self.verdict == "right"
 
+    @property
+    def sample_index(self) -> int:
+        """Of a sample, which one of its question's it is, from 0: the last part of its id."""
+        return int(self.id.rsplit("/", 1)[1])
+
     def prefix(self, length: int) -> str:
         """Text of the first `length` steps; 0 gives the empty text."""
         if not 0 <= length <= len(self.steps):

@@ -42,9 +42,10 @@ def _from_scratch(bench: Bench, model: ModelSettings, folder: Path) -> None:
         raise SettingsError(f"models: {bench.model}: a scratch model is one of {', '.join(get_args(Architecture))}")
     texts = []
     for name, task in bench.settings.tasks.items():
-        questions = bench.questions(name, "train", task.train_questions)
+        questions = bench.questions(name, "train", task.train_questions).items
         texts += [(question.prompt, question.solution) for question in questions if question.solution]
-    made, encoder = train_scratch(cast(Architecture, model.architecture), texts, bench.settings.scratch, bench.seed())
+    architecture, seed = cast(Architecture, model.architecture), bench.case.derive()
+    made, encoder = train_scratch(architecture, texts, bench.settings.scratch, seed)
     save_reasoner(made, encoder, folder)
 
 

@@ -8,20 +8,21 @@ first of the model and task. Seconds differ from run to run: `benchmarks/labelli
 
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sapo.evaluate import efficiency
 from sapo.evaluate.efficiency import LABELLERS, LENGTHS, RIGHT, Chosen, LabelRow, TruthRow
 from sapo.methods.bench import Bench, read_costs, write_costs
-from sapo.methods.kept import SECONDS
-from sapo.methods.supervision import scorable, score
+from sapo.methods.inputs import Case, DrawSettings, Folder, Questions, Tools
+from sapo.methods.kept import SECONDS, kept
+from sapo.methods.supervision import LabelRecipe, scorable, score
 from sapo.models.loading import load_reasoner
 from sapo.records import Cost, Question, StepScores, Trajectory, read_records, write_json, write_records
 from sapo.settings import Settings
 from sapo.stages.benches import first_bench
-from sapo.stages.keeping import hand_over, keep
+from sapo.stages.keeping import hand_over
 from sapo.stages.workers import Work, share
 from sapo.supervise.expansion import expand
 from sapo.supervise.labellers import LabelItem, Labelled, Rules, label
@@ -29,18 +30,39 @@ from sapo.supervise.rollouts import Rollouts
 from sapo.supervise.sampling import distinct
 from sapo.tasks.catalog import EMBEDDED
 from sapo.train.verifier import VerifierExample, train_verifier
-from sapo.workspace import StageArguments, Workspace, digest, stage_directory
+from sapo.workspace import StageArguments, Workspace, stage_directory
 
-CODE = ("evaluate/efficiency.py", "stages/efficiency.py")
 PARTS = 4  # labellers that share one preparation: every so many-th of them
-SECTIONS = ("tuning", "rollouts", "labels", "detect", "saps", "expansion", "verifier", "efficiency")
+
+
+@dataclass(frozen=True, slots=True)
+class EfficiencyInputs:
+    """Of one labeller's answer: what stage `start` made, and how labels come about.
+
+    Args:
+        labeller: one of `LABELLERS`, or "" for what all of them share.
+        labelled: what V_0, the verifier, was trained on.
+        trajectories: how many to label.
+    """
+
+    labeller: str
+    case: Case
+    sft: Folder
+    verifier: Folder
+    sampled: Folder
+    labelled: Folder
+    questions: Questions
+    draw: DrawSettings
+    recipe: LabelRecipe
+    trajectories: int
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Everything that the labellers are given: the same reasoner and trajectories, and V_0's scores with their cost."""
 
-    bench: Bench
+    inputs: EfficiencyInputs
+    tools: Tools
     questions: dict[str, Question]
     chosen: Chosen
     items: dict[str, list[LabelItem]]
@@ -62,33 +84,32 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         benches = [first_bench(settings, workspace, place.model, task) for task in settings.tasks]
         for bench in benches:
             title = f"efficiency {bench.model} {bench.task_name}"
-            made_from, own = made_from_of(bench), folder / bench.task_name
+            given, own = efficiency_inputs(bench), folder / bench.task_name
             parts = [tuple(LABELLERS)[first::PARTS] for first in range(PARTS)]
-            works += [Work(f"{title}: {', '.join(part)}", measure, (bench, made_from, part, own)) for part in parts]
+            works += [Work(f"{title}: {', '.join(part)}", measure, (given, bench.tools, part, own)) for part in parts]
         share(works, settings.workers)
         for bench in benches:
-            summarise(prepare(bench), folder / bench.task_name)
+            summarise(prepare(efficiency_inputs(bench), bench.tools), folder / bench.task_name)
 
 
-def made_from_of(bench: Bench) -> dict[str, object]:
-    """What every labeller's answer is made from, besides its own arithmetic."""
-    parts = ("sft", "verifier", "sampled.jsonl", "labelled.jsonl")
-    return {
-        "place": [bench.model, bench.task_name, bench.settings.seed],
-        "start": {name: digest(bench.start / name) for name in parts},
-        **{name: getattr(bench.settings, name) for name in SECTIONS},
-    }
+def efficiency_inputs(bench: Bench) -> EfficiencyInputs:
+    """Of what all labellers share."""
+    names = ("sft", "verifier", "sampled.jsonl", "labelled.jsonl")
+    sft, verifier, sampled, labelled = (Folder.of(bench.start / name) for name in names)
+    made = sft, verifier, sampled, labelled
+    count, recipe = bench.settings.efficiency.trajectories, LabelRecipe.of(bench.settings, "saps")
+    return EfficiencyInputs("", bench.case, *made, bench.train_questions(), bench.draw, recipe, count)
 
 
-def measure(bench: Bench, made_from: Mapping[str, object], names: Sequence[str], folder: Path) -> None:
+def measure(inputs: EfficiencyInputs, tools: Tools, names: Sequence[str], folder: Path) -> None:
     """What some labellers say of the trajectories, what that costs, and what verifiers learn from it."""
-    comparison = functools.cache(lambda: prepare(bench))  # once for all of them, and not where all are known
+    comparison = functools.cache(lambda: prepare(inputs, tools))  # once for all of them, and not where all are known
     for name in names:
 
-        def make(kept: Path, name: str = name) -> None:
-            measure_one(comparison(), name, kept)
+        def make(made: Path, name: str = name) -> None:
+            measure_one(comparison(), name, made)
 
-        hand_over(keep(bench, "efficiency", CODE, {**made_from, "labeller": name}, make), folder / name)
+        hand_over(kept(tools.store, replace(inputs, labeller=name), make), folder / name)
 
 
 def measure_one(comparison: Comparison, name: str, folder: Path) -> None:
@@ -96,7 +117,7 @@ def measure_one(comparison: Comparison, name: str, folder: Path) -> None:
     answer = answer_of(comparison, name)
     write_records(folder / "labels.jsonl", efficiency.label_rows(answer.wrong), LabelRow)
     write_costs(folder, {f"{name}/{length}": cost for length, cost in answer.costs.items()})
-    if LABELLERS[name].trains and comparison.bench.task_name in EMBEDDED:
+    if LABELLERS[name].trains and comparison.inputs.case.task_name in EMBEDDED:
         scores = _trained_scores(comparison, [*answer.wrong, *answer.right])
         write_records(folder / "scores.jsonl", scores, StepScores)
 
@@ -124,37 +145,37 @@ def summarise(comparison: Comparison, folder: Path) -> None:
     write_json(folder / "summary.json", _summary(chosen, truth, held_out, rows, scores))
 
 
-def prepare(bench: Bench) -> Comparison:
+def prepare(inputs: EfficiencyInputs, tools: Tools) -> Comparison:
     """Choose the trajectories from the first samples, and score those to be labelled with V_0."""
-    samples = distinct(bench.task, read_records(bench.start / "sampled.jsonl", Trajectory))
-    seen = {(t.question_id, t.text) for t in read_records(bench.start / "labelled.jsonl", Trajectory)}
-    questions = {question.id: question for question in bench.train_questions()}
-    count = bench.settings.efficiency.trajectories
-    chosen = efficiency.choose(samples, list(questions), seen, count, bench.seed("efficiency"))
+    samples = distinct(inputs.case.task, read_records(inputs.sampled.path, Trajectory))
+    seen = {(t.question_id, t.text) for t in read_records(inputs.labelled.path, Trajectory)}
+    questions, count = inputs.questions.by_id, inputs.trajectories
+    chosen = efficiency.choose(samples, list(questions), seen, count, inputs.case.derive("efficiency"))
     items: dict[str, list[LabelItem]] = {}
     detection: dict[str, Cost] = {}
-    scorer = bench.verifier(bench.start / "verifier")
+    scorer = tools.verifier(inputs.verifier.path, inputs.draw.tuning)
     for kind, trajectories in {**chosen.wrong, RIGHT: chosen.costed}.items():
         scorer.cost = Cost()
         scores = score(scorer, questions, trajectories)
         items[kind] = [LabelItem(questions[t.question_id], t, s) for t, s in zip(trajectories, scores, strict=True)]
         detection[kind] = scorer.cost
-    return Comparison(bench, questions, chosen, items, detection)
+    return Comparison(inputs, tools, questions, chosen, items, detection)
 
 
 def answer_of(comparison: Comparison, name: str) -> Answer:
     """Label everything with one of `LABELLERS`."""
-    bench, arithmetic = comparison.bench, LABELLERS[name]
-    settings = bench.settings
+    inputs, arithmetic = comparison.inputs, LABELLERS[name]
+    case, settings = inputs.case, inputs.recipe
     rules = Rules(
         replace(settings.labels, witness=True),
         replace(settings.detect, by="scores"),
         replace(settings.saps, search=arithmetic.search),
     )
-    seed = bench.seed("efficiency", arithmetic.draws)
+    seed = case.derive("efficiency", arithmetic.draws)
     drawing = arithmetic.rollouts(settings.rollouts)
-    sampler = bench.sampler(bench.start / "sft", f"rollouts of {name}", drawing.cached_tokens)
-    rollouts = Rollouts(bench.task, sampler, drawing, bench.limits.max_new_tokens, seed)
+    how = inputs.sft.path, inputs.draw, f"rollouts of {name}"
+    sampler = comparison.tools.sampler(*how, drawing.cached_tokens)
+    rollouts = Rollouts(case.task, sampler, drawing, inputs.draw.max_new_tokens, seed)
     # First, and free: they are witnesses of the wrong ones.
     right = [LabelItem(comparison.questions[t.question_id], t) for t in comparison.chosen.right]
     labelled_right = label(arithmetic.labeller, right, rollouts, rules)
@@ -173,7 +194,7 @@ def answer_of(comparison: Comparison, name: str) -> Answer:
 
 def _truth(comparison: Comparison, trajectories: Sequence[Trajectory]) -> list[TruthRow]:
     """The oracle's labels; none where the task knows no truth."""
-    task = EMBEDDED.get(comparison.bench.task_name)
+    task = EMBEDDED.get(comparison.inputs.case.task_name)
     if task is None:
         return []
     questions = [comparison.questions[t.question_id] for t in trajectories]
@@ -185,14 +206,15 @@ def _truth(comparison: Comparison, trajectories: Sequence[Trajectory]) -> list[T
 
 def _trained_scores(comparison: Comparison, labelled: Sequence[Labelled]) -> list[StepScores]:
     """The held-out samples' scores by a verifier that learned from these labels and their expansion."""
-    bench, questions = comparison.bench, comparison.questions
+    inputs, questions = comparison.inputs, comparison.questions
     seen = [(entry.item.trajectory, entry.labels) for entry in labelled]
-    seen += expand(labelled, bench.settings.expansion.max_per_trajectory)
-    model, encoder = load_reasoner(bench.start / "sft")
-    usable = scorable(encoder, questions.values(), [trajectory for trajectory, _ in seen])
+    seen += expand(labelled, inputs.recipe.expansion.max_per_trajectory)
+    model, encoder = load_reasoner(inputs.sft.path)
+    usable = scorable(encoder, questions, [trajectory for trajectory, _ in seen])
     seen = itertools.compress(seen, usable)
     examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
-    made = train_verifier(model, encoder, examples, bench.settings.verifier, bench.seed("efficiency verifier")).made
+    seed = inputs.case.derive("efficiency verifier")
+    made = train_verifier(model, encoder, examples, inputs.recipe.verifier, seed).made
     return score(made, questions, comparison.chosen.held_out)
 
 

@@ -6,20 +6,39 @@ for tasks of code how many programs each rule of reading found, of which `protoc
 methods: `cot`, the pretrained model, which has no seed and stands under every one, and `sft`, both as round 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from sapo.evaluate.solve import flawed, solve, unparsable_kinds
 from sapo.methods.bench import Bench
+from sapo.methods.inputs import DrawSettings, Folder, Questions, Tools
+from sapo.methods.kept import kept
 from sapo.records import Outcome, write_json, write_records
 from sapo.settings import Settings, seeds_of
-from sapo.stages.keeping import hand_over, keep
+from sapo.stages.keeping import hand_over
 from sapo.stages.workers import Work, share
 from sapo.tasks.catalog import EMBEDDED, PROGRAMS, find_task, programs_found
 from sapo.tasks.protocols import conditions
-from sapo.workspace import StageArguments, Workspace, digest, stage_directory
+from sapo.tasks.task import ProtocolName
+from sapo.workspace import StageArguments, Workspace, stage_directory
 
-CODE = ("evaluate/solve.py", "stages/evaluate.py")
+
+@dataclass(frozen=True, slots=True)
+class EvaluateInputs:
+    """Of one reasoner's answers.
+
+    Args:
+        questions: of each benchmark, by its name.
+        conditions: what the protocol and this machine's sandbox are.
+    """
+
+    task_name: str
+    questions: Mapping[str, Questions]
+    reasoner: Folder
+    draw: DrawSettings
+    protocol: ProtocolName
+    conditions: Mapping[str, object]
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
@@ -44,27 +63,32 @@ def checkpoints(settings: Settings, workspace: Workspace, model: str, task: str)
             yield path.parent.relative_to(methods).as_posix(), path
 
 
+def evaluate_inputs(bench: Bench, reasoner: Path) -> EvaluateInputs:
+    """Of one reasoner on both benchmarks; equal reasoners answer once, whatever their model, seed and method."""
+    limits = bench.limits
+    tests = {bench.task_name: limits.test_questions, limits.ood: limits.ood_questions}
+    questions = {name: bench.questions(name, "test", count) for name, count in tests.items()}
+    protocol = bench.settings.data.protocol
+    return EvaluateInputs(bench.task_name, questions, Folder.of(reasoner), bench.draw, protocol, conditions(protocol))
+
+
 def answer(bench: Bench, reasoner: Path, folder: Path) -> None:
-    """Answers of one reasoner to both benchmarks; equal reasoners answer once."""
-    made_from = {
-        "place": [bench.task_name],
-        "reasoner": digest(reasoner),
-        **conditions(bench.settings.data.protocol),
-    }
-    hand_over(keep(bench, "evaluate", CODE, made_from, lambda made: _answer(bench, reasoner, made)), folder)
+    """Answers of one reasoner to both benchmarks."""
+    inputs, tools = evaluate_inputs(bench, reasoner), bench.tools
+    hand_over(kept(tools.store, inputs, lambda made: _answer(inputs, tools, made)), folder)
 
 
-def _answer(bench: Bench, reasoner: Path, folder: Path) -> None:
-    limits, protocol = bench.limits, bench.settings.data.protocol
-    sampler = bench.sampler(reasoner, "evaluation")
-    for name, count in {bench.task_name: limits.test_questions, limits.ood: limits.ood_questions}.items():
-        questions = bench.questions(name, "test", count)
-        outcomes, cost = solve(find_task(name), sampler, questions, limits.max_new_tokens, protocol)
+def _answer(inputs: EvaluateInputs, tools: Tools, folder: Path) -> None:
+    sampler = tools.sampler(inputs.reasoner.path, inputs.draw, "evaluation")
+    for name, questions in inputs.questions.items():
+        limit = inputs.draw.max_new_tokens
+        outcomes, cost = solve(find_task(name), sampler, questions.items, limit, inputs.protocol)
         write_records(folder / f"{name}.jsonl", outcomes, Outcome)
         known = EMBEDDED.get(name)
         said = {"generated_tokens": cost.generated_tokens, "flops": cost.flops}
-        said |= {"right_with_wrong_step": flawed(known, questions, outcomes) if known else None}
+        said |= {"right_with_wrong_step": flawed(known, questions.items, outcomes) if known else None}
         if name in PROGRAMS:
-            said |= {"programs_found": programs_found(name, questions, [outcome.completion for outcome in outcomes])}
+            texts = [outcome.completion for outcome in outcomes]
+            said |= {"programs_found": programs_found(name, questions.items, texts)}
         said |= {"unparsable": unparsable_kinds(find_task(name), outcomes)}
-        write_json(folder / f"{name}.json", said | conditions(protocol))
+        write_json(folder / f"{name}.json", said | dict(inputs.conditions))

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sapo.evaluate.process import annotate
@@ -15,19 +16,18 @@ from sapo.evaluate.process.card import Facts, data_card, statistics
 from sapo.evaluate.process.choose import Candidate, choose, gather
 from sapo.evaluate.process.items import ProcessItem, read_items, write_items
 from sapo.methods.bench import Bench
-from sapo.methods.kept import parts
+from sapo.methods.inputs import Case, DrawSettings, Folder, Questions, Tools
+from sapo.methods.kept import NOT_KEY, kept, parts
 from sapo.models.journal import Journal
-from sapo.records import Question, RecordError, Trajectory, read_records, write_plain_json, write_records, write_text
-from sapo.settings import ProcessBenchmarkSettings, Settings
+from sapo.records import RecordError, Trajectory, read_records, write_plain_json, write_records, write_text
+from sapo.settings import ProcessBenchmarkSettings, RolloutSettings, SamplingSettings, Settings
 from sapo.stages.benches import first_bench
-from sapo.stages.keeping import keep
 from sapo.stages.workers import Work, share
 from sapo.supervise.rollouts import CACHED_TOKENS, Rollouts
 from sapo.supervise.sampling import sample
 from sapo.tasks.catalog import EMBEDDED
-from sapo.workspace import StageArguments, Workspace, digest, stage_directory
+from sapo.workspace import StageArguments, Workspace, stage_directory
 
-CODE = ("evaluate/efficiency.py", "evaluate/process", "stages/process.py")
 AT_ONCE = 2**14  # rollouts that are on disk together: what a kill costs at most
 NAMES = {"gsm8k": "gsm_process"}  # as the papers call it; others are TASK_process
 LICENCES = {
@@ -36,18 +36,54 @@ LICENCES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Trajectories to annotate, known by their ids and texts."""
+
+    digest: str
+    items: tuple[Candidate, ...] = field(metadata=NOT_KEY, compare=False)
+
+    @classmethod
+    def of(cls, items: Sequence[Candidate]) -> "Candidates":
+        read = [f"{c.id}\0{c.trajectory.text}" for c in items]
+        return cls(hashlib.sha256("\0".join(read).encode()).hexdigest(), tuple(items))
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSampleInputs:
+    """Of the samples of one writer's reasoner."""
+
+    case: Case
+    reasoner: Folder
+    questions: Questions
+    draw: DrawSettings
+    sampling: SamplingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class VoteInputs:
+    """Of annotations by the judge's rollouts: so many votes, and how many of them must agree."""
+
+    case: Case
+    reasoner: Folder
+    chosen: Candidates
+    draw: DrawSettings
+    rollouts: RolloutSettings
+    votes: tuple[int, int]
+
+
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
     task, spec = place.task, settings.process_benchmarks[place.task]
     benches = {
         model: first_bench(settings, workspace, model, task)
         for model in dict.fromkeys((spec.first, spec.second, spec.judge or spec.first))
     }
-    questions = benches[spec.first].questions(task, "test", settings.process.questions)
-    samples = drawn(benches, (spec.first, spec.second), questions)
+    asked = benches[spec.first].questions(task, "test", settings.process.questions)
+    samples, questions = drawn(benches, (spec.first, spec.second), asked), asked.items
     known = EMBEDDED.get(task)
     candidates = gather(questions, samples, known.step_truth if known else None)
     bench = benches[spec.first]
-    selection = choose(questions, candidates, bench.task.normalise, bench.seed("process benchmark"))
+    selection = choose(questions, candidates, bench.task.normalise, bench.case.derive("process benchmark"))
     items, dropped = annotated(benches, spec, selection.chosen)
     if not items:
         raise RecordError(f"process benchmark of {task}: no trajectory is left of {len(candidates)}: {selection.lost}")
@@ -73,13 +109,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         write_text(folder / "card.md", data_card(facts, counted))
 
 
-def sft_model(bench: Bench) -> Path:
-    return bench.start / "sft"
-
-
-def drawn(
-    benches: Mapping[str, Bench], models: Sequence[str], questions: Sequence[Question]
-) -> dict[str, list[Trajectory]]:
+def drawn(benches: Mapping[str, Bench], models: Sequence[str], questions: Questions) -> dict[str, list[Trajectory]]:
     """Samples of every reasoner for the benchmark's questions."""
     chosen = {model: benches[model] for model in dict.fromkeys(models)}
     works = [Work(f"process {b.task_name}: {b.model} samples", draw, (b, questions)) for b in chosen.values()]
@@ -89,23 +119,18 @@ def drawn(
     }
 
 
-def draw(bench: Bench, questions: Sequence[Question]) -> Path:
+def draw(bench: Bench, questions: Questions) -> Path:
     """The folder with the samples of one reasoner."""
     settings = dataclasses.replace(bench.settings.sampling, per_question=bench.settings.process.samples)
-    made_from = place_of(bench) | {"questions": len(questions), "sampling": settings}
-
-    def make(folder: Path) -> None:
-        sampler = bench.sampler(sft_model(bench), "samples of the process benchmark")
-        limit, seed = bench.limits.max_new_tokens, bench.seed("process samples")
-        found, _ = sample(bench.task, sampler, questions, settings, limit, seed)
-        write_records(folder / "samples.jsonl", found, Trajectory)
-
-    return keep(bench, "process samples", CODE, made_from, make)
+    inputs, tools = ProcessSampleInputs(bench.case, bench.sft(), questions, bench.draw, settings), bench.tools
+    return kept(tools.store, inputs, lambda folder: _draw(inputs, tools, folder))
 
 
-def place_of(bench: Bench) -> dict[str, object]:
-    place = [bench.model, bench.task_name, bench.settings.seed]
-    return {"place": place, "reasoner": digest(sft_model(bench))}
+def _draw(inputs: ProcessSampleInputs, tools: Tools, folder: Path) -> None:
+    sampler = tools.sampler(inputs.reasoner.path, inputs.draw, "samples of the process benchmark")
+    limit, seed = inputs.draw.max_new_tokens, inputs.case.derive("process samples")
+    found, _ = sample(inputs.case.task, sampler, inputs.questions.items, inputs.sampling, limit, seed)
+    write_records(folder / "samples.jsonl", found, Trajectory)
 
 
 def annotated(
@@ -121,23 +146,20 @@ def annotated(
     process = bench.settings.process
     # Equal prefixes once and lazily: both keep a vote's distribution, and `reuse` does not.
     saving = {"lazy": True, "merge": True, "reuse": False, "cached_tokens": CACHED_TOKENS}
-    drawing = dataclasses.replace(bench.settings.rollouts, **saving)
-    read = [f"{c.id}\0{c.trajectory.text}" for c in chosen]
-    made_from = place_of(bench) | {
-        "chosen": hashlib.sha256("\0".join(read).encode()).hexdigest(),
-        "rollouts": drawing,
-        "votes": [process.votes, process.agree],
-    }
-
-    def make(folder: Path) -> None:
-        opened = functools.partial(bench.sampler, sft_model(bench), "rollouts of the annotator", drawing.cached_tokens)
-        sampler = Journal(parts(folder), AT_ONCE, opened)
-        streams = [
-            Rollouts(bench.task, sampler, drawing, bench.limits.max_new_tokens, bench.seed("annotator", number))
-            for number in range(process.votes)
-        ]
-        found = annotate.rollout(streams, chosen, process.agree)
-        write_items(folder / "items.jsonl", found.items)
-
-    items = read_items(keep(bench, "process votes", CODE, made_from, make) / "items.jsonl")
+    rollouts = dataclasses.replace(bench.settings.rollouts, **saving)
+    votes = process.votes, process.agree
+    inputs, tools = VoteInputs(bench.case, bench.sft(), Candidates.of(chosen), bench.draw, rollouts, votes), bench.tools
+    made = kept(tools.store, inputs, lambda folder: _vote(inputs, tools, folder))
+    items = read_items(made / "items.jsonl")
     return items, len(chosen) - len(items)
+
+
+def _vote(inputs: VoteInputs, tools: Tools, folder: Path) -> None:
+    case, cached = inputs.case, inputs.rollouts.cached_tokens
+    how = inputs.reasoner.path, inputs.draw, "rollouts of the annotator", cached
+    sampler = Journal(parts(folder), AT_ONCE, functools.partial(tools.sampler, *how))
+    votes, agree = inputs.votes
+    seeds = [case.derive("annotator", number) for number in range(votes)]
+    limit = inputs.draw.max_new_tokens
+    streams = [Rollouts(case.task, sampler, inputs.rollouts, limit, seed) for seed in seeds]
+    write_items(folder / "items.jsonl", annotate.rollout(streams, inputs.chosen.items, agree).items)

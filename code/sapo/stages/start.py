@@ -4,7 +4,7 @@ Writes `TASK/SEED/`.
 """
 
 from sapo.methods.bench import Bench, copy_output
-from sapo.methods.start import begin
+from sapo.methods.start import begin, start_inputs
 from sapo.settings import Settings
 from sapo.stages.benches import benches_of
 from sapo.stages.workers import Work, share
@@ -15,12 +15,14 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
     benches = [
         bench for task in settings.tasks for bench in benches_of(settings, workspace, place.model, task).values()
     ]
-    share([Work(f"start {_title(bench)}", begin, (bench,)) for bench in benches], settings.workers)
+    given = [(start_inputs(bench), bench.tools) for bench in benches]
+    works = [Work(f"start {_title(bench)}", begin, own) for bench, own in zip(benches, given, strict=True)]
+    share(works, settings.workers)
     with stage_directory(workspace.starts_of(place.model)) as folder:
         for task in settings.tasks:
             (folder / task).mkdir()  # empty where no method runs
-        for bench in benches:
-            copy_output(begin(bench), folder / bench.task_name / str(bench.settings.seed))
+        for bench, own in zip(benches, given, strict=True):
+            copy_output(begin(*own), folder / bench.task_name / str(bench.settings.seed))
 
 
 def _title(bench: Bench) -> str:

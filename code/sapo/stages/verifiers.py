@@ -12,7 +12,7 @@ verifiers of `MCE`.
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from sapo.evaluate.process.items import ProcessItem, read_items
@@ -20,7 +20,9 @@ from sapo.evaluate.process.label_truth import label_truth, reward_truth
 from sapo.evaluate.process.self_verification import as_trajectory, self_verify
 from sapo.evaluate.rerank import Beam, beam_search
 from sapo.methods.bench import Bench
-from sapo.methods.supervision import journal, scorable, score
+from sapo.methods.inputs import Case, DrawSettings, Folder, Questions, Tools, inference
+from sapo.methods.kept import NOT_KEY, kept
+from sapo.methods.supervision import scorable, score
 from sapo.models.encoding import Encoded
 from sapo.models.loading import load_encoder
 from sapo.models.verifier import Verifier
@@ -34,14 +36,24 @@ from sapo.records import (
     write_json,
     write_records,
 )
-from sapo.settings import Settings, method_settings
+from sapo.settings import (
+    DetectSettings,
+    LabelSettings,
+    RolloutSettings,
+    SamplingSettings,
+    SapsSettings,
+    Settings,
+    TuningSettings,
+    method_settings,
+)
 from sapo.stages.benches import benches_of
-from sapo.stages.keeping import hand_over, keep
+from sapo.stages.keeping import hand_over
 from sapo.stages.workers import Work, share
 from sapo.supervise.labellers import LabelItem, Rules, label
 from sapo.supervise.rollouts import CACHED_TOKENS, Rollouts
 from sapo.supervise.sampling import distinct, sample
 from sapo.tasks.catalog import EMBEDDED
+from sapo.tasks.task import Task
 from sapo.workspace import StageArguments, Workspace, digest, stage_directory
 
 RECORDS = ("labelled.jsonl", "labels.jsonl", "sampled.jsonl")  # of a round, besides its verifier
@@ -51,7 +63,12 @@ RERANKERS = ("start", "sapo_without_pf", "sapo_omega", "sapo_shepherd", "sapo", 
 REWARDED = 200  # samples a round whose rewards are compared with the truth
 BEAM = Beam(width=4, expand=4, steps=24, temperature=1.0, limit=40)
 ROUNDS = {"V1-R1": (1, 1), "V1-R3": (1, 3), "V3-R3": (3, 3)}  # table 2: verifier and reasoner of these rounds
-CODE = ("evaluate/efficiency.py", "evaluate/process", "evaluate/rerank.py", "stages/verifiers.py")
+# Every step is asked, and a later success proves the steps before it.
+EVERY_STEP = Rules(
+    LabelSettings("shepherd", "reasoner", witness=True, monotone=True, bootstrap_trajectories=0, round_trajectories=0),
+    DetectSettings("scores", "drop", virtual_start=True),
+    SapsSettings("once"),
+)
 SAVING = {"lazy": True, "merge": True, "reuse": True, "cached_tokens": CACHED_TOKENS}  # labels stay what they are
 
 
@@ -72,8 +89,46 @@ class Made:
 class Items:
     """The process benchmark as far as the model's verifiers can score it, and the SHA-256 of the whole file."""
 
-    items: list[ProcessItem]
+    items: tuple[ProcessItem, ...] = field(metadata=NOT_KEY, compare=False)
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeInputs:
+    """Of one verifier's scores, and of how true are the labels that it learned from and what it rewards."""
+
+    task_name: str
+    items: Items
+    verifier: Folder
+    labelled: Folder
+    labels: Folder
+    sampled: Folder
+    questions: Questions
+    tuning: TuningSettings
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateInputs:
+    """Of the items' labels by a reasoner's rollouts."""
+
+    case: Case
+    items: Items
+    questions: Questions
+    reasoner: Folder
+    draw: DrawSettings
+    rollouts: RolloutSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RerankInputs:
+    """Of best-of-N: the reasoner that draws, and the verifiers that choose, by method."""
+
+    case: Case
+    reasoner: Folder
+    verifiers: Mapping[str, Folder]
+    questions: Questions
+    draw: DrawSettings
+    sampling: SamplingSettings
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
@@ -94,15 +149,14 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         verify(items.items, folder / str(first) / "sapo", folder / "self_verification.json")
 
 
-def scorable_items(bench: Bench, items: Sequence[ProcessItem]) -> list[ProcessItem]:
+def scorable_items(bench: Bench, items: Sequence[ProcessItem]) -> tuple[ProcessItem, ...]:
     """Those that this model's verifiers can score; the report counts the others."""
     rows = load_encoder(bench.start / "sft").attempt_steps([(item.prompt, item.steps) for item in items])
-    kept = [item for item, row in zip(items, rows, strict=True) if isinstance(row, Encoded)]
-    if not kept:
-        raise RecordError(
-            f"{bench.model}, {bench.task_name}: none of {len(items)} process items can be scored: {rows[0]}"
-        )
-    return kept
+    usable = tuple(item for item, row in zip(items, rows, strict=True) if isinstance(row, Encoded))
+    if not usable:
+        where = f"{bench.model}, {bench.task_name}"
+        raise RecordError(f"{where}: none of {len(items)} process items can be scored: {rows[0]}")
+    return usable
 
 
 def rounds(settings: Settings, bench: Bench) -> Iterator[Made]:
@@ -134,23 +188,23 @@ def by_reasoner(found: Iterable[Made]) -> dict[Path, list[Made]]:
 
 def judge(bench: Bench, items: Items, made: Made, folder: Path) -> None:
     """Scores of the items; and in the laboratory, how true its labels and its rewards are."""
-    of = {name: digest(made.folder / name) for name in ("verifier", *RECORDS)}
-    made_from = {"place": [bench.task_name], "items": items.digest, "verifier": of}
-    hand_over(keep(bench, "judge", CODE, made_from, lambda kept: _judge(bench, items.items, made, kept)), folder)
+    verifier, labelled, labels, sampled = (Folder.of(made.folder / name) for name in ("verifier", *RECORDS))
+    of = verifier, labelled, labels, sampled, bench.train_questions(), inference(bench.settings.tuning)
+    inputs, tools = JudgeInputs(bench.task_name, items, *of), bench.tools
+    hand_over(kept(tools.store, inputs, lambda made: _judge(inputs, tools, made)), folder)
 
 
-def _judge(bench: Bench, items: Sequence[ProcessItem], made: Made, folder: Path) -> None:
-    verifier = bench.verifier(made.folder / "verifier")
-    write_records(folder / "scores.jsonl", scores_of(verifier, items), StepScores)
-    task = EMBEDDED.get(bench.task_name)
-    if task is None:
+def _judge(inputs: JudgeInputs, tools: Tools, folder: Path) -> None:
+    verifier = tools.verifier(inputs.verifier.path, inputs.tuning)
+    write_records(folder / "scores.jsonl", scores_of(verifier, inputs.items.items), StepScores)
+    known = EMBEDDED.get(inputs.task_name)
+    if known is None:
         return
-    questions = {question.id: question for question in bench.train_questions()}
-    labelled, labels, sampled = (made.folder / name for name in RECORDS)
-    trajectories, own = read_records(labelled, Trajectory), read_records(labels, StepLabels)
-    write_json(folder / "labels.json", asdict(label_truth(task, questions, trajectories, own)))
-    samples = distinct(bench.task, read_records(sampled, Trajectory))[:REWARDED]
-    rewarded = reward_truth(task, questions, samples, score(verifier, questions, samples))
+    questions = inputs.questions.by_id
+    trajectories, own = read_records(inputs.labelled.path, Trajectory), read_records(inputs.labels.path, StepLabels)
+    write_json(folder / "labels.json", asdict(label_truth(known, questions, trajectories, own)))
+    samples = distinct(known, read_records(inputs.sampled.path, Trajectory))[:REWARDED]
+    rewarded = reward_truth(known, questions, samples, score(verifier, questions, samples))
     write_json(folder / "rewards.json", asdict(rewarded))
 
 
@@ -162,27 +216,20 @@ def scores_of(verifier: Verifier, items: Sequence[ProcessItem]) -> list[StepScor
 
 def estimate(bench: Bench, items: Items, reasoner: Path, folders: Sequence[Path]) -> None:
     """MCE: the items' labels by rollouts of a reasoner at every step, for every round that was made from it."""
-    rollouts = bench.settings.rollouts
-    made_from = {
-        "place": [bench.model, bench.task_name, bench.settings.seed],
-        "items": items.digest,
-        "reasoner": digest(reasoner),
-        "rollouts": [rollouts.per_position, rollouts.temperature],
-    }
-    made = keep(bench, "estimate", CODE, made_from, lambda kept: _estimate(bench, items.items, reasoner, kept))
+    rollouts = dataclasses.replace(bench.settings.rollouts, **SAVING)
+    questions = asked_by(bench, items.items)
+    inputs, tools = EstimateInputs(bench.case, items, questions, Folder.of(reasoner), bench.draw, rollouts), bench.tools
+    made = kept(tools.store, inputs, lambda kept: _estimate(inputs, tools, kept))
     for folder in folders:
         hand_over(made, folder)
 
 
-def _estimate(bench: Bench, items: Sequence[ProcessItem], reasoner: Path, folder: Path) -> None:
-    questions = questions_of(bench, items)
-    given = [LabelItem(questions[item.question_id], as_trajectory(item)) for item in items]
-    labels = dataclasses.replace(bench.settings.labels, witness=True, monotone=True)
-    rules = Rules(labels, bench.settings.detect, bench.settings.saps)
-    settings = dataclasses.replace(bench.settings.rollouts, **SAVING)
-    sampler = journal(bench, reasoner, "MCE", folder, settings.cached_tokens)
-    rollouts = Rollouts(bench.task, sampler, settings, bench.limits.max_new_tokens, bench.seed("MCE"))
-    found = label("shepherd", given, rollouts, rules)
+def _estimate(inputs: EstimateInputs, tools: Tools, folder: Path) -> None:
+    case, questions, settings = inputs.case, inputs.questions.by_id, inputs.rollouts
+    given = [LabelItem(questions[item.question_id], as_trajectory(item)) for item in inputs.items.items]
+    sampler = tools.journal(inputs.reasoner.path, inputs.draw, "MCE", folder, settings.cached_tokens)
+    rollouts = Rollouts(case.task, sampler, settings, inputs.draw.max_new_tokens, case.derive("MCE"))
+    found = label("shepherd", given, rollouts, EVERY_STEP)
     write_records(folder / "mce.jsonl", [entry.labels for entry in found], StepLabels)
 
 
@@ -198,63 +245,58 @@ def verify(items: Sequence[ProcessItem], folder: Path, path: Path) -> None:
     write_json(path, said)
 
 
-def questions_of(bench: Bench, items: Sequence[ProcessItem]) -> dict[str, Question]:
-    """The items' questions, by id."""
+def asked_by(bench: Bench, items: Sequence[ProcessItem]) -> Questions:
+    """The items' questions."""
     asked = {item.question_id for item in items}
-    found = bench.questions(bench.task_name, "test", bench.settings.process.questions)
-    return {question.id: question for question in found if question.id in asked}
+    found = bench.questions(bench.task_name, "test", bench.settings.process.questions).items
+    return Questions.of([question for question in found if question.id in asked])
 
 
 def rerank(bench: Bench, found: Sequence[Made], folder: Path) -> None:
     """Samples of M_0 for best-of-N, with the reward of every sample by each verifier; answers of beam search."""
-    last = {made.method: made for made in found if made.method in RERANKERS}
     process = bench.settings.process
-    made_from = {
-        "place": [bench.model, bench.task_name, bench.settings.seed],
-        "reasoner": digest(bench.start / "sft"),
-        "verifiers": {method: digest(made.folder / "verifier") for method, made in last.items()},
-        "counts": [process.rerank_questions, process.rerank_samples],
-        "temperature": bench.settings.sampling.temperature,
-    }
-    hand_over(keep(bench, "rerank", CODE, made_from, lambda kept: _rerank(bench, last, kept / "rerank.json")), folder)
-
-
-def _rerank(bench: Bench, last: Mapping[str, Made], path: Path) -> None:
-    process, task = bench.settings.process, bench.task
+    last = {made.method: Folder.of(made.folder / "verifier") for made in found if made.method in RERANKERS}
     questions = bench.questions(bench.task_name, "test", process.rerank_questions)
-    settings = dataclasses.replace(bench.settings.sampling, per_question=process.rerank_samples)
-    sampler = bench.sampler(bench.start / "sft", "samples to choose from")
-    drawn, _ = sample(task, sampler, questions, settings, bench.limits.max_new_tokens, bench.seed("rerank"))
-    drawn = list(itertools.compress(drawn, scorable(load_encoder(bench.start / "sft"), questions, drawn)))
+    sampling = dataclasses.replace(bench.settings.sampling, per_question=process.rerank_samples)
+    inputs, tools = RerankInputs(bench.case, bench.sft(), last, questions, bench.draw, sampling), bench.tools
+    hand_over(kept(tools.store, inputs, lambda kept: _rerank(inputs, tools, kept / "rerank.json")), folder)
+
+
+def _rerank(inputs: RerankInputs, tools: Tools, path: Path) -> None:
+    case, task, questions, count = inputs.case, inputs.case.task, inputs.questions.items, inputs.sampling.per_question
+    sampler = tools.sampler(inputs.reasoner.path, inputs.draw, "samples to choose from")
+    limit = inputs.draw.max_new_tokens
+    drawn, _ = sample(task, sampler, questions, inputs.sampling, limit, case.derive("rerank"))
+    usable = scorable(load_encoder(inputs.reasoner.path), inputs.questions.by_id, drawn)
+    drawn = list(itertools.compress(drawn, usable))
     own = {question.id: [t for t in drawn if t.question_id == question.id] for question in questions}
-    missing = {q.id: process.rerank_samples - len(own[q.id]) for q in questions}  # empty or not scorable: wrong ones
-    by_id = {question.id: question for question in questions}
+    missing = {q.id: count - len(own[q.id]) for q in questions}  # empty or not scorable: wrong ones
     different = list({(t.question_id, t.text): t for t in drawn}.values())  # equal texts have equal rewards
     rewards, beams = {}, {}
-    for method, made in last.items():
-        verifier = bench.verifier(made.folder / "verifier")
-        scored = zip(different, score(verifier, by_id, different), strict=True)
+    for method, folder in inputs.verifiers.items():
+        verifier = tools.verifier(folder.path, inputs.draw.tuning)
+        scored = zip(different, score(verifier, inputs.questions.by_id, different), strict=True)
         reward = {(t.question_id, t.text): round(s.reward, 6) for t, s in scored}
         rewards[method] = [
             [*(reward[t.question_id, t.text] for t in own[q.id]), *[0.0] * missing[q.id]] for q in questions
         ]
         if method in MCE:
-            texts, _ = beam_search(task, sampler, verifier.score, questions, BEAM, bench.seed("beam"))
+            texts, _ = beam_search(task, sampler, verifier.score, questions, BEAM, case.derive("beam"))
             beams[method] = [verdict == "right" for verdict in task.grade(questions, texts)]
     said = [
         {
             "id": question.id,
             "group": question.group,
             "right": [*(t.right for t in own[question.id]), *[False] * missing[question.id]],
-            "answers": [*_answers(bench, question, own[question.id]), *[-1] * missing[question.id]],
+            "answers": [*_answers(task, question, own[question.id]), *[-1] * missing[question.id]],
         }
         for question in questions
     ]
     write_json(path, {"questions": said, "rewards": rewards, "beams": beams})
 
 
-def _answers(bench: Bench, question: Question, samples: Sequence[Trajectory]) -> list[int]:
+def _answers(task: Task, question: Question, samples: Sequence[Trajectory]) -> list[int]:
     """Equal numbers for equal answers: what the last step says, or for a program all of it."""
-    texts = [bench.task.normalise(t.text if question.tests else t.steps[-1]) for t in samples]
+    texts = [task.normalise(t.text if question.tests else t.steps[-1]) for t in samples]
     numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     return [numbers[text] for text in texts]

@@ -63,7 +63,7 @@ def collect(bench: Bench, method: str, most: int) -> Explored:
     numbers = sorted(int(path.parent.name) for path in folder.glob("*/sampled.jsonl"))
     if not numbers:
         raise ExplorerError(f"{folder}: no round of {method} is on file; `dvc repro` makes them")
-    source = _Source(bench, {question.id: question for question in bench.train_questions()}, most)
+    source = _Source(bench, {question.id: question for question in bench.train_questions().items}, most)
     rounds, scorer = [_start(source)], bench.start / "verifier"
     for number in numbers:
         rounds.append(_round(source, folder / str(number), number, scorer))
@@ -174,7 +174,7 @@ def _detected(source: _Source, found: _Found, trajectory: Trajectory, labels: St
         return None
     settings = source.bench.settings.detect
     if settings.by == "random":
-        seed = source.bench.seed("random step", found.number)
+        seed = source.bench.case.derive("random step", found.number)
         position = random_position(len(trajectory.steps), derive_seed(seed, "detect", trajectory.id))
     else:
         position = detect(found.suspicion[trajectory.id], settings.sign, settings.virtual_start)
