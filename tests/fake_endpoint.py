@@ -128,5 +128,5 @@ class Clock:
             self.seconds += seconds
             self.waits.append(seconds)
 
-    def time(self, jitter: float = 0.5) -> Time:
-        return Time(lambda: self.seconds, self.wait, lambda: jitter)
+    def time(self) -> Time:
+        return Time(lambda: self.seconds, self.wait)

@@ -20,6 +20,7 @@ from typing import Any
 from sapo.configure import PARAMS
 from sapo.engines.answer_cache import AnswerCache, read_answers
 from sapo.engines.endpoint import Endpoint, Limits, key_from
+from sapo.engines.paid_requests import PaidRequest
 from sapo.engines.replies import Key, Reply, shown
 from sapo.evaluate.process import llm_annotator as llm
 from sapo.evaluate.process.annotate import annotated
@@ -57,14 +58,14 @@ def main(arguments: list[str]) -> None:
     if given.dry_run:
         return
     refused: dict[str, str] = {}
-    sent = {"sent": 0, "sent_again": 0}
+    sent: dict[str, Any] = {"sent": 0, "sent_again": 0, "seed_refused": False}
     if open_:
         key = Key("") if given.no_key else key_from(given.key_variable)
         endpoint = Endpoint(given.endpoint, key, limits)
         with AnswerCache(cache_path) as cache:
             refused = llm.collect(endpoint, asked, cache)
             replies = dict(cache.answers)
-        sent = {"sent": endpoint.sent, "sent_again": endpoint.retried}
+        sent = {"sent": endpoint.sent, "sent_again": endpoint.retried, "seed_refused": endpoint.seedless}
     else:
         replies = known
     found = llm.decide(items, asked, replies, refused, settings.agree)
@@ -191,8 +192,8 @@ def _report(
 
 
 def _costs(
-    open_: Sequence[llm.Call],
-    asked: Sequence[llm.Call],
+    open_: Sequence[PaidRequest],
+    asked: Sequence[PaidRequest],
     replies: Mapping[str, Reply],
     prices: tuple[float, float] | None,
 ) -> dict[str, Any]:
