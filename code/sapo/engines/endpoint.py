@@ -42,7 +42,7 @@ STREAM = "text/event-stream"
 SEED = re.compile(
     r"(?is)(?=.*\bseed\b).*(support|recogni|unknown|unexpected|extra|permit|allow|forbid|valid|must|range|less|greater)"
 )
-NOT_THE_SEED = {401, 402, 403, 408, 429}
+NOT_THE_SEED = {None, 401, 402, 403, 408, 429}
 
 
 class EndpointError(BadInput):
@@ -51,18 +51,6 @@ class EndpointError(BadInput):
 
 class Refused(Exception):
     """The endpoint will not answer this one request; the text says why."""
-
-
-class _SeedRefused(Exception):
-    """The request may be answered without its seed."""
-
-
-class _Again(Exception):
-    """The request may be answered later: after `wait` seconds where the endpoint said so."""
-
-    def __init__(self, reason: str, wait: float | None = None) -> None:
-        super().__init__(reason)
-        self.wait = wait
 
 
 def key_from(variable: str) -> Key:
@@ -125,36 +113,50 @@ class Endpoint:
             Refused: not to this request. EndpointError: not to any. Stopped: `stop` was set before it was asked.
         """
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_Again),
+            retry=tenacity.retry_if_exception(self._may_answer_later),
             stop=tenacity.stop_after_attempt(self.limits.attempts),
             wait=self._wait,
-            before_sleep=lambda state: self._count_again(),
+            before_sleep=self._count_again,
             sleep=lambda seconds: self._time.wait(seconds, stop),
             reraise=True,
         )
         try:
             return retrying(self._attempt, body, stop, enough)
-        except _Again as failure:
-            raise EndpointError(f"{self.url}: gave up after {self.limits.attempts} attempts: {failure}") from None
+        except NoCompletion as error:
+            if error.status in REFUSALS:
+                raise Refused(str(error)) from None
+            said = f"{self.url}: {error}"
+            if self._may_answer_later(error):
+                said = f"{self.url}: gave up after {self.limits.attempts} attempts: {error}"
+            elif error.wait:
+                said += f": asks to wait {error.wait:.0f} s; go on later"
+            raise EndpointError(said) from None
+
+    def _may_answer_later(self, error: BaseException) -> bool:
+        if not isinstance(error, NoCompletion) or (error.wait or 0) > self.limits.longest_wait:
+            return False
+        return error.status is None or error.status >= 500 or error.status in AGAIN
+
+    def _count_again(self, state: tenacity.RetryCallState | None = None) -> None:
+        with self._lock:
+            self.retried += 1
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         """Seconds until the next attempt; what the endpoint asks for holds back all other requests too."""
         failure = state.outcome.exception() if state.outcome else None
-        if isinstance(failure, _Again) and failure.wait:
+        if isinstance(failure, NoCompletion) and failure.wait:
             self._pace.hold(failure.wait)
             return failure.wait
         return BACK_OFF(state)
-
-    def _count_again(self) -> None:
-        with self._lock:
-            self.retried += 1
 
     def _attempt(self, body: Mapping[str, object], stop: threading.Event, enough: Enough | None) -> Reply:
         without = {name: value for name, value in body.items() if name != "seed"}
         try:
             return self._send(without if self.seedless else body, stop, enough)
-        except _SeedRefused:
-            self._count_again()
+        except NoCompletion as error:
+            if self.seedless or without == body or error.status in NOT_THE_SEED or not SEED.search(error.said):
+                raise
+        self._count_again()
         reply = self._send(without, stop, enough)
         with self._lock:
             if not self.seedless:
@@ -172,20 +174,19 @@ class Endpoint:
                 wait = seconds_of(response.headers)
                 return self._read(response, body, enough)
         except NoCompletion as error:
-            raise self._failure(error, wait, "seed" in body) from None
+            error.wait = wait
+            raise
         except httpx2.RequestError as error:
-            reason = shown(self._key.hide(str(error) or type(error).__name__))
-            if "CERTIFICATE_VERIFY_FAILED" in reason:
-                raise EndpointError(f"{self.url}: {reason}") from None
-            raise _Again(reason) from None
+            reason = self._key.hide(str(error) or type(error).__name__)
+            raise NoCompletion("no answer", reason, 403 if "CERTIFICATE_VERIFY_FAILED" in reason else None) from None
 
     def _read(self, response: httpx2.Response, body: Mapping[str, object], enough: Enough | None) -> Reply:
-        """Raises NoCompletion."""
+        """Raises NoCompletion, httpx2.RequestError."""
         chunks, code = self._chunks(response), response.status_code
         if not response.is_success:
             try:
                 said = b"".join(chunks).decode("utf-8", "replace")
-            except NoCompletion:
+            except (NoCompletion, httpx2.RequestError):
                 said = ""
             raise NoCompletion(f"status {code}", self._key.hide(said), code)
         if response.headers.get("Content-Type", "").lower().startswith(STREAM):
@@ -196,29 +197,13 @@ class Endpoint:
     def _chunks(self, response: httpx2.Response) -> Iterator[bytes]:
         """What arrives, within the time limit as a whole and not only for each part of it. Raises NoCompletion."""
         end, size = self._time.now() + self.limits.timeout, 0
-        try:
-            for part in response.iter_bytes():
-                size += len(part)
-                if size > LARGEST_BODY:
-                    raise NoCompletion(f"the answer has more than {LARGEST_BODY} bytes")
-                if self._time.now() > end:
-                    raise NoCompletion("timed out while the body arrived")
-                yield part
-        except httpx2.RequestError as error:
-            raise NoCompletion("the answer broke off", self._key.hide(str(error) or type(error).__name__)) from None
-
-    def _failure(self, error: NoCompletion, wait: float | None, seeded: bool) -> Exception:
-        """What to raise where no completion came."""
-        status = error.status or 500
-        if seeded and error.status and status not in NOT_THE_SEED and SEED.search(error.said):
-            return _SeedRefused()
-        if status in REFUSALS:
-            return Refused(str(error))
-        if status < 500 and status not in AGAIN:
-            return EndpointError(f"{self.url}: {error}")
-        if wait and wait > self.limits.longest_wait:
-            return EndpointError(f"{self.url}: {error}: asks to wait {wait:.0f} s; go on later")
-        return _Again(str(error), wait)
+        for part in response.iter_bytes():
+            size += len(part)
+            if size > LARGEST_BODY:
+                raise NoCompletion(f"the answer has more than {LARGEST_BODY} bytes")
+            if self._time.now() > end:
+                raise NoCompletion("timed out while the body arrived")
+            yield part
 
 
 def completions_url(url: str, key: Key, path: str = CHAT) -> str:

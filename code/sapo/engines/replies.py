@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+import httpx2
+
 CHAT, TEXT = "/chat/completions", "/completions"
 """Paths of the two kinds of completions."""
 
@@ -27,6 +29,7 @@ SHOWN = 200  # characters of remote text in a message
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 FINISH_FIELDS = ("finish_reason", "finishReason", "finish_details", "stop_reason", "incomplete_details")
+COUNT_FIELDS = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
 FAILED = re.compile(r"error|abort|cancel|insufficient|unavailable|overload|fail")
 CUT_OFF = re.compile(r"length|max|limit|trunc|incomplete|exceed|window|budget|filter")
 ENDED = re.compile(r"stop|eos|\bend|complete|finish|done|tool|function|refus")
@@ -44,12 +47,14 @@ Enough = Callable[[str], bool]
 class NoCompletion(Exception):
     """What came is no completion.
 
-    `said`: the text that came. `status`: the HTTP status of the error that came instead of an answer, None: no error.
+    `said`: the text that came. `status`: the HTTP status of an error that came instead, None: no error. `wait`: seconds
+    for which the endpoint wants no request, None: it does not say.
     """
 
-    def __init__(self, reason: str, said: str | None = None, status: int | None = None) -> None:
-        super().__init__(reason if said is None else f"{reason}: {shown(said)}")
-        self.said, self.status = said or "", status
+    def __init__(self, reason: str, said: str = "", status: int | None = None) -> None:
+        super().__init__(f"{reason}: {shown(said)}" if said or status else reason)
+        self.said, self.status = said, status
+        self.wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def read_stream(chunks: Iterable[bytes], key: Key, enough: Enough) -> Reply:
             part, counted = draft.add(data)
             if "\n" in part and draft.finish is None and counted and enough(draft.content):
                 return draft.reply(complete=False)
-    except NoCompletion:
+    except (NoCompletion, httpx2.RequestError):
         if draft.finish is None or None in draft.counts:
             raise
     if draft.finish is None:
@@ -130,27 +135,27 @@ class _Draft:
 
     key: Key
     content: str = ""
-    reasoning: str = ""
-    refusal: str = ""
+    instead: str = ""
     finish: str | None = None
     counts: tuple[int | None, int | None] = (None, None)
 
     @property
     def text(self) -> str:
-        return self.content or self.reasoning or self.refusal
+        return self.content or self.instead
 
     def add(self, raw: bytes) -> tuple[str, bool]:
         """Take an event; the part of the content that it brings, and whether it counts tokens. Raises NoCompletion."""
         try:
             value = json.loads(raw)
-            self._check_errors(value, raw)
             choice = (value.get("choices") or [{}])[0]  # an event may hold counts only
-            self._check_errors(choice, raw)
+            for holder in (value, choice):
+                if error := holder.get("error") or (holder.get("object") == "error" and holder):
+                    raise self.no_completion(raw, _status(error))
             message = choice.get("message") or choice.get("delta") or {}
             part = _text(choice.get("text")) or _text(message.get("content"))
             self.content += part
-            self.reasoning += _text(message.get("reasoning_content") or message.get("reasoning"))
-            self.refusal += _text(message.get("refusal"))
+            others = (message.get(name) for name in ("reasoning_content", "reasoning", "refusal"))
+            self.instead += _text(next(filter(None, others), None))
             counts = _counts(value, choice)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self.no_completion(raw) from None
@@ -159,11 +164,6 @@ class _Draft:
             raise NoCompletion("the answer failed with finish reason", self.key.hide(self.finish))
         self.counts = self.counts if None in counts else counts
         return part, None not in counts
-
-    def _check_errors(self, holder: dict[str, Any], raw: bytes) -> None:
-        error = holder.get("error") or (holder if holder.get("object") == "error" else None)
-        if error:
-            raise self.no_completion(raw, _status(error))
 
     def no_completion(self, raw: bytes, status: int | None = None) -> NoCompletion:
         said = self.key.hide(raw.decode("utf-8", "replace"))
@@ -216,16 +216,9 @@ def _status(error: Any) -> int:
 def _counts(*holders: dict[str, Any]) -> tuple[int | None, int | None]:
     """Tokens of prompt and completion; None where the endpoint does not say, or says no number."""
     usage: Any = next((holder["usage"] for holder in holders if isinstance(holder.get("usage"), dict)), {})
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return (
-        _count(usage.get("input_tokens") if prompt is None else prompt),
-        _count(usage.get("output_tokens") if completion is None else completion),
-    )
-
-
-def _count(value: object) -> int | None:
-    number = int(value) if isinstance(value, float) and value.is_integer() else value
-    return number if type(number) is int and 0 <= number < 2**53 else None
+    found = [usage.get(name, usage.get(other)) for name, other in COUNT_FIELDS]
+    prompt, completion = (count if type(count) is int and 0 <= count < 2**53 else None for count in found)
+    return prompt, completion
 
 
 def shown(text: str) -> str:
