@@ -17,12 +17,14 @@ An endpoint may charge for a request whose answer never arrived, and it is asked
 import json
 import os
 import re
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cache
 from urllib.parse import urlsplit
 
 import httpx2
@@ -79,6 +81,12 @@ class Limits:
                 raise EndpointError(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be above 0")
 
 
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Those of the system; they take 0.2 s to load."""
+    return httpx2.create_ssl_context()
+
+
 class Endpoint:
     """One endpoint; threads may share it.
 
@@ -100,6 +108,7 @@ class Endpoint:
             headers=headers | {"Accept-Encoding": "identity"},
             timeout=limits.timeout,
             trust_env=urlsplit(self.url).hostname not in LOOPBACK,  # proxies
+            verify=_certificates(),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
         )
 

@@ -1,4 +1,4 @@
-"""Shares requests among Ray actors, on this machine or a cluster; each has an engine of its own.
+"""Requests → completions by Ray actors, on this machine or a cluster, each with an engine of its own.
 
 A request's seed decides its completion whichever actor draws it: what a lost actor was drawing is drawn again by the
 one that Ray starts in its place. Requests with equal prompts stay together, in pieces whose size does not
