@@ -13,7 +13,7 @@ from sapo.engines.pace import Time
 
 @dataclass(frozen=True)
 class Response:
-    """What the server sends. `hangs`: nothing after the body (without one, nothing at all) until the server is closed.
+    """What the server sends. `hangs`: nothing after the body (or at all, without one) until the server is closed.
 
     `cuts`: the connection, without a word.
     """
@@ -75,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         response = self.server.fake.respond(self.path, dict(self.headers.items()), body)
-        if response.body and not response.cuts:
+        if not response.cuts and (response.body or not response.hangs):
             self._send(response)
         if response.hangs:
             self.server.fake.closing.wait()
@@ -128,5 +128,5 @@ class Clock:
             self.seconds += seconds
             self.waits.append(seconds)
 
-    def time(self, jitter: float = 0.5) -> Time:
-        return Time(lambda: self.seconds, self.wait, lambda: jitter)
+    def time(self) -> Time:
+        return Time(lambda: self.seconds, self.wait)

@@ -76,11 +76,11 @@ def test_a_corrupt_line_is_one_error_that_names_it_and_the_file_stays(
     assert path.read_bytes() == broken
 
 
-def test_a_field_of_another_type_is_named(path: Path) -> None:
+def test_an_altered_answer_is_refused(path: Path) -> None:
     lines = path.read_bytes().split(b"\n")
     lines[1] = json.dumps(json.loads(lines[1]) | {"vote": "0"}).encode()
     path.write_bytes(b"\n".join(lines))
-    with pytest.raises(RecordError, match="line 2: vote is '0', not int"):
+    with pytest.raises(RecordError, match="line 2: the answer is not what its sha256 says"):
         read_answers(path)
 
 

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+import tenacity
 from fake_endpoint import Answer, Clock, Response, completion, failure, serve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sapo.engines import endpoint
 from sapo.engines.endpoint import (
     Endpoint,
     EndpointError,
@@ -27,6 +29,12 @@ CANARY = "sk-canary/4711+abcdef"
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Grüße"}], "temperature": 0.7, "seed": 1}
 FAST = Limits(per_minute=6000, attempts=3, timeout=5)
 GOOD = completion("first error: 0")
+
+
+@pytest.fixture(autouse=True)
+def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of exactly 1, 2, 4 … seconds."""
+    monkeypatch.setattr(endpoint, "BACK_OFF", tenacity.wait_exponential_jitter(max=60, jitter=0))
 
 
 def script(*responses: Response) -> Answer:
@@ -72,7 +80,7 @@ def test_too_many_requests_wait_as_long_as_the_endpoint_says() -> None:
 
 
 def test_a_server_error_is_tried_again_after_seconds_that_double() -> None:
-    """Jitter 0.5 makes the factor 1: 1 s, then 2 s; the third attempt is answered."""
+    """1 s, then 2 s; the third attempt is answered."""
     reply, waits, sent = ask(script(failure(500), failure(503), GOOD))
     assert (reply.text, waits, sent) == ("first error: 0", [1.0, 2.0], 3)
 
@@ -85,7 +93,7 @@ def test_a_server_error_is_tried_again_after_seconds_that_double() -> None:
         Response(b'{"error": {"message": "overloaded"}}'),
         Response(b"[" * 100_000),
         Response(b"\xff\xfe{"),
-        Response(b'{"choices": [{"message": {"content": [{"text": "x"}]}}]}'),
+        Response(b'{"choices": [{"message": {"content": 5}, "finish_reason": "stop"}]}'),
         Response(cuts=True),
         failure(408),
         failure(502),
@@ -238,12 +246,17 @@ def test_limits_are_above_zero(name: str) -> None:
         Limits(**{name: 0})
 
 
-def test_retry_after_is_seconds_or_a_date() -> None:
+def test_retry_after_is_seconds_milliseconds_or_a_date() -> None:
+    def seconds(text: str) -> float | None:
+        return seconds_of({"retry-after": text})
+
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
-    assert seconds_of("7") == 7
-    assert 90 < (seconds_of(soon) or 0) <= 100
-    assert seconds_of("Thu, 01 Jan 1970 00:00:00 GMT") == 0
-    assert [seconds_of(text) for text in (None, "", "soon", "-3", "1.5", "²")] == [None] * 6
+    assert 90 < (seconds(soon) or 0) <= 100
+    assert (seconds("7"), seconds("1.5")) == (7, 1.5)
+    assert seconds_of({"retry-after-ms": "1500", "retry-after": "2"}) == 1.5
+    past = ["Thu, 01 Jan 1970 00:00:00 GMT", "0"]
+    assert [seconds(text) for text in ("", "soon", "-3", "²", "1e9", *past)] == [None] * 7
+    assert seconds_of({}) is None
 
 
 @given(st.integers(1, 50), st.integers(1, 100))

@@ -56,7 +56,8 @@ def test_what_a_killed_actor_was_drawing_is_drawn_again(reasoner: Path, tmp_path
     """The first actor is killed as soon as a piece of work has come to it, by `until`, which runs where it draws."""
     model, encoder = load_reasoner(reasoner)
     local, _ = LocalSampler(model, encoder, 16).complete(REQUESTS, 1.0, 24)
-    sampler = RaySampler(reasoner, DRAWING, tmp_path)
+    sampler = open_sampler(reasoner, DRAWING, tmp_path)
+    assert isinstance(sampler, RaySampler)
     first, second = (ray.get(actor.__ray_call__.remote(lambda drawer: os.getpid())) for actor in sampler.actors)
     killed = tmp_path / "killed"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_endpoint import Clock, Response, completion, failure, serve
+from fake_endpoint import Clock, Response, failure, serve
 from model_draws import event, stream
 from tiny_models import tiny_reasoner
 
@@ -80,10 +80,10 @@ def test_a_server_that_does_not_stream_is_understood() -> None:
         stream(counted(PARTS)[:3]),
         stream(counted(PARTS)[:3], end=""),
         stream(counted(PARTS)[:1], end='data: {"error": "out of memory"}\n\n'),
-        stream(counted(PARTS)[:1], end='data: {"choices": [{"text": ["x"]}]}\n\n'),
+        stream(counted(PARTS)[:1], end='data: {"choices": [{"text": 5}]}\n\n'),
         stream(counted(PARTS)[:1], end="data: [1]\n\n"),
         stream(counted(PARTS)[:1], end="data: \xff{\n\n"),
-        completion("a chat"),
+        Response(b'{"usage": {"prompt_tokens": 7, "completion_tokens": 3}}'),
         failure(503),
     ],
 )

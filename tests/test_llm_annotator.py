@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sapo.engines.answer_cache import AnswerCache, read_answers
 from sapo.engines.endpoint import Endpoint, EndpointError, Limits
+from sapo.engines.paid_requests import PaidRequest
 from sapo.engines.replies import Key, Reply
 from sapo.evaluate.process import llm_annotator as llm
 from sapo.evaluate.process.items import ProcessItem
@@ -257,7 +258,8 @@ def test_no_step_can_pretend_to_be_another_part_and_none_is_formatted() -> None:
 
 def test_costs_before_are_four_characters_a_token_and_full_answers() -> None:
     """Prompts of 401 and 8 characters, answers of up to 10 tokens: 101 + 2 tokens of prompts and 20 of answers."""
-    open_ = [llm.Call("a", 0, {}, "k", 401), llm.Call("b", 0, {}, "l", 8)]
+    bodies = [{"messages": [{"role": "user", "content": "x" * length}]} for length in (401, 8)]
+    open_ = [PaidRequest(name, body) for name, body in zip("kl", bodies, strict=True)]
     assert llm.estimate(open_, llm.LlmSettings("m", max_tokens=10)) == llm.Tokens(2, 103, 20)
 
 

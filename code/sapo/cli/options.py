@@ -62,8 +62,8 @@ def command(name: str, example: str, records: Callable[[], tuple[type, ...]] = t
 
 
 def of_record(record: type, given: dict[str, Any]) -> Any:
-    """The record that these options make; its fields are taken out of `given`."""
-    return record(**{field.name: given.pop(field.name) for field in fields(record) if field.name in given})
+    """The record that these options make; options that are no field of it are left out."""
+    return record(**{field.name: given[field.name] for field in fields(record) if field.name in given})
 
 
 def _has_option(field: Any) -> bool:

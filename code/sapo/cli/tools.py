@@ -146,9 +146,8 @@ def annotate(endpoint: str, model: str, key_variable: str, no_key: bool, dry_run
     from sapo.evaluate.process.annotate_file import Annotation
     from sapo.evaluate.process.llm_annotator import LlmSettings
 
-    settings = of_record(LlmSettings, given | {"model": model})
-    limits = of_record(Limits, given)
-    annotation = Annotation(settings, **given)
+    limits, settings = of_record(Limits, given), of_record(LlmSettings, given | {"model": model})
+    annotation = of_record(Annotation, given | {"settings": settings})
 
     def connect() -> Endpoint:
         return Endpoint(endpoint, Key("") if no_key else key_from(key_variable), limits)

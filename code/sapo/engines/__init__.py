@@ -1,1 +1,1 @@
-"""Samplers other than the embedded one, and what they share; `opening` gives the one that the settings name."""
+"""Samplers other than the embedded one: vLLM, a server, Ray actors. `opening` opens the one that the settings name."""

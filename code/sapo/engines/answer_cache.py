@@ -1,9 +1,9 @@
 """Answers that were paid for, one a line, on the disk before they are used: a killed run loses none, pays none twice.
 
 The file begins with a header line; a line holds the hash of the whole request (model, prompt, temperature, seed of the
-vote, limit), the answer, and the start of the SHA-256 of both. A last line that a kill cut short is taken off; what
-else does not fit is refused, for who overwrites a file that is none of ours, or guesses at an answer, does more harm
-than who stops. A line that somebody took out is an answer that is asked for again.
+vote, limit), the answer, and the start of the SHA-256 of both. A last line that a kill cut short is taken off; whatever
+else does not fit is refused, because overwriting a foreign file or guessing at an answer does more harm than stopping.
+A line that was deleted is an answer that is asked for again.
 """
 
 import fcntl
@@ -13,24 +13,15 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
 from sapo.engines.replies import Reply
 from sapo.records import RecordError
 
 HEADER = b'{"schema": "PaidAnswers/2"}\n'
 CHECK = "sha256"
-FIELDS: dict[str, tuple[type, ...]] = {
-    "key": (str,),
-    "model": (str,),
-    "item": (str,),
-    "vote": (int,),
-    "text": (str,),
-    "complete": (bool,),
-    "prompt_tokens": (int, type(None)),
-    "completion_tokens": (int, type(None)),
-}
+FIELDS = ("key", "model", "item", "vote", "text", "complete", "prompt_tokens", "completion_tokens")
 
 
 def read_answers(path: Path) -> dict[str, Reply]:
@@ -71,9 +62,6 @@ def _answer(where: str, line: bytes) -> tuple[str, Reply]:
         raise RecordError(f"{where}: not JSON: {line[:60]!r}") from error
     if not isinstance(value, dict) or value.keys() != {*FIELDS, CHECK}:
         raise RecordError(f"{where}: is no paid answer with the fields {', '.join(FIELDS)}: {line[:60]!r}")
-    for name, kinds in FIELDS.items():
-        if type(value[name]) not in kinds:
-            raise RecordError(f"{where}: {name} is {value[name]!r}, not {' or '.join(k.__name__ for k in kinds)}")
     if value.pop(CHECK) != _checksum(value):
         raise RecordError(f"{where}: the answer is not what its {CHECK} says: altered since it was written")
     reply = Reply(value["text"], value["complete"], value["prompt_tokens"], value["completion_tokens"])
@@ -96,7 +84,7 @@ class AnswerCache:
         self._waits = waits
         self.answers: dict[str, Reply] = {}
         self._lock = threading.Lock()
-        self._file = -1
+        self._opened = ExitStack()
         self._whole = True
 
     def __enter__(self) -> "AnswerCache":
@@ -105,19 +93,18 @@ class AnswerCache:
         Raises:
             RecordError: it cannot be opened, another process has it, or it holds something else.
         """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            self._open()
-        except OSError as error:
-            self._close()
-            raise RecordError(f"{self.path}: cannot be opened: {error.strerror}") from error
-        except RecordError:
-            self._close()
-            raise
+        with ExitStack() as opened:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = opened.enter_context(self.path.open("ab", buffering=0))
+                self._lock_file()
+                self._mend()
+            except OSError as error:
+                raise RecordError(f"{self.path}: cannot be opened: {error.strerror}") from error
+            self._opened = opened.pop_all()
         return self
 
-    def _open(self) -> None:
+    def _lock_file(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -126,9 +113,11 @@ class AnswerCache:
                 raise RecordError(said) from None
             sys.stderr.write(f"{said}; waiting for it\n")
             fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def _mend(self) -> None:
         data = self.path.read_bytes()
         self.answers, sound = _parse(self.path, data)
-        os.ftruncate(self._file, sound)
+        self._file.truncate(sound)
         if not sound:
             self._write(HEADER)
             folder = os.open(self.path.parent, os.O_RDONLY)
@@ -137,15 +126,8 @@ class AnswerCache:
         elif not data[:sound].endswith(b"\n"):
             self._write(b"\n")
 
-    def _close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-        self._file = -1
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
+    def __exit__(self, *error: object) -> None:
+        self._opened.close()
 
     def add(self, key: str, reply: Reply, model: str, item: str, vote: int) -> None:
         """Bring an answer to the disk, then into `answers`. Raises RecordError: the disk does not take it."""
@@ -162,8 +144,8 @@ class AnswerCache:
             raise RecordError(f"{self.path}: an earlier answer could not be written")
         self._whole = False
         try:
-            written = os.write(self._file, line)
-            os.fsync(self._file)
+            written = os.write(self._file.fileno(), line)
+            os.fsync(self._file.fileno())
         except OSError as error:
             raise RecordError(f"{self.path}: cannot be written: {error.strerror}") from error
         if written < len(line):

@@ -1,41 +1,50 @@
 """Asks an OpenAI-compatible endpoint (`…/chat/completions` or `…/completions`), at its pace and until it answers.
 
-1. 408, 429, 5xx, time-outs, broken connections and bodies that are no completion are tried again: after what
-   `Retry-After` says, which holds all requests back, else after 1, 2, 4 … seconds, times 0.5 to 1.5 at random.
-   After `attempts` of them, or if the endpoint wants a longer wait than `longest_wait`, an EndpointError ends the work.
-2. 400, 413 and 422 speak of the one request (too long, filtered): `Refused`, and others go on. Every other status is an
-   EndpointError at once. Redirects are not followed: the key would go with them.
-3. Requests start evenly spaced, never more than `per_minute` in a minute, those that are tried again included.
-4. The key comes from an environment variable, stays out of every text that leaves this module, is cut out of what the
-   endpoint sends back, and is never sent in the clear but to this machine itself.
+1. 408, 409, 425, 429, 499, every 5xx (520, 522, 524 included), time-outs, broken connections, errors inside an HTTP 200
+   and bodies that are no completion are tried again: after what `Retry-After` says, which holds all requests back, else
+   after 1, 2, 4 … 60 seconds and up to one more at random. After `attempts` of them, or if the endpoint wants a longer
+   wait than `longest_wait`, an EndpointError ends the work.
+2. 400, 413 and 422 are about this one request (too long, filtered): `Refused`, and others go on. Every other status is
+   an EndpointError at once. Redirects are not followed: the key would go with them.
+3. Where the endpoint refuses the field `seed`, the request is sent without it, and so are all later ones.
+4. Requests start evenly spaced, never more than `per_minute` in a minute, those that are tried again included.
+5. The key comes from an environment variable, stays out of every text that leaves this module, is cut out of what the
+   endpoint sends back, and is never sent in the clear except to this machine.
 
-What cannot be promised: an endpoint may charge for a request whose answer never arrived, and it is asked again.
+An endpoint may charge for a request whose answer never arrived, and it is asked again.
 """
 
-import http.client
 import json
 import os
+import re
 import ssl
+import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from functools import cache
 from urllib.parse import urlsplit
 
+import httpx2
+import tenacity
+
 from sapo.engines.pace import Pace, Time
-from sapo.engines.replies import CHAT, Enough, Key, Kind, NoCompletion, Reply, parse_reply, read_stream, shown
+from sapo.engines.replies import CHAT, Enough, Key, NoCompletion, Reply, parse_reply, read_stream, shown
 from sapo.records import BadInput
 
-AGAIN = {408, 429, 500, 502, 503, 504, 529}
+AGAIN = {408, 409, 425, 429, 499}
 REFUSALS = {400, 413, 422}
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-LONGEST_BACK_OFF = 60.0
+BACK_OFF = tenacity.wait_exponential_jitter(max=60)
 LARGEST_BODY = 2**23
 STREAM = "text/event-stream"
+# An error that names `seed` and says that it is not taken; statuses that never mean that.
+SEED = re.compile(
+    r"(?is)(?=.*\bseed\b).*(support|recogni|unknown|unexpected|extra|permit|allow|forbid|valid|must|range|less|greater)"
+)
+NOT_THE_SEED = {None, 401, 402, 403, 408, 429}
 
 
 class EndpointError(BadInput):
@@ -72,29 +81,36 @@ class Limits:
                 raise EndpointError(f"{name.replace('_', ' ')} is {getattr(self, name)}, it must be above 0")
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    reason: str
-    retry_after: float | None = None
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any, **named: Any) -> None:
-        """Leave the redirect an error."""
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Those of the system; they take 0.2 s to load."""
+    return httpx2.create_ssl_context()
 
 
 class Endpoint:
-    """One endpoint; threads may share it. `sent` counts requests, `retried` those that were tried again."""
+    """One endpoint; threads may share it.
 
-    def __init__(self, url: str, key: Key, limits: Limits, time: Time | None = None, kind: Kind = CHAT) -> None:
+    `sent` counts requests, `retried` those that repeated a failed one; `seedless`: it refuses `seed`.
+    """
+
+    def __init__(self, url: str, key: Key, limits: Limits, time: Time | None = None, path: str = CHAT) -> None:
         """Raises EndpointError: the URL is none, has a password or a query, or would send the key in the clear."""
-        self.url, self.limits, self.kind = completions_url(url, key, kind), limits, kind
+        self.url, self.limits = completions_url(url, key, path), limits
         self.sent = self.retried = 0
+        self.seedless = False
         self._key, self._time = key, time or Time()
         self._pace = Pace(limits.per_minute, self._time)
         self._lock = threading.Lock()
-        here = [urllib.request.ProxyHandler({})] if urlsplit(self.url).hostname in LOOPBACK else []
-        self._opener = urllib.request.build_opener(_NoRedirects, *here)
+        headers = {"Content-Type": "application/json", "Accept": f"application/json, {STREAM}", "User-Agent": "sapo"}
+        if key.value:
+            headers["Authorization"] = f"Bearer {key.value}"
+        self._client = httpx2.Client(
+            headers=headers | {"Accept-Encoding": "identity"},
+            timeout=limits.timeout,
+            trust_env=urlsplit(self.url).hostname not in LOOPBACK,  # proxies
+            verify=_certificates(),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
+        )
 
     def complete(self, body: Mapping[str, object], stop: threading.Event, enough: Enough | None = None) -> Reply:
         """The answer to one request.
@@ -105,83 +121,102 @@ class Endpoint:
         Raises:
             Refused: not to this request. EndpointError: not to any. Stopped: `stop` was set before it was asked.
         """
-        data = json.dumps(body).encode("ascii")
-        attempt = 0
-        while True:
-            self._pace.take(stop)
-            with self._lock:
-                self.sent += 1
-                self.retried += attempt > 0
-            found = self._send(data, enough)
-            if isinstance(found, Reply):
-                return found
-            if attempt + 1 >= self.limits.attempts:
-                raise EndpointError(f"{self.url}: gave up after {attempt + 1} attempts: {found.reason}")
-            self._wait(attempt, found, stop)
-            attempt += 1
-
-    def _wait(self, attempt: int, failure: _Failure, stop: threading.Event) -> None:
-        if failure.retry_after is None:
-            self._time.wait(min(2.0**attempt, LONGEST_BACK_OFF) * (0.5 + self._time.jitter()), stop)
-        elif failure.retry_after > self.limits.longest_wait:
-            raise EndpointError(f"{self.url}: {failure.reason}: asks to wait {failure.retry_after:.0f} s; go on later")
-        else:
-            self._pace.hold(failure.retry_after)
-
-    def _send(self, data: bytes, enough: Enough | None) -> Reply | _Failure:
-        kinds = f"application/json, {STREAM}" if enough else "application/json"
-        headers = {"Content-Type": "application/json", "Accept": kinds, "User-Agent": "sapo"}
-        if self._key.value:
-            headers["Authorization"] = f"Bearer {self._key.value}"
-        request = urllib.request.Request(self.url, data, headers, method="POST")
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(self._may_answer_later),
+            stop=tenacity.stop_after_attempt(self.limits.attempts),
+            wait=self._wait,
+            before_sleep=self._count_again,
+            sleep=lambda seconds: self._time.wait(seconds, stop),
+            reraise=True,
+        )
         try:
-            with self._opener.open(request, timeout=self.limits.timeout) as response:
-                if enough and response.headers.get_content_type() == STREAM:
-                    return read_stream(self._parts(lambda: response.readline(LARGEST_BODY)), self._key, enough)
-                return parse_reply(self._read(response), self._key, self.kind)
-        except urllib.error.HTTPError as error:
-            return self._status(error)
+            return retrying(self._attempt, body, stop, enough)
         except NoCompletion as error:
-            return _Failure(f"the answer is no completion: {error}")
-        except (OSError, http.client.HTTPException) as error:
-            if isinstance(getattr(error, "reason", error), ssl.SSLCertVerificationError):
-                raise EndpointError(f"{self.url}: {self._shown(str(error))}") from None
-            return _Failure(self._shown(str(error) or type(error).__name__))
+            if error.status in REFUSALS:
+                raise Refused(str(error)) from None
+            said = f"{self.url}: {error}"
+            if self._may_answer_later(error):
+                said = f"{self.url}: gave up after {self.limits.attempts} attempts: {error}"
+            elif error.wait:
+                said += f": asks to wait {error.wait:.0f} s; go on later"
+            raise EndpointError(said) from None
 
-    def _status(self, error: urllib.error.HTTPError) -> _Failure:
-        """What a status other than 2xx means. Raises Refused or EndpointError."""
-        with error:
+    def _may_answer_later(self, error: BaseException) -> bool:
+        if not isinstance(error, NoCompletion) or (error.wait or 0) > self.limits.longest_wait:
+            return False
+        return error.status is None or error.status >= 500 or error.status in AGAIN
+
+    def _count_again(self, state: tenacity.RetryCallState | None = None) -> None:
+        with self._lock:
+            self.retried += 1
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        """Seconds until the next attempt; what the endpoint asks for holds back all other requests too."""
+        failure = state.outcome.exception() if state.outcome else None
+        if isinstance(failure, NoCompletion) and failure.wait:
+            self._pace.hold(failure.wait)
+            return failure.wait
+        return BACK_OFF(state)
+
+    def _attempt(self, body: Mapping[str, object], stop: threading.Event, enough: Enough | None) -> Reply:
+        without = {name: value for name, value in body.items() if name != "seed"}
+        try:
+            return self._send(without if self.seedless else body, stop, enough)
+        except NoCompletion as error:
+            if self.seedless or without == body or error.status in NOT_THE_SEED or not SEED.search(error.said):
+                raise
+        self._count_again()
+        reply = self._send(without, stop, enough)
+        with self._lock:
+            if not self.seedless:
+                sys.stderr.write(f"{self.url}: refuses `seed`, is asked without; its answers cannot be repeated\n")
+            self.seedless = True
+        return reply
+
+    def _send(self, body: Mapping[str, object], stop: threading.Event, enough: Enough | None) -> Reply:
+        self._pace.take(stop)
+        with self._lock:
+            self.sent += 1
+        wait = None
+        try:
+            with self._client.stream("POST", self.url, content=json.dumps(body).encode("ascii")) as response:
+                wait = seconds_of(response.headers)
+                return self._read(response, body, enough)
+        except NoCompletion as error:
+            error.wait = wait
+            raise
+        except httpx2.RequestError as error:
+            reason = self._key.hide(str(error) or type(error).__name__)
+            raise NoCompletion("no answer", reason, 403 if "CERTIFICATE_VERIFY_FAILED" in reason else None) from None
+
+    def _read(self, response: httpx2.Response, body: Mapping[str, object], enough: Enough | None) -> Reply:
+        """Raises NoCompletion, httpx2.RequestError."""
+        chunks, code = self._chunks(response), response.status_code
+        if not response.is_success:
             try:
-                body = self._read(error).decode("utf-8", "replace")
-            except (OSError, http.client.HTTPException, NoCompletion):
-                body = ""
-        reason = f"status {error.code}: {self._shown(body)}"
-        if error.code in AGAIN:
-            return _Failure(reason, seconds_of(error.headers.get("Retry-After")))
-        if error.code in REFUSALS:
-            raise Refused(reason) from None
-        raise EndpointError(f"{self.url}: {reason}") from None
+                said = b"".join(chunks).decode("utf-8", "replace")
+            except (NoCompletion, httpx2.RequestError):
+                said = ""
+            raise NoCompletion(f"status {code}", self._key.hide(said), code)
+        if response.headers.get("Content-Type", "").lower().startswith(STREAM):
+            return read_stream(chunks, self._key, enough or (lambda text: False))
+        limit = body.get("max_tokens", body.get("max_completion_tokens"))
+        return parse_reply(b"".join(chunks), self._key, limit if isinstance(limit, int) else None)
 
-    def _read(self, response: Any) -> bytes:
-        return b"".join(self._parts(lambda: response.read1(2**16)))
-
-    def _parts(self, take: Callable[[], bytes]) -> Iterator[bytes]:
-        """What arrives, within the time limit as a whole and not only for each part of it."""
+    def _chunks(self, response: httpx2.Response) -> Iterator[bytes]:
+        """What arrives, within the time limit as a whole and not only for each part of it. Raises NoCompletion."""
         end, size = self._time.now() + self.limits.timeout, 0
-        while part := take():
+        for part in response.iter_bytes():
             size += len(part)
             if size > LARGEST_BODY:
-                raise NoCompletion(f"more than {LARGEST_BODY} bytes")
+                raise NoCompletion(f"the answer has more than {LARGEST_BODY} bytes")
             if self._time.now() > end:
-                raise TimeoutError("timed out while the body arrived")
+                raise NoCompletion("timed out while the body arrived")
             yield part
 
-    def _shown(self, text: str) -> str:
-        return shown(self._key.hide(text))
 
-
-def completions_url(url: str, key: Key, kind: Kind = CHAT) -> str:
-    """`…/chat/completions`, or another kind's path, of a base URL; a bare host gets `/v1` too. Raises EndpointError."""
+def completions_url(url: str, key: Key, path: str = CHAT) -> str:
+    """`…/chat/completions`, or another path, of a base URL; a bare host gets `/v1` too. Raises EndpointError."""
     try:
         parts = urlsplit(url)
         sound = parts.hostname and parts.port != 0  # both refuse what is none
@@ -194,18 +229,19 @@ def completions_url(url: str, key: Key, kind: Kind = CHAT) -> str:
     if key.value and parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise EndpointError(f"endpoint {parts.hostname}: http would send the key in the clear; use https, or --no-key")
     bare = url.rstrip("/")
-    if bare.endswith(kind.path):
+    if bare.endswith(path):
         return bare
-    return f"{bare}{kind.path}" if parts.path.strip("/") else f"{bare}/v1{kind.path}"
+    return f"{bare}{path}" if parts.path.strip("/") else f"{bare}/v1{path}"
 
 
-def seconds_of(retry_after: str | None) -> float | None:
-    """`Retry-After` in seconds, from a number or a date; None where it is missing or neither."""
-    if retry_after is None:
-        return None
-    if retry_after.strip().isascii() and retry_after.strip().isdigit():
-        return float(retry_after)
+def seconds_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait by `retry-after-ms` or `retry-after` (a number or a date); None: neither says a time to come."""
+    text = headers.get("retry-after", "").strip()
+    for number, unit in ((headers.get("retry-after-ms", "").strip(), 1000), (text, 1)):
+        if re.fullmatch(r"[0-9]{1,15}(\.[0-9]*)?", number) and float(number):
+            return float(number) / unit
     try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+        seconds = parsedate_to_datetime(text).timestamp() - time.time()
     except (ValueError, OverflowError):
         return None
+    return seconds if seconds > 0 else None

@@ -1,15 +1,16 @@
-"""The sampler that the settings name, over a saved reasoner; what an optional engine lacks is said in one line.
+"""Settings and a saved reasoner's folder → the `Sampler` over it that the settings name.
 
-With `engine.actors` Ray's actors open engines of their own; without, the engine is opened here.
+With `engine.actors` each of Ray's actors opens an engine of its own; without, the engine is opened here. Engines are
+imported when they are opened: most of them need libraries that others do not.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from sapo.engines.prompts import EngineError
-from sapo.engines.server import ServerSampler
 from sapo.models.hardware import for_inference
 from sapo.models.loading import load_reasoner
 from sapo.models.local import LocalSampler
@@ -43,12 +44,15 @@ def open_sampler(reasoner: Path, drawing: Drawing, answers: Path, what: str = ""
     installed("ray", "ray")
     from sapo.engines.ray_actors import RaySampler
 
-    return RaySampler(reasoner, drawing, answers, what)
+    open_engine = partial(opener, reasoner.resolve(), drawing, answers.resolve())
+    return RaySampler(open_engine, drawing.engine, drawing.tuning.device == "cuda", what)
 
 
 def opener(reasoner: Path, drawing: Drawing, answers: Path, what: str = "") -> Callable[[], Sampler]:
     """Loads the reasoner once; every call gives a sampler that remembers nothing of what others drew."""
     if drawing.engine.kind == "server":
+        from sapo.engines.server import ServerSampler
+
         return lambda: ServerSampler(reasoner, drawing.engine, answers, what)
     if drawing.engine.kind == "vllm":
         installed("vllm", "vllm")

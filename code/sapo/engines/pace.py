@@ -1,6 +1,8 @@
-"""When the next request may start: evenly spaced over all threads, held back when the other side asks for it."""
+"""Decides when the next request may start: evenly spaced over all threads, later where the endpoint asks for it.
 
-import random
+Own code, because neither httpx2 (which limits connections) nor tenacity (which knows one call) limits a rate.
+"""
+
 import threading
 import time
 from collections.abc import Callable
@@ -8,16 +10,15 @@ from dataclasses import dataclass
 
 
 class Stopped(Exception):
-    """Somebody set `stop` while a request waited for its turn."""
+    """`stop` was set while a request waited for its turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """The clock, the waiting and its random part in [0, 1). A wait ends early when `stop` is set."""
+    """The clock and the waiting, which ends early when `stop` is set; tests replace both."""
 
     now: Callable[[], float] = time.monotonic
     wait: Callable[[float, threading.Event], object] = lambda seconds, stop: stop.wait(seconds)
-    jitter: Callable[[], float] = random.random
 
 
 class Pace:

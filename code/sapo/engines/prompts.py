@@ -1,7 +1,7 @@
-"""Requests as token ids within a model's context, and completions with their cost: what every engine does alike.
+"""Requests → token ids within a model's context, and drawn texts → completions with their cost, for all engines.
 
 Prompt and prefix are tokenised apart, as the embedded sampler does it, so that all engines read the same ids. Costs
-count every prompt in full: what an engine's own cache saves is its secret.
+count every prompt in full: what an engine's own cache saves is not known.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from sapo.records import BadInput, Cost
 
 
 class EngineError(BadInput):
-    """An engine is missing, or gave something else than what it was asked for."""
+    """An engine is not installed, or did not answer what it was asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,64 +1,72 @@
-"""Shares requests among Ray actors, on this machine or a cluster; each has an engine of its own.
+"""Requests → completions by Ray actors, on this machine or a cluster, each with an engine of its own.
 
-A request's seed decides its completion, so who draws it does not matter: what a lost actor was drawing is drawn again
-by the one that Ray starts in its place. Requests with equal prompts stay together, in pieces whose size does not
+A request's seed decides its completion whichever actor draws it: what a lost actor was drawing is drawn again by the
+one that Ray starts in its place. Requests with equal prompts stay together, in pieces whose size does not
 depend on the number of actors, so costs do not either (an embedded sampler sees one piece at a time).
 
 Plain actors, not `ray.data`: requests and completions are a few megabytes that fit in memory and must keep their
-order, and the engine must outlive one call; blocks, streaming and Arrow columns would be paid for and not used.
+order, and the engine must outlive one call.
 
 On a cluster every machine needs this package, and the reasoner's folder under the same path.
 """
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import ray  # pyright: ignore[reportMissingImports]
 from ray.exceptions import RayActorError, RayTaskError  # pyright: ignore[reportMissingImports]
 from ray.util import ActorPool  # pyright: ignore[reportMissingImports]
 
-from sapo.engines.opening import Drawing, opener
 from sapo.engines.prompts import EngineError
-from sapo.models.sampling import Completion, Request, Until
+from sapo.models.sampling import Completion, Request, Sampler, Until
 from sapo.progress import Progress
 from sapo.records import BadInput, Cost
+from sapo.settings import EngineSettings
 
 PIECE = 64  # requests; small enough that a lost actor costs little, large enough for a batch
 RESTARTS = 3  # of an actor, and tries of a piece, before the work ends with Ray's own error
 
 
-class Drawer:
-    """What an actor is: an engine over one reasoner."""
+OpenEngine = Callable[[], Callable[[], Sampler]]
+"""Loads a reasoner; what it gives makes a sampler that remembers nothing of what others drew."""
 
-    def __init__(self, reasoner: Path, drawing: Drawing, answers: Path) -> None:
-        self._open = opener(reasoner, drawing, answers)
+
+class Drawer:
+    """What runs in an actor: an engine over one reasoner."""
+
+    def __init__(self, open_engine: OpenEngine) -> None:
+        self._new_sampler = open_engine()
 
     def draw(
         self, requests: Sequence[Request], temperature: float, max_new_tokens: int, until: Until | None
     ) -> tuple[list[Completion], Cost]:
-        return self._open().complete(requests, temperature, max_new_tokens, until)
+        return self._new_sampler().complete(requests, temperature, max_new_tokens, until)
 
 
 class RaySampler:
-    """A `Sampler` over `drawing.engine.actors` actors, which end with it."""
+    """A `Sampler` over `engine.actors` actors, which end with it."""
 
-    def __init__(self, reasoner: Path, drawing: Drawing, answers: Path, what: str = "") -> None:
-        """`what` names the work in the one progress line of all actors; silent when empty.
+    def __init__(self, open_engine: OpenEngine, engine: EngineSettings, cuda: bool, what: str = "") -> None:
+        """Start the actors.
 
-        Raises EngineError: there is no such cluster.
+        Args:
+            open_engine: called in every actor; paths in it are absolute.
+            cuda: models compute on a GPU, one for each actor unless a server draws.
+            what: names the work in the one progress line of all actors; silent when empty.
+
+        Raises:
+            EngineError: there is no such cluster.
         """
         self.what = what
-        connect(drawing.engine.cluster, drawing.engine.actors)
+        connect(engine.cluster, engine.actors)
         options: dict[str, Any] = {"max_restarts": RESTARTS, "max_task_retries": RESTARTS, "num_cpus": 1}
-        if drawing.tuning.device == "cuda" and drawing.engine.kind != "server":
+        if cuda and engine.kind != "server":
             options["num_gpus"] = 1
         kind = ray.remote(Drawer).options(**options)
-        given = reasoner.resolve(), drawing, answers.resolve()
-        self.actors = [kind.remote(*given) for _ in range(drawing.engine.actors)]
+        self.actors = [kind.remote(open_engine) for _ in range(engine.actors)]
 
     def complete(
         self, requests: Sequence[Request], temperature: float, max_new_tokens: int, until: Until | None = None

@@ -1,44 +1,40 @@
-"""Completions from an OpenAI-compatible endpoint (`POST …/completions`): vLLM, SGLang, llama.cpp, `transformers serve`.
+"""Completions from an OpenAI-compatible server (`POST …/completions`): vLLM, SGLang, llama.cpp, `transformers serve`.
 
 1. Every request names the reasoner's folder as its model. A server that loads models by path draws from it; one that
    serves a single model must serve it under that name, and refuses others. llama.cpp checks no name: give each
    reasoner a server of its own.
-2. Answers are on the disk before they are used (`answer_cache`), in a file named by reasoner and requests: whatever
-   ends the work, it goes on from there. Two processes that ask the same ask once.
+2. Answers are on the disk before they are used (`answer_cache`), in a file named by reasoner and requests: an
+   interrupted run goes on from there. Two processes that ask the same ask once.
 3. Pace, retries and back-pressure are those of `endpoint`. A request that is refused ends the work.
-4. The seed of a request decides its completion as far as the server keeps that promise.
-5. Where the embedded sampler would stop (`until`), the text is cut and the server is told to stop, by closing the
-   connection over which it sends its tokens. vLLM and SGLang stop there; llama.cpp says how many tokens it drew only at
-   the end, which is waited for. `transformers serve` is not told: it seeds one generator for all its work, into which a
-   completion that is still ending would reach. So texts are those of the embedded sampler everywhere, costs are not.
+4. The seed of a request decides its completion as far as the server keeps that promise; one that refuses seeds is
+   asked without them, with a warning.
+5. Where the embedded sampler would stop (`until`), the text is cut, and the connection over which tokens arrive is
+   closed. vLLM and SGLang stop there; llama.cpp says how many tokens it drew only at the end, which is waited for.
+   `transformers serve` is not told: it seeds one generator for all its work, which a completion that is still ending
+   would disturb. So texts are those of the embedded sampler everywhere, costs are not.
 
 Departures from the embedded sampler: with `dialect: transformers` prompt and prefix are tokenised together, because
 that server reads texts only; and a completion whose end token is the last one allowed counts as not finished. A server
 that counts other tokens in a prompt than the reasoner's tokenizer does is refused.
 """
 
-import hashlib
 import json
-import threading
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from sapo.engines.answer_cache import AnswerCache
-from sapo.engines.endpoint import Endpoint, EndpointError, Limits, Refused, key_from
-from sapo.engines.pace import Stopped
+from sapo.engines.endpoint import Endpoint, EndpointError, Limits, key_from
+from sapo.engines.paid_requests import PaidRequest, ask_all, sha256
 from sapo.engines.prompts import Ask, Drawn, first_complete, read_shape
-from sapo.engines.replies import TEXT, Enough, Key, Reply
+from sapo.engines.replies import TEXT, Key, Reply
 from sapo.models.sampling import Completion, Request, Until
 from sapo.progress import Progress
 from sapo.records import Cost
 from sapo.settings import EngineSettings
 from sapo.workspace import digest
 
-PER_MINUTE = 60_000.0  # a server of one's own is not to be spared; what it asks for is done all the same
+PER_MINUTE = 60_000.0  # effectively unlimited
 TIMEOUT = 600.0
 
 # Servers fill what a request leaves open from the model's own generation settings, or with defaults of theirs.
@@ -48,14 +44,6 @@ STREAMED: dict[str, object] = {
     "stream": True,
     "stream_options": {"include_usage": True, "continuous_usage_stats": True},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What to draw, and how it is asked for."""
-
-    ask: Ask
-    body: Mapping[str, object]
 
 
 class ServerSampler:
@@ -73,7 +61,7 @@ class ServerSampler:
     def __init__(self, reasoner: Path, settings: EngineSettings, answers: Path, what: str = "") -> None:
         key = key_from(settings.key) if settings.key else Key("")
         limits = Limits(PER_MINUTE, settings.concurrency, timeout=TIMEOUT)
-        self.endpoint = Endpoint(settings.url, key, limits, kind=TEXT)
+        self.endpoint = Endpoint(settings.url, key, limits, path=TEXT)
         self.dialect: Literal["ids", "transformers"] = settings.dialect
         self.reader = read_shape(reasoner)
         self.model = str(reasoner.resolve())
@@ -88,49 +76,24 @@ class ServerSampler:
         asks = self.reader.asks(requests, max_new_tokens)
         stops = STREAMED if until and self.dialect == "ids" else {}
         bodies = [request_body(ask, temperature, self.dialect, self.reader.encoder.eos_id) | stops for ask in asks]
-        keys = [_sha256(body) for body in bodies]  # the folder may move, its content is in the name of the file
-        calls = {
-            key: Call(ask, {"model": self.model, **body}) for key, ask, body in zip(keys, asks, bodies, strict=True)
-        }
+        keys = [sha256(body) for body in bodies]  # the folder may move; its digest is in the file's name
+        requested = [PaidRequest(key, {"model": self.model, **body}) for key, body in zip(keys, bodies, strict=True)]
+        ask_of = dict(zip(keys, asks, strict=True))
         enough = (lambda text: first_complete(text, until) is not None) if stops else None
         rule = f"{until.__module__}.{until.__qualname__}" if until and stops else ""  # it decides what is drawn
-        with AnswerCache(self._answers / f"{_sha256([self._digest, rule, keys])}.jsonl", waits=True) as cache:
-            self._collect(calls, cache, enough)
-        drawn = [_drawn(cache.answers[key]) for key in keys]
+
+        def judge(request: PaidRequest, answer: Reply | str) -> None:
+            if isinstance(answer, str):
+                raise EndpointError(f"{self.endpoint.url}: refused a request for {self.model}: {answer}")
+            self._check(ask_of[request.key], answer)
+
+        with AnswerCache(self._answers / f"{sha256([self._digest, rule, keys])}.jsonl", waits=True) as cache:
+            missing = len(set(keys) - cache.answers.keys())
+            progress = Progress(self.what, missing) if self.what and missing else None
+            ask_all(self.endpoint, requested, cache, judge, progress, enough)
+        replies = [cache.answers[key] for key in keys]
+        drawn = [Drawn(reply.text, reply.completion_tokens or 0, reply.complete) for reply in replies]
         return self.reader.completions_and_cost(len(requests), asks, drawn, until)
-
-    def _collect(self, calls: Mapping[str, Call], cache: AnswerCache, enough: Enough | None) -> None:
-        """Ask for what the cache does not hold. Raises EndpointError, which says how much is kept."""
-        try:
-            self._ask({key: call for key, call in calls.items() if key not in cache.answers}, cache, enough)
-        except EndpointError as error:
-            done = len(calls.keys() & cache.answers.keys())
-            said = f"{done} of {len(calls)} completions of this call are kept in {cache.path}; the same command goes on"
-            raise EndpointError(f"{error}. {said}") from error
-
-    def _ask(self, missing: Mapping[str, Call], cache: AnswerCache, enough: Enough | None) -> None:
-        stop = threading.Event()
-
-        def ask(key: str) -> None:
-            try:
-                reply = self.endpoint.complete(missing[key].body, stop, enough)
-            except Refused as reason:
-                raise EndpointError(f"{self.endpoint.url}: refused a request for {self.model}: {reason}") from None
-            except Stopped:
-                return
-            self._check(missing[key].ask, reply)
-            cache.add(key, reply, self.model, "", 0)
-
-        progress = Progress(self.what, len(missing)) if self.what and missing else nullcontext()
-        with ThreadPoolExecutor(self.endpoint.limits.concurrency) as pool, progress as shown:
-            jobs = [pool.submit(ask, key) for key in missing]
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-                    if shown:
-                        shown.advance()
-            finally:
-                stop.set()  # whatever happened: those on their way are waited for, no other starts
 
     def _check(self, ask: Ask, reply: Reply) -> None:
         """Raises EndpointError: the server counts no tokens, other ones than the reasoner's tokenizer, or too many."""
@@ -145,11 +108,6 @@ class ServerSampler:
             )
         if reply.completion_tokens > ask.limit:
             raise EndpointError(f"{where}: drew {reply.completion_tokens} tokens of at most {ask.limit}")
-
-
-def _drawn(reply: Reply) -> Drawn:
-    """Of a checked reply."""
-    return Drawn(reply.text, reply.completion_tokens or 0, reply.complete)
 
 
 def request_body(
@@ -167,7 +125,3 @@ def request_body(
     if temperature:
         sampling |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
     return body | {"prompt": ask.text, "generation_config": json.dumps(sampling)}
-
-
-def _sha256(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("ascii")).hexdigest()

@@ -3,8 +3,8 @@
 Prompts go in as the token ids that the embedded sampler reads, and drawn ids are decoded as it does; so greedy
 completions are the same up to ties within the last bits. A completion is aborted at the token where the embedded
 sampler would stop (`until`), so tokens and costs are the same too; that takes vLLM's own loop, step by step. Seeded
-draws are vLLM's own, and whether they depend on company is vLLM's promise, not ours. Written for and checked against
-vLLM 0.33; not run here, where no GPU is.
+draws are vLLM's own; whether they depend on the other requests of a batch is up to vLLM. Written for vLLM 0.33 and
+compared with its source; run against a fake only, for want of a GPU.
 """
 
 import itertools

@@ -15,6 +15,7 @@ from typing import Any
 from sapo.configure import PARAMS
 from sapo.engines.answer_cache import AnswerCache, read_answers
 from sapo.engines.endpoint import Endpoint
+from sapo.engines.paid_requests import PaidRequest
 from sapo.engines.replies import Reply, shown
 from sapo.evaluate.process import llm_annotator as llm
 from sapo.evaluate.process.annotate import annotated
@@ -87,13 +88,13 @@ class Annotation:
         if connect is None:
             return
         refused: dict[str, str] = {}
-        sent = {"sent": 0, "sent_again": 0}
+        sent: dict[str, Any] = {"sent": 0, "sent_again": 0, "seed_refused": False}
         if missing:
             endpoint = connect()
             with AnswerCache(self.answers) as cache:
                 refused = llm.collect(endpoint, asked, cache)
                 replies = dict(cache.answers)
-            sent = {"sent": endpoint.sent, "sent_again": endpoint.retried}
+            sent = {"sent": endpoint.sent, "sent_again": endpoint.retried, "seed_refused": endpoint.seedless}
         found = llm.decide(items, asked, replies, refused, self.settings.agree)
         write_items(self.out, found.items)
         report = _report(items, found) | sent | {"this_run": self._costs(missing, replies)}
@@ -106,7 +107,7 @@ class Annotation:
             return None
         return (tokens.prompt * self.price_prompt + tokens.answers * self.price_answer) / 1e6
 
-    def _costs(self, calls: Sequence[llm.Call], replies: Mapping[str, Reply]) -> dict[str, Any]:
+    def _costs(self, calls: Sequence[PaidRequest], replies: Mapping[str, Reply]) -> dict[str, Any]:
         """What the endpoint counted for some calls, earlier answers included."""
         tokens = llm.used([replies[key] for key in {call.key for call in calls} if key in replies])
         return asdict(tokens) | {"cost": self._cost(tokens)}

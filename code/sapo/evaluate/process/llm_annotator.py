@@ -1,28 +1,24 @@
-"""Names the first wrong step of trajectories by votes of a language model; annotator `llm`.
+"""Annotator `llm`: names the first wrong step of trajectories by votes of a language model.
 
 1. A vote is one answer at a temperature above 0 with its own seed; an item is kept where at least `agree` votes say
    the same and no other position has as many (`annotate.agreed`), else it is dropped, with its votes and the reason.
-2. An answer that is no vote (see `llm_prompt`) is counted and shown. It is not asked again: it was paid for, and who
-   asks until the answer fits chooses answers.
-3. Every answer is on the disk before it is used (`answer_cache`). Whatever ends the work, the same call goes on from
-   there; requests that are on their way when it ends are still waited for and kept (a kill loses those, no others).
+2. An answer that is no vote (see `llm_prompt`) is counted and shown. It is not asked again: it was paid for, and
+   asking until an answer fits would choose answers.
+3. Every answer is on the disk before it is used (`answer_cache`). An interrupted call goes on from there; requests
+   that are on their way when it ends are still waited for and kept (a kill loses those, no others).
 4. Texts that are alike (same question, same steps) are one request for each vote.
 
 Costs before: a token is taken for `CHARACTERS` characters of prompt, and every answer for as long as it may be.
 Costs after: what the endpoint's `usage` says; answers without it are counted.
 """
 
-import hashlib
-import json
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from sapo.engines.answer_cache import AnswerCache
-from sapo.engines.endpoint import Endpoint, EndpointError, Refused
-from sapo.engines.pace import Stopped
+from sapo.engines.endpoint import Endpoint, EndpointError
+from sapo.engines.paid_requests import PaidRequest, ask_all, sha256
 from sapo.engines.replies import Reply
 from sapo.evaluate.process.annotate import Dropped, agreed
 from sapo.evaluate.process.items import ProcessItem
@@ -63,17 +59,6 @@ class LlmSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One vote on one item; `key` is the hash of the request body, prompt, model, temperature and seed included."""
-
-    item_id: str
-    vote: int
-    body: Mapping[str, object]
-    key: str
-    characters: int
-
-
-@dataclass(frozen=True, slots=True)
 class Tokens:
     """Tokens of prompts and answers, of so many requests, and of how many the endpoint did not say."""
 
@@ -92,7 +77,7 @@ class LlmAnnotated:
     unusable: list[tuple[str, Unusable]]
 
 
-def calls(items: Sequence[ProcessItem], questions: Mapping[str, Question], settings: LlmSettings) -> list[Call]:
+def calls(items: Sequence[ProcessItem], questions: Mapping[str, Question], settings: LlmSettings) -> list[PaidRequest]:
     """Every vote on every item, item by item; questions, by id, where reference answers are to be shown."""
     return [
         _call(item.id, vote, text, settings)
@@ -102,30 +87,30 @@ def calls(items: Sequence[ProcessItem], questions: Mapping[str, Question], setti
     ]
 
 
-def _call(item_id: str, vote: int, text: str, settings: LlmSettings) -> Call:
-    body: dict[str, object] = {
+def _call(item_id: str, vote: int, text: str, settings: LlmSettings) -> PaidRequest:
+    body: dict[str, Any] = {
         "model": settings.model,
         "messages": [{"role": "user", "content": text}],
         "temperature": settings.temperature,
         "seed": settings.seed + vote,
         settings.limit_field: settings.max_tokens,
     }
-    key = hashlib.sha256(json.dumps(body, sort_keys=True).encode("ascii")).hexdigest()
-    return Call(item_id, vote, body, key, len(text))
+    return PaidRequest(sha256(body), body, item_id, vote)
 
 
-def pending(asked: Sequence[Call], known: Mapping[str, Reply]) -> list[Call]:
-    """Calls without an answer, each request once: first votes first, in an order that spreads like items."""
+def pending(asked: Sequence[PaidRequest], known: Mapping[str, Reply]) -> list[PaidRequest]:
+    """Requests without an answer, each once: first votes first, in an order that spreads like items."""
     missing = {call.key: call for call in reversed(asked) if call.key not in known}
     return sorted(missing.values(), key=lambda call: (call.vote, call.key))
 
 
-def estimate(open_: Sequence[Call], settings: LlmSettings) -> Tokens:
-    """Tokens that these calls would use: the prompts' by their characters, the answers' at most.
+def estimate(open_: Sequence[PaidRequest], settings: LlmSettings) -> Tokens:
+    """Tokens that these requests would use: the prompts' by their characters, the answers' at most.
 
     Two prompts of 401 and 8 characters, answers of up to 10 tokens: 101 + 2 tokens of prompts, 20 of answers.
     """
-    prompts = sum(-(-call.characters // CHARACTERS) for call in open_)
+    messages = [message for call in open_ for message in call.body["messages"]]
+    prompts = sum(-(-len(message["content"]) // CHARACTERS) for message in messages)
     return Tokens(len(open_), prompts, len(open_) * settings.max_tokens)
 
 
@@ -136,65 +121,37 @@ def used(replies: Sequence[Reply]) -> Tokens:
     return Tokens(len(replies), sum(p for p, _ in both), sum(c for _, c in both), len(said) - len(both))
 
 
-def collect(endpoint: Endpoint, asked: Sequence[Call], cache: AnswerCache) -> dict[str, str]:
+def collect(endpoint: Endpoint, asked: Sequence[PaidRequest], cache: AnswerCache) -> dict[str, str]:
     """Ask for what the cache does not hold; requests that were refused, by key, with the endpoint's reason.
 
     Raises:
         EndpointError: it answers no more, or refuses too often; says how much is done and how to go on.
     """
-    wanted = {call.key for call in asked}
-    try:
-        return _ask(endpoint, pending(asked, cache.answers), len(wanted), cache)
-    except EndpointError as error:
-        done = len(wanted & cache.answers.keys())
-        raise EndpointError(
-            f"{error}. {done} of {len(wanted)} answers are kept in {cache.path}: "
-            "the same command goes on from there and asks for none of them again"
-        ) from error
+    refused: dict[str, str] = {}
+    every = pending(asked, {})
 
+    def judge(request: PaidRequest, answer: Reply | str) -> None:
+        if isinstance(answer, str):
+            refused[request.key] = answer
+            if len(refused) > max(FEW_REFUSALS, len(every) / 10):
+                raise EndpointError(f"{endpoint.url}: refused {len(refused)} requests, the last: {answer}")
 
-def _ask(endpoint: Endpoint, open_: Sequence[Call], total: int, cache: AnswerCache) -> dict[str, str]:
-    stop, refused = threading.Event(), dict[str, str]()
-
-    def ask(call: Call) -> str | None:
-        try:
-            reply = endpoint.complete(call.body, stop)
-        except Refused as reason:
-            return str(reason)
-        except Stopped:
-            return None
-        cache.add(call.key, reply, str(call.body["model"]), call.item_id, call.vote)
-        return None
-
-    with ThreadPoolExecutor(endpoint.limits.concurrency) as pool, Progress("llm votes", len(open_), "answers") as shown:
-        jobs = {pool.submit(ask, call): call for call in open_}
-        try:
-            for job in as_completed(jobs):
-                if (reason := job.result()) is not None:
-                    refused[jobs[job].key] = reason
-                    _check_refusals(endpoint, refused, total)
-                shown.advance()
-        finally:
-            stop.set()  # whatever happened: those on their way are waited for, no other starts
+    missing = len(pending(asked, cache.answers))
+    ask_all(endpoint, every, cache, judge, Progress("llm votes", missing, "answers"))
     return refused
-
-
-def _check_refusals(endpoint: Endpoint, refused: Mapping[str, str], total: int) -> None:
-    if len(refused) > max(FEW_REFUSALS, total / 10):
-        raise EndpointError(f"{endpoint.url}: refused {len(refused)} requests, the last: {[*refused.values()][-1]}")
 
 
 def decide(
     items: Sequence[ProcessItem],
-    asked: Sequence[Call],
+    asked: Sequence[PaidRequest],
     replies: Mapping[str, Reply],
     refused: Mapping[str, str],
     agree: int,
 ) -> LlmAnnotated:
-    """Items by their votes. Every call has a reply or was refused."""
-    by_item: dict[str, list[Call]] = {}
+    """Items by their votes. Every request has a reply or was refused."""
+    by_item: dict[str, list[PaidRequest]] = {}
     for call in asked:
-        by_item.setdefault(call.item_id, []).append(call)
+        by_item.setdefault(call.item, []).append(call)
     found = LlmAnnotated([], [], [])
     for item in items:
         read = [_read(call, len(item.steps), replies, refused) for call in by_item[item.id]]
@@ -208,7 +165,7 @@ def decide(
     return found
 
 
-def _read(call: Call, steps: int, replies: Mapping[str, Reply], refused: Mapping[str, str]) -> int | Unusable:
+def _read(call: PaidRequest, steps: int, replies: Mapping[str, Reply], refused: Mapping[str, str]) -> int | Unusable:
     if call.key in refused:
         return Unusable("refused", refused[call.key])
     return read_answer(replies[call.key], steps)

@@ -1,7 +1,7 @@
-"""What a language model is asked about a trajectory, and how its answer is read: a strict last line, nothing guessed.
+"""Trajectory → the prompt that asks for its first wrong step; reply → the vote in its last line, of one strict form.
 
-The texts of questions and steps are put between marks that carry a hash of these same texts, so that no step can
-pretend to be another part of the prompt; they are joined, never formatted.
+Texts of questions and steps are put between marks that hold a hash of these texts, so that no step can pass for
+another part of the prompt. They are joined, never formatted.
 """
 
 import hashlib
