@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "code" / "sapo"
-LAYERS = ("records", "settings", "progress", "workspace", "pins", "configure", "tasks")
+LAYERS = ("arithmetic", "records", "settings", "progress", "workspace", "pins", "configure", "tasks")
 LAYERS += ("models", "engines", "supervise", "train", "methods", "evaluate", "plan", "report", "stages", "__main__")
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

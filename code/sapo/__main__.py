@@ -14,6 +14,7 @@ from types import ModuleType
 from safetensors import SafetensorError
 
 from sapo import __doc__ as about
+from sapo.arithmetic import apply, chosen
 from sapo.configure import PARAMS, configure
 from sapo.pins import pin_assets
 from sapo.records import BadInput
@@ -91,6 +92,7 @@ def _refusal(error: Exception) -> str:
 
 
 def _dispatch(arguments: list[str]) -> None:
+    apply(chosen(PARAMS))  # before anything imports torch or numpy
     names = [*STAGES, "configure", "pin-assets", *COMMANDS]
     parser = argparse.ArgumentParser(prog="python -m sapo", description=about)
     parser.add_argument("command", choices=names, metavar="COMMAND", help=", ".join(names))

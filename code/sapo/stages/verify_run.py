@@ -1,8 +1,8 @@
-"""Command `verify-run [REVISION]`: is the run that lies here the one that is committed, and if not, why?
+"""Command `verify-run [REVISION]`: is the run in this folder the one that is committed, and if not, why?
 
-Compares dvc.lock and the files of the results folder with those of a git revision (HEAD unless given): machine, library
-versions, code, settings and data first, then which outputs of stages differ, and which numbers of the results by how
-much. Exit code 0: equal, 1: different, 2: there is nothing to compare.
+Compares dvc.lock and the result files with those of a git revision (HEAD unless given): what could make them differ,
+which outputs do, which numbers by how much, and how many verdicts agree. Exit status 0: equal, or, where the machines
+cannot have the same bytes, all verdicts agree; 1: different; 2: there is nothing to compare.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from sapo.report import verify_run as verify
 from sapo.report.environment import here
 from sapo.report.rendering import show
 from sapo.report.verify_run import ENVIRONMENT, Run
-from sapo.settings import load_settings
+from sapo.settings import Settings, load_settings
 
 LOCK = "dvc.lock"
 SUFFIXES = (".json", ".md", ".tex", ".html")
@@ -35,26 +35,33 @@ def main(arguments: list[str]) -> None:
     settings = load_settings(PARAMS)
     folder = Path(settings.report.results)
     commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{given.revision}^{{commit}}")
-    then, now = committed(commit.decode().strip(), folder), present(folder)
+    then, now = committed(commit.decode().strip(), folder), present(folder, settings)
     changed = verify.changed_values(then, now)
     outputs = verify.outputs(then, now, settings.profile)
     aspects = [*verify.causes(then, now, settings.profile, folder), outputs]
     tables = [verify.aspects_table(aspects, given.show)]
     show([*tables, *([verify.values_table(changed, given.show)] if changed else [])])
-    differ = bool(changed or outputs.changes)
-    found = verify.verdict(aspects, differ)
+    differ, by_verdicts = bool(changed or outputs.changes), verify.compared_by_verdicts(then, now, folder)
+    found = verify.verdict(aspects, differ, by_verdicts)
     sys.stdout.write(f"{given.revision} ({commit.decode()[:12]}), profile {settings.profile}: {found}\n")
-    if differ:
+    agreed = verify.verdicts_agree(then, now, folder) if differ else None
+    if agreed:
+        sys.stdout.write("".join(f"{line}\n" for line in (*agreed.differing[: given.show], agreed)))
+    alike = by_verdicts and agreed is not None and agreed.complete
+    alike = alike and verify.changed_aspects(aspects) <= {*verify.REASONS["another machine"]}
+    if differ and not alike:
         raise SystemExit(1)
 
 
-def present(folder: Path) -> Run:
+def present(folder: Path, settings: Settings) -> Run:
     """The run in the working folder, on this machine. Raises VerifyError where there is none."""
     paths = [path for path in sorted(folder.glob("*")) if path.suffix in SUFFIXES]
     if not paths or not Path(LOCK).is_file():
         raise VerifyError(f"{folder if not paths else LOCK}: no run is here; `dvc repro` makes one")
     results = {path.as_posix(): path.read_bytes() for path in paths}
-    results.setdefault((folder / ENVIRONMENT).as_posix(), json.dumps(here()).encode())
+    results.setdefault(
+        (folder / ENVIRONMENT).as_posix(), json.dumps(here(settings.tuning.device, settings.engine.kind)).encode()
+    )
     return Run(verify.parsed_lock(LOCK, Path(LOCK).read_bytes()), results)
 
 
