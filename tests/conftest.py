@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from sapo.arithmetic import apply
+
+apply("pinned")  # before a test module imports torch or numpy
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

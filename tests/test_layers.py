@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "code" / "sapo"
 SANDBOX = PACKAGE.with_name("strict_sandbox")
-LAYERS = ("records", "settings", "progress", "workspace", "pins", "configure", "strict_sandbox", "tasks")
+LAYERS = ("arithmetic", "records", "settings", "progress", "workspace", "pins", "configure", "strict_sandbox", "tasks")
 LAYERS += ("models", "engines", "supervise", "train", "methods", "evaluate", "plan", "report", "stages", "cli")
 LAYERS += ("__main__",)
 

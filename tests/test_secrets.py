@@ -88,7 +88,7 @@ def test_manifests_timings_and_the_environment_of_a_report_name_no_variable(tmp_
     workspace = Workspace(tmp_path, "nano")
     with timed(workspace, "start", StageArguments("m", "t")):
         pass
-    write_plain_json(tmp_path / "environment.json", here())
+    write_plain_json(tmp_path / "environment.json", here("cpu", "hf"))
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) >= 4
     assert leaked(tmp_path) == []
 

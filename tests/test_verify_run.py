@@ -14,8 +14,10 @@ from command_line import run
 
 from sapo.records import RecordError, write_plain_json
 from sapo.report import run_files
-from sapo.report.environment import here, processor
+from sapo.report import verify_run as verify
+from sapo.report.environment import EVERYWHERE, NOWHERE, THIS_PROCESSOR, here, processor
 from sapo.report.run_files import VerifyError
+from sapo.report.verdict_agreement import agreement
 from sapo.report.verify_run import Aspect, Change, Run, changed_values, verdict
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +49,7 @@ def git(*arguments: str) -> None:
 def write(lock: dict[str, Any], metrics: object) -> None:
     Path("dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
     write_plain_json(Path("results/metrics.json"), metrics)
-    write_plain_json(Path("results/environment.json"), here())
+    write_plain_json(Path("results/environment.json"), here("cpu", "hf"))
     Path("results/table.md").write_text("| a |\n", encoding="utf-8")
 
 
@@ -90,7 +92,7 @@ def test_every_cause_is_named_and_so_is_what_follows(capsys: pytest.CaptureFixtu
     start["params"]["params.yaml"]["sft"]["lr"] = 0.02
     lock["stages"]["start@other"]["deps"][0]["md5"] = "of another profile"
     write(lock, {"m": {"accuracy": {"value": 36.0, "low": 28.0}, "questions": 500, "note": "same", "new": True}})
-    environment = here()
+    environment: Any = here("cpu", "hf")
     environment["machine"]["cpu"], environment["versions"]["torch"] = "Z80", "1.0"
     write_plain_json(Path("results/environment.json"), environment)
     Path("results/table.md").unlink()
@@ -105,7 +107,10 @@ def test_every_cause_is_named_and_so_is_what_follows(capsys: pytest.CaptureFixtu
     assert "3 of 5" in rows["results/metrics.json"] and "m.new: – → True" in rows["results/metrics.json"]
     assert out.index("m.accuracy.low: 35.0 → 28.0 (-7)") < out.index("m.accuracy.value: 40.0 → 36.0 (-4)")
     assert "6 bytes → no such file" in out
-    assert out.splitlines()[-1].endswith("different: machine, versions, code, settings, data differ")
+    assert out.splitlines()[-1].endswith(
+        "different: another machine (machine), other libraries (versions), another code (code), "
+        "other settings or data (settings, data)"
+    )
 
 
 @pytest.mark.usefixtures("repository")
@@ -115,7 +120,7 @@ def test_an_older_revision_can_be_asked_for(capsys: pytest.CaptureFixture[str]) 
     main(["HEAD"])
     out = different(capsys, "HEAD~1")
     assert "more: – → 1" in out
-    assert out.splitlines()[-1].endswith("what was run is not what dvc.lock says, or not repeatable")
+    assert out.splitlines()[-1].endswith("same everything: not repeatable, or dvc.lock is of another run")
 
 
 @pytest.mark.usefixtures("repository")
@@ -125,9 +130,9 @@ def test_a_run_from_before_environments_were_written_says_that_it_is_not_on_file
     git("rm", "-q", "results/environment.json")
     git("commit", "-qm", "without")
     main([])
-    assert capsys.readouterr().out.count("not on file") == 2
+    assert capsys.readouterr().out.count("not on file") == 4
     write_plain_json(Path("results/metrics.json"), METRICS | {"more": 1})
-    assert "nothing on file says why; not on file: machine, versions" in different(capsys)
+    assert "nothing on file says why; not on file: machine, arithmetic, versions, builds" in different(capsys)
 
 
 def _spoil_lock() -> None:
@@ -190,8 +195,88 @@ def test_changes_by_hand() -> None:
     assert changed_values(*run) == {"r/a.json": ([Change("1.b", "[]", "–"), Change("1.b.0", "–", 2)], 3)}
 
 
-def test_verdicts() -> None:
-    same, other = Aspect("code", (), 3), Aspect("code", ("x",), 3)
-    assert verdict([same], False) == "equal"
-    assert verdict([other], False) == "equal, although code differ"
-    assert verdict([other, Aspect("data", ("y",), 1)], True) == "different: code, data differ"
+def aspects(*changed: str) -> list[Aspect]:
+    return [Aspect(name, ("x",) if name in changed else (), 3) for names in verify.REASONS.values() for name in names]
+
+
+@pytest.mark.parametrize(
+    ("changed", "by_verdicts", "said"),
+    [
+        (("machine",), True, "different: another machine (machine)"),
+        (("machine",), False, "different: another machine (machine), although its arithmetic promises the same bytes"),
+        (("machine", "arithmetic"), False, "different: another machine (machine, arithmetic)"),
+        (("code", "builds"), False, "different: other libraries (builds), another code (code)"),
+        ((), False, "different: same everything: not repeatable, or dvc.lock is of another run"),
+        ((), True, "different: same everything, on a device or an engine that promises no bytes"),
+    ],
+)
+def test_the_verdict_names_the_reason(changed: tuple[str, ...], by_verdicts: bool, said: str) -> None:
+    assert verdict(aspects(*changed), True, by_verdicts) == said
+
+
+def test_equal_runs_are_equal_whatever_differs() -> None:
+    assert verdict(aspects(), False, False) == "equal"
+    assert verdict(aspects("machine"), False, False) == "equal, although another machine (machine)"
+
+
+def environments(then: tuple[str, str], now: tuple[str, str]) -> list[Run]:
+    """Two runs, each by its processor and where its bytes are promised to be the same."""
+    return [
+        Run({}, {"r/environment.json": json.dumps({"machine": {"cpu": cpu}, "arithmetic": arithmetic}).encode()})
+        for cpu, arithmetic in ((cpu, {"same_bytes_on": where}) for cpu, where in (then, now))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "by_verdicts"),
+    [
+        (("EPYC", EVERYWHERE), ("Xeon", EVERYWHERE), False),
+        (("EPYC", THIS_PROCESSOR), ("EPYC", THIS_PROCESSOR), False),
+        (("EPYC", THIS_PROCESSOR), ("Xeon", THIS_PROCESSOR), True),
+        (("EPYC", EVERYWHERE), ("EPYC", THIS_PROCESSOR), True),
+        (("EPYC", NOWHERE), ("EPYC", NOWHERE), True),
+    ],
+)
+def test_bytes_are_compared_where_they_are_promised(
+    then: tuple[str, str], now: tuple[str, str], by_verdicts: bool
+) -> None:
+    assert verify.compared_by_verdicts(*environments(then, now), Path("r")) == by_verdicts
+
+
+def judged(*verdicts: str, low: float = 1.0) -> dict[str, Any]:
+    """A `claims.json` of claims named a, b, …, with one interval of width 2 each."""
+    measured = [{"what": "accuracy", "low": low, "high": low + 2, "value": low + 1}, {"what": "more", "missing": "x"}]
+    cells = [{"model": "m", "task": "t", "benchmark": "t", "verdict": "holds", "comparisons": measured}]
+    return {"claims": {name: {"verdict": said, "cells": cells} for name, said in zip("abc", verdicts, strict=False)}}
+
+
+def test_verdicts_are_counted_and_intervals_compared() -> None:
+    """[1, 3] and [2, 4] overlap, [1, 3] and [3.5, 5.5] do not."""
+    then = judged("holds", "holds", "not run")
+    assert str(agreement(then, judged("holds", "holds", "not run"))) == "3 of 3 verdicts agree"
+    one = agreement(then, judged("holds", "contradicted", "not run", low=2.0))
+    assert str(one) == "2 of 3 verdicts agree; 1 differs, and its intervals overlap"
+    assert one.differing == ("b: holds → contradicted",) and not one.complete
+    far = agreement(then, judged("holds", "contradicted", "not run", low=3.5))
+    assert str(far) == "2 of 3 verdicts agree; 1 differs, and its intervals do not overlap"
+    two = agreement(then, judged("contradicted", "contradicted"))
+    assert (
+        str(two) == "0 of 2 verdicts agree; 2 differ, and the intervals of 2 of them overlap; only one run has 1 more"
+    )
+
+
+@pytest.mark.usefixtures("repository")
+def test_on_a_gpu_a_run_passes_by_its_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
+    """The numbers differ and all verdicts agree: 0; one verdict differs: 1."""
+    write_plain_json(Path("results/environment.json"), here("cuda", "hf"))
+    write_plain_json(Path("results/claims.json"), judged("holds", "holds"))
+    git("add", "-A", ".")
+    git("commit", "-qm", "on a GPU")
+    write_plain_json(Path("results/metrics.json"), METRICS | {"more": 1})
+    main([])
+    assert capsys.readouterr().out.splitlines()[-1] == "2 of 2 verdicts agree"
+    write_plain_json(Path("results/claims.json"), judged("holds", "not run", low=2.0))
+    assert "1 of 2 verdicts agree; 1 differs, and its intervals overlap" in different(capsys)
+    write_plain_json(Path("results/claims.json"), {"claims": [1]})
+    with pytest.raises(RecordError, match=r"results/claims.json: not the verdicts of a report"):
+        main([])

@@ -152,6 +152,9 @@ def main(arguments: Sequence[str]) -> None:
     Stages count on that: a process that has computed and forks leaves PyTorch's pool of threads in a state in which
     threads that load weights in the child find none ("Invalid thread pool!").
     """
+    from sapo.arithmetic import apply, chosen
+
+    apply(chosen(Path(arguments[0]) / "params.yaml"))
     importlib.import_module("tiny_graph_imports")
     os.chdir(arguments[0])
     for stage in arguments[1:]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from sapo.arithmetic import level
 from sapo.records import BadInput, same_file, write_plain_json
 
 PATIENCE = 10.0  # seconds that a killed run's last processes are given to notice
@@ -192,8 +193,10 @@ def _locked(lock: Path, final: Path) -> Iterator[None]:
 
 
 def environment() -> dict[str, object]:
-    """Versions and platform that results depend on, in words that a second run on the same machine repeats."""
+    """Versions, platform and arithmetic that results depend on, in words that a second run on this machine repeats."""
     return {
+        "arithmetic": level(),
+        "threads": os.environ.get("OMP_NUM_THREADS", ""),
         "versions": {name: metadata.version(name).partition("+")[0] for name in LIBRARIES},
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "platform": f"{platform.system()}-{platform.machine()}",

@@ -11,7 +11,9 @@ import click
 from safetensors import SafetensorError
 
 from sapo import __doc__ as about
+from sapo.arithmetic import apply, chosen
 from sapo.cli import results, stages, tools
+from sapo.configure import PARAMS
 from sapo.records import BadInput
 
 SECTIONS = {
@@ -50,6 +52,7 @@ def sapo() -> None: ...
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default that of `sys.argv`; the exit code, as the module's docstring lists them."""
+    apply(chosen(PARAMS))  # before anything imports torch or numpy
     try:
         return sapo.main(arguments, prog_name="sapo", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:

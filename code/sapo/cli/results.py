@@ -77,7 +77,8 @@ def score(file: Path, verifier: Path, out: Path | None, task: str | None, thresh
 def verify_run(revision: str, show: int) -> int:
     """Is the run here that of a git revision, and if not, why?
 
-    Exit code 0: equal, 1: different, 2: nothing to compare. REVISION is HEAD unless given.
+    Exit code 0: equal, or, where the machines cannot have the same bytes, all verdicts agree; 1: different; 2: nothing
+    to compare. REVISION is HEAD unless given.
     """
     from sapo.report import verify_run as verify
     from sapo.report.rendering import show as print_tables
@@ -86,13 +87,19 @@ def verify_run(revision: str, show: int) -> int:
     settings, _ = opened()
     folder = Path(settings.report.results)
     commit = find_commit(revision)
-    then, now = committed(commit, folder), present(folder)
+    then, now = committed(commit, folder), present(folder, settings)
     changed, outputs = verify.changed_values(then, now), verify.outputs(then, now, settings.profile)
     aspects = [*verify.causes(then, now, settings.profile, folder), outputs]
     print_tables([verify.aspects_table(aspects, show), *([verify.values_table(changed, show)] if changed else [])])
-    differ = bool(changed or outputs.changes)
-    click.echo(f"{revision} ({commit[:12]}), profile {settings.profile}: {verify.verdict(aspects, differ)}")
-    return int(differ)
+    differ, by_verdicts = bool(changed or outputs.changes), verify.compared_by_verdicts(then, now, folder)
+    found = verify.verdict(aspects, differ, by_verdicts)
+    click.echo(f"{revision} ({commit[:12]}), profile {settings.profile}: {found}")
+    agreed = verify.verdicts_agree(then, now, folder) if differ else None
+    for line in (*agreed.differing[:show], agreed) if agreed else ():
+        click.echo(str(line))
+    alike = by_verdicts and agreed is not None and agreed.complete
+    alike = alike and verify.changed_aspects(aspects) <= {*verify.REASONS["another machine"]}
+    return int(differ and not alike)
 
 
 COMMANDS = (compare, explore, score, verify_run)

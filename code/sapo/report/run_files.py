@@ -7,6 +7,7 @@ from pathlib import Path
 from sapo.records import BadInput
 from sapo.report.environment import here
 from sapo.report.verify_run import ENVIRONMENT, Run, parsed_lock
+from sapo.settings import Settings
 
 LOCK = "dvc.lock"
 SUFFIXES = (".json", ".md", ".tex", ".html")
@@ -22,13 +23,14 @@ def find_commit(revision: str) -> str:
     return found.decode().strip()
 
 
-def present(folder: Path) -> Run:
+def present(folder: Path, settings: Settings) -> Run:
     """The run in the working folder, on this machine. Raises VerifyError where there is none."""
     paths = [path for path in sorted(folder.glob("*")) if path.suffix in SUFFIXES]
     if not paths or not Path(LOCK).is_file():
         raise VerifyError(f"{folder if not paths else LOCK}: no run is here; `dvc repro` makes one")
     results = {path.as_posix(): path.read_bytes() for path in paths}
-    results.setdefault((folder / ENVIRONMENT).as_posix(), json.dumps(here()).encode())
+    environment = here(settings.tuning.device, settings.engine.kind)
+    results.setdefault((folder / ENVIRONMENT).as_posix(), json.dumps(environment).encode())
     return Run(parsed_lock(LOCK, Path(LOCK).read_bytes()), results)
 
 

@@ -1,8 +1,8 @@
-"""Two runs side by side: first what could make them differ (machine, versions, code, settings, data), then what does.
+"""Two runs side by side: what could make them differ (machine, builds, code, settings, data), then what does differ.
 
-A run is its `dvc.lock` (digests of what every stage read and wrote, and its settings) and the files for readers in its
-results folder, of which `environment.json` says on what machine and with which libraries the report was made. A cause
-that the lock does not hold (an upstream output that differs) follows from one that it does.
+A run is its `dvc.lock` (digests of what every stage read and wrote, and its settings) and its result files, of which
+`environment.json` tells the machine and the arithmetic. Upstream outputs that differ are not causes: they follow from
+one.
 """
 
 import json
@@ -15,9 +15,18 @@ from typing import Any
 import yaml
 
 from sapo.records import RecordError
+from sapo.report.environment import NOWHERE, THIS_PROCESSOR
 from sapo.report.tables import Table
+from sapo.report.verdict_agreement import Agreement, agreement
 
-ENVIRONMENT = "environment.json"
+ENVIRONMENT, CLAIMS = "environment.json", "claims.json"
+# Aspects by what they are signs of.
+REASONS = {
+    "another machine": ("machine", "arithmetic"),
+    "other libraries": ("versions", "builds"),
+    "another code": ("code",),
+    "other settings or data": ("settings", "data"),
+}
 GONE = "–"
 
 
@@ -59,11 +68,11 @@ class Change:
 
 
 def causes(then: Run, now: Run, profile: str, results: Path) -> list[Aspect]:
-    """Machine, versions, code, settings and data, each with what differs."""
+    """Machine, arithmetic, versions, builds, code, settings and data, each with what differs."""
     before, after = (_environment(run, results) for run in (then, now))
+    sections = ("machine", "arithmetic", "versions", "builds")
     return [
-        _aspect("machine", before.get("machine", {}), after.get("machine", {})),
-        _aspect("versions", before.get("versions", {}), after.get("versions", {})),
+        *(_aspect(name, before.get(name, {}), after.get(name, {})) for name in sections),
         _files("code", *(_reads(run.lock, profile, _is_code) for run in (then, now))),
         _aspect("settings", _settings(then.lock, profile), _settings(now.lock, profile)),
         _files("data", *(_reads(run.lock, profile, _is_data) for run in (then, now))),
@@ -114,18 +123,51 @@ def values_table(changed: Mapping[str, tuple[list[Change], int]], most: int) -> 
     return Table("Results that differ, the largest change first", ("File", "Values", "Then → now"), tuple(rows))
 
 
-def verdict(aspects: list[Aspect], differ: bool) -> str:
-    """One line that says whether the runs are equal, and if not, what the difference can come from."""
-    named = [aspect.name for aspect in aspects if aspect.changes and aspect.name != "outputs"]
+def compared_by_verdicts(then: Run, now: Run, results: Path) -> bool:
+    """Whether the two machines cannot be expected to give the same bytes (`environment.same_bytes_on`)."""
+    sides = [_environment(run, results) for run in (then, now)]
+    promises = {side.get("arithmetic", {}).get("same_bytes_on") for side in sides}
+    differ = any(sides[0].get(name) != sides[1].get(name) for name in REASONS["another machine"])
+    return NOWHERE in promises or (THIS_PROCESSOR in promises and differ)
+
+
+def verdicts_agree(then: Run, now: Run, results: Path) -> Agreement | None:
+    """How far the verdicts on the claims agree; None where a run has none. Raises RecordError for unusable files."""
+    path = (results / CLAIMS).as_posix()
+    if path not in then.results or path not in now.results:
+        return None
+    try:
+        return agreement(*(parsed(path, run.results[path]) for run in (then, now)))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RecordError(f"{path}: not the verdicts of a report: {error!r}") from error
+
+
+def changed_aspects(aspects: list[Aspect]) -> set[str]:
+    """Names of the aspects that differ and can be a reason."""
+    return {aspect.name for aspect in aspects if aspect.changes} - {"outputs"}
+
+
+def verdict(aspects: list[Aspect], differ: bool, by_verdicts: bool) -> str:
+    """One line: whether the runs are equal and, if not, what the reason can be.
+
+    Args:
+        by_verdicts: the machines cannot be expected to give the same bytes.
+    """
+    changed = changed_aspects(aspects)
     unknown = [aspect.name for aspect in aspects if not aspect.total]
+    named = {why: [name for name in names if name in changed] for why, names in REASONS.items()}
+    reasons = ", ".join(f"{why} ({', '.join(names)})" for why, names in named.items() if names)
     if not differ:
-        return "equal" + (f", although {', '.join(named)} differ" if named else "")
-    if named:
-        return f"different: {', '.join(named)} differ"
-    if unknown:
+        return "equal" + (f", although {reasons}" if reasons else "")
+    if unknown and not changed:
         return f"different, and nothing on file says why; not on file: {', '.join(unknown)}"
-    reason = "what was run is not what dvc.lock says, or not repeatable"
-    return f"different, although nothing that it rests on differs: {reason}"
+    if by_verdicts and not changed:
+        return "different: same everything, on a device or an engine that promises no bytes"
+    if not changed:
+        return "different: same everything: not repeatable, or dvc.lock is of another run"
+    if changed == {"machine"} and not by_verdicts and not unknown:
+        return f"different: {reasons}, although its arithmetic promises the same bytes"
+    return f"different: {reasons}"
 
 
 def parsed(path: str, data: bytes) -> Any:
@@ -148,7 +190,7 @@ def parsed_lock(path: str, data: bytes) -> dict[str, Any]:
     return stages
 
 
-def _environment(run: Run, results: Path) -> dict[str, dict[str, object]]:
+def _environment(run: Run, results: Path) -> dict[str, dict[str, Any]]:
     path = (results / ENVIRONMENT).as_posix()
     return parsed(path, run.results[path]) if path in run.results else {}
 
@@ -199,8 +241,9 @@ def _aspect(name: str, then: Mapping[str, object], now: Mapping[str, object]) ->
     """Nothing is compared where one of the two is not on file."""
     if not (then and now):
         return Aspect(name, (), 0)
-    changes = [str(Change(*change)) for change in _differences(then, now)]
-    return Aspect(name, tuple(changes), len(then.keys() | now.keys()))
+    before, after = _leaves(then), _leaves(now)
+    changes = [str(Change(*change)) for change in _differences(before, after)]
+    return Aspect(name, tuple(changes), len(before.keys() | after.keys()))
 
 
 def _differences(then: Mapping[str, object], now: Mapping[str, object]) -> list[tuple[str, object, object]]:

@@ -53,6 +53,7 @@ class Settings:
     seed: int
     threads: int
     workers: int
+    arithmetic: Literal["pinned", "native"]
     tracking: Literal["none", "dvclive", "mlflow", "wandb"]
     data: DataSettings
     models: dict[str, ModelSettings]

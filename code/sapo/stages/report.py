@@ -117,7 +117,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         sections["results"] = readme_results(accuracies, settings.report.results)
         texts[workspace.root / "README.md"] = with_sections(workspace.root / "README.md", sections)
     data = {"metrics": numbers, "claims": verdicts, "tables": as_data([*every, *claims])}
-    data |= {"paper": about(settings, sorted(drawn)), "environment": here()}
+    data |= {"paper": about(settings, sorted(drawn)), "environment": here(settings.tuning.device, settings.engine.kind)}
     written = [*(folder / f"{name}.json" for name in data), *texts]
     for path, values in zip(written, data.values(), strict=False):
         write_plain_json(path, values)
