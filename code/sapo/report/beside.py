@@ -9,7 +9,7 @@ part, error beyond that of the last round) is what a replication can be held to.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sapo.report.accuracies import Accuracy, Column
+from sapo.report.accuracies import Column
 from sapo.report.claims.evidence import Evidence
 from sapo.report.claims.judged import mover
 from sapo.report.claims.published import Row, read_published
@@ -102,11 +102,8 @@ def _accuracy_rows(which: Printed, column: Column, printed: Sequence[Row], model
         if ours is None or theirs is None or base is None:
             continue
         place = (column.model, column.benchmark, f"{model}, {benchmark}", checkpoint_name(one, one.round))
-        yield _row(place, ours.value, theirs, _effect(which, one, ours), theirs - base)
-
-
-def _effect(which: Printed, one: Checkpoint, ours: Accuracy) -> Interval | None:
-    return None if one == which.reference else ours.differences.get(which.reference.method)
+        effect = None if one == which.reference else ours.differences.get(which.reference.method)
+        yield _row(place, ours.value, theirs, effect, theirs - base)
 
 
 def _error_table(process: Sequence[ProcessResults], printed: Sequence[Row], models: Mapping[str, str]) -> Table:

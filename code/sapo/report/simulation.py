@@ -94,11 +94,12 @@ def _total_table(world: World, found: Labellings) -> Table:
 
 def _break_even_table(found: Labellings) -> Table:
     others = [other for other in found.values() if not other.fixed]
-    rows = tuple(
-        (own.name, *(_trajectories(own.break_even(other)) for other in others)) for own in found.values() if own.fixed
-    )
+    rows = []
+    for own in found.values():
+        even = [own.break_even(other) for other in others]
+        rows += [(own.name, *("never" if n is None else f"{n:,.0f}" for n in even))] if own.fixed else []
     header = ("Labeller", *(f"cheaper than {other.name}" for other in others))
-    return Table("From how many trajectories on saps has paid for its verifier", header, rows)
+    return Table("From how many trajectories on saps has paid for its verifier", header, tuple(rows))
 
 
 def _winners_table(found: Labellings) -> Table:
@@ -125,10 +126,6 @@ def _hours(flops: float, world: World) -> float:
 
 def _power(size: int) -> str:
     return f"10^{len(str(size)) - 1}"
-
-
-def _trajectories(number: float | None) -> str:
-    return "never" if number is None else f"{number:,.0f}"
 
 
 def figure(world: World) -> tuple[Figure, Rows]:
@@ -164,12 +161,15 @@ def _names(axes: Axes, ends: Sequence[tuple[Labelling, float]], texts: Sequence[
     into_axes = axes.transData + axes.transAxes.inverted()
     places = [float(into_axes.transform((axes.get_xlim()[1], value))[1]) for _, value in ends]
     for (own, _), text, place, height in zip(ends, texts, places, spread(places, 0.085), strict=True):
-        axes.plot([1.01, 1.06], [place, height], color=LOOKS[own.labeller].color, linewidth=0.8, **_outside(axes))
+        axes.plot(
+            [1.01, 1.06],
+            [place, height],
+            color=LOOKS[own.labeller].color,
+            linewidth=0.8,
+            transform=axes.transAxes,
+            clip_on=False,
+        )
         axes.annotate(text, (1.07, height), xycoords="axes fraction", va="center", fontsize=8)
-
-
-def _outside(axes: Axes) -> dict[str, Any]:
-    return {"transform": axes.transAxes, "clip_on": False}
 
 
 def _round_ticks(axes: Axes) -> None:

@@ -90,7 +90,8 @@ def first_errors(rollouts: Rollouts, chosen: Sequence[Candidate]) -> list[int]:
 
     Five steps, T = 8: prefixes 1 and 2 have a completion that ends right, none of prefix 3 has: the vote is 3.
     """
-    votes = [_of_last_step(candidate) for candidate in chosen]
+    # Where every proper prefix is good, the last step is, if the outcome is right.
+    votes = [NO_ERROR if c.trajectory.right else len(c.trajectory.steps) for c in chosen]
     open_ = list(range(len(chosen)))
     position = 1
     while open_ := [i for i in open_ if position < len(chosen[i].trajectory.steps)]:
@@ -101,11 +102,6 @@ def first_errors(rollouts: Rollouts, chosen: Sequence[Candidate]) -> list[int]:
         position += 1
     check_grader_errors(rollouts.verdicts.elements())
     return votes
-
-
-def _of_last_step(candidate: Candidate) -> int:
-    """The vote where every proper prefix is good: the last step is, if the outcome is right."""
-    return NO_ERROR if candidate.trajectory.right else len(candidate.trajectory.steps)
 
 
 def keep_agreed(

@@ -27,7 +27,7 @@ from sapo.records import BadInput, Question, Trajectory
 
 Place = Literal["none", "early", "late", "short", "long"]
 Lost = Literal["no_trajectory", "one_generator", "same_text"]
-LOST: tuple[Lost, ...] = ("no_trajectory", "one_generator", "same_text")
+LOST: tuple[Lost, ...] = ("no_trajectory", "one_generator", "same_text")  # by number of generators: 0, 1, more
 Kind = tuple[bool, Place]  # right outcome?, and where the first error lies or how long it is
 StepTruth = Callable[[Question, Sequence[str]], list[bool]]
 
@@ -94,14 +94,12 @@ def kinds(candidates: Sequence[Candidate]) -> list[Kind]:
     """The kind of each candidate; lengths are compared with the median of those whose truth is unknown."""
     lengths = [len(c.trajectory.steps) for c in candidates if c.labels is None]
     median = statistics.median(lengths) if lengths else 0
-    return [(c.trajectory.right, _place(c, median)) for c in candidates]
-
-
-def _place(candidate: Candidate, median: float) -> Place:
-    steps = len(candidate.trajectory.steps)
-    if candidate.labels is None:
-        return "long" if steps > median else "short"
-    return place(first_error(candidate.labels), steps)
+    found: list[Kind] = []
+    for c in candidates:
+        steps = len(c.trajectory.steps)
+        unknown: Place = "long" if steps > median else "short"
+        found.append((c.trajectory.right, unknown if c.labels is None else place(first_error(c.labels), steps)))
+    return found
 
 
 def place(error: int | None, steps: int) -> Place:
@@ -136,7 +134,8 @@ def choose(
         if found:
             options[question_id] = found
         else:
-            lost[_reason([(candidate, text) for candidate, text, _ in own])] += 1
+            generators = {candidate.generator for candidate, *_ in own}
+            lost[LOST[min(len(generators), 2)]] += 1
     taken = _balance(options, rng)
     return Selection(tuple(options[q][taken[q]] for q in options), lost)
 
@@ -167,12 +166,6 @@ def _options(own: Sequence[tuple[Candidate, str, Kind]], rng: random.Random) -> 
     return found
 
 
-def _reason(own: Sequence[tuple[Candidate, str]]) -> Lost:
-    if not own:
-        return "no_trajectory"
-    return "one_generator" if len({candidate.generator for candidate, _ in own}) == 1 else "same_text"
-
-
 def unevenness(kinds_N: Sequence[Kind]) -> tuple[int, int]:
     """The sums of N² over outcomes and over kinds: right, wrong early, wrong late gives (1² + 2², 1² + 1² + 1²)."""
     outcomes = Counter(right for right, _ in kinds_N)
@@ -195,7 +188,7 @@ def _balance(
             before = taken.get(question_id)
             if before:
                 _count(counts, before, -1)
-            best = min(options[question_id], key=lambda both: (_added(counts, both), both != before))
+            best = min(options[question_id], key=lambda both: (*_squares(counts, both), both != before))
             changed = changed or best != before
             taken[question_id] = best
             _count(counts, best, 1)
@@ -208,12 +201,11 @@ def _count(counts: Counter[Kind | bool], both: tuple[Kind, Kind], by: int) -> No
         counts[kind[0]] += by
 
 
-def _added(counts: Counter[Kind | bool], both: tuple[Kind, Kind]) -> tuple[int, int]:
-    """By how much a pair raises both sums; `counts` are left as they were."""
-    (one, other) = both
-    return _squares(counts, one[0], other[0]), _squares(counts, one, other)
+def _squares(counts: Counter[Kind | bool], both: tuple[Kind, Kind]) -> tuple[int, int]:
+    """By how much a pair raises the sums over outcomes and over kinds; `counts` are left as they were.
 
-
-def _squares(counts: Counter[Kind | bool], one: Kind | bool, other: Kind | bool) -> int:
-    """(N + 2)² - N² where both are counted together, else twice (N + 1)² - N²."""
-    return 2 * (counts[one] + counts[other]) + (4 if one == other else 2)
+    (N + 2)² - N² where both are counted together, else twice (N + 1)² - N².
+    """
+    sides = (both[0][0], both[1][0]), both
+    right, kind = (2 * (counts[one] + counts[other]) + (4 if one == other else 2) for one, other in sides)
+    return right, kind
