@@ -1,9 +1,7 @@
-"""Our numbers beside the papers', cell by cell, wherever a paper prints one: SAPO's tables 1, 2 and 3, SIPF's 1 and 2,
-and what figure 6 is said to show.
+"""Our numbers and the papers' printed ones: SAPO's tables 1 to 3, SIPF's 1 and 2, and the claim of figure 6.
 
-Two differences each. That of the levels says how far our number is from the printed one; with another model and
-another benchmark than the paper's it says nothing about the paper. That of the effects (gain over SFT, loss without a
-part, error beyond that of the last round) is what a replication can be held to.
+The difference of levels says little where model and benchmark differ from the paper's. The difference of effects (gain
+over SFT, loss without a part, error beyond that of the last round) is what a replication can be held to.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

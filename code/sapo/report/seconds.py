@@ -1,7 +1,6 @@
-"""Seconds of a run by method, for the terminal alone: another run of the same machine has others.
+"""Seconds of a run by method, printed on the terminal and written to no file, because they differ from run to run.
 
-They stay with the finished work below `runs/.scratch/`, never in outputs, which repeat byte for byte. Work that two
-methods share is counted for both. Several processes at once slow each other, so compare within one run.
+They are kept with the finished work below `runs/.scratch/`. Work that methods share counts for each of them.
 """
 
 from collections.abc import Sequence

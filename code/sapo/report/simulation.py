@@ -1,8 +1,8 @@
-"""The simulated cost of labels as tables, as plain data, and as one figure of four panels.
+"""The simulated cost of labels as tables, as plain data, and as a figure of four panels.
 
-Upper left: the whole bill by number of trajectories. Upper right: the same a trajectory, where the verifier's making
-is spread over more and more of them, and who breaks even when. Lower left: rollouts by length. Lower right: which
-labeller costs least, by length and quality of the verifier, of those that find nearly as many first errors as the best.
+Upper left: total cost by number of trajectories. Upper right: cost a trajectory with its share of the verifier's
+training, and where labellers break even. Lower left: rollouts by length. Lower right: the cheapest labeller by length
+and verifier quality, of those that find nearly as many first errors as the best.
 """
 
 import math

@@ -1,9 +1,8 @@
-"""What a process benchmark holds, counted, and its data card in Markdown; every number of the card is counted here.
+"""Counts of a process benchmark, and its data card in Markdown.
 
-1. A first wrong step j of n lies at (j - 1/2) / n of its trajectory; `BINS` equal bins of [0, 1] count these places.
-2. An annotator is compared with the truth item by item (the same first error, or both none) and step by step, over
-   labels of prefixes, by Cohen's kappa: agreement beyond what the two's shares of good steps give by chance. Kappa is
-   None where chance alone gives all agreement (both say the same of every step): 0 / 0.
+1. A first error at step j of n lies at (j - 1/2) / n; `BINS` equal bins of [0, 1] count these places.
+2. An annotator is compared with the truth by item (same first error) and by step label, the latter also by Cohen's
+   kappa; kappa is None where chance alone gives all agreement (0 / 0).
 """
 
 import statistics as moments

@@ -1,17 +1,14 @@
-"""Two trajectories a question, by different reasoners, so that a process benchmark holds every kind of them.
+"""Selects two trajectories a question, by different reasoners, so that a process benchmark is balanced.
 
-1. A trajectory's kind is its outcome and, where the truth of steps is known, where its first wrong step lies: `none`,
-   `early` (in the first half) or `late`; where it is not known, its length: `short` or `long` (above the median).
-   Right trajectories with a wrong step (right by luck) and wrong ones without (unfinished) are kinds of their own.
-2. The smaller the sum over outcomes of N² (N trajectories each), the more even is right against wrong; of equals, the
-   one with the smaller sum over kinds of N². Questions with the fewest options choose first, each the pair that adds
-   least; then each in turn chooses again while that lowers the sums. It ends where no single question can lower them.
-3. Ties fall by a seeded order, which shares the choice among more than two reasoners. The papers do not say how their
-   pairs were chosen; a benchmark balanced so is no sample of what reasoners write, and says nothing of how often they
-   err.
+1. A trajectory's kind is its outcome with the place of its first error where the truth is known (`none`, `early`: first
+   half, `late`), else with its length (`short`, `long`: above the median).
+2. Minimised is the sum over outcomes of N² (N trajectories each), then the sum over kinds of N². Questions with the
+   fewest options choose first, each the pair that adds least; then each in turn chooses again while the sums fall.
+3. Ties are broken by a seeded order. The papers do not say how pairs were chosen; a balanced benchmark is no sample of
+   what reasoners write.
 
-What cannot be judged (`grader_error`) is no candidate, nor is a text that a question's earlier candidate by the same
-reasoner has already (equal under `Task.normalise`). The two of a pair differ in text too.
+Not candidates: what cannot be judged (`grader_error`), and a text that the same reasoner already gave to the question
+(equal under `Task.normalise`). The two texts of a pair differ too.
 """
 
 import itertools

@@ -1,11 +1,9 @@
-"""A method's rounds on file → the trajectories that the explorer shows, with scores, labels, rollouts and the truth.
+"""A method's rounds on file → the trajectories of the explorer, with scores, labels, rollouts and the truth.
 
-1. Scores are those of the round's own verifier V_i, which gives its rewards; t^ was detected with those of V_{i-1}.
-   Both are computed anew from the verifiers on file.
-2. A trajectory that was drawn several times is shown once. Round 0 shows what V_0 learned from, since its other
-   samples are those of round 1.
-3. Of the rollouts, those are on file that became training data of a verifier (supervise/expansion).
-4. Only a laboratory task knows the truth.
+1. Scores are those of the round's own verifier V_i; t^ was detected with those of V_{i-1}. Both are computed anew.
+2. A trajectory that was drawn several times is shown once. Round 0 shows what V_0 learned from.
+3. Rollouts are on file only where they became training data of a verifier (supervise/expansion).
+4. The truth is known for embedded tasks only.
 """
 
 from collections import Counter

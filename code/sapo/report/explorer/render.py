@@ -1,8 +1,7 @@
-"""What the explorer shows → one HTML file that needs nothing else: no server, no network, no other file.
+"""What the explorer shows → one HTML file that needs no server, network or other file.
 
-The data is JSON in compact arrays inside a `<script>` that no browser runs; `page.js` puts it on the page as text
-alone. A policy in the page allows the one script and the one style sheet by their hashes and nothing else, so that
-even a hole would find no network. Equal input gives equal bytes.
+The data is JSON in compact arrays inside a `<script>` that browsers do not run; `page.js` writes it as text only. A
+content security policy allows the one script and style sheet by hash and nothing else. Equal input gives equal bytes.
 """
 
 import base64

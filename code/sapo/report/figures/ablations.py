@@ -1,4 +1,4 @@
-"""What every part of SAPO and SIPF is worth: the accuracy of a variant minus that of the whole method."""
+"""Accuracy of each variant of SAPO and SIPF minus that of the whole method."""
 
 from matplotlib.axes import Axes
 

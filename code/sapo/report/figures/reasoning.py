@@ -1,4 +1,4 @@
-"""Right for wrong reasons: the share of right answers that rest on a wrong step, by method."""
+"""Share of right answers that rest on a wrong step, by method."""
 
 from matplotlib.axes import Axes
 

@@ -1,4 +1,4 @@
-"""Do iterated methods come to repeat themselves? Length and variety of what the reasoner samples, by round."""
+"""Length and diversity of the reasoner's samples by round, for methods with several rounds."""
 
 from collections.abc import Callable
 

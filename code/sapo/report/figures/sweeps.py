@@ -1,4 +1,4 @@
-"""How much a setting matters: SAPO with other values of eta and beta and with more rounds, where a run has them."""
+"""Accuracy of SAPO with other values of eta and beta and with more rounds, where a run has them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
