@@ -1,8 +1,7 @@
-"""Measures whether a base model and a task make a laboratory: capable but unreliable, with errors everywhere.
+"""Targets of a testbed: whether a base model and a task leave room to improve, and errors at every step.
 
-One `measure` trains SFT, RFT and ORPO on outcomes from one seed and compares their greedy accuracy; `TARGETS` are
-what the base models and worlds were designed for. Development questions decide, not test ones, so that a world
-redesigned until it meets its targets has not been tuned on the test split.
+Accuracies of SFT, RFT and ORPO on outcomes are greedy, on development questions, so that a task that is redesigned
+until it meets its targets has not been tuned on the test split.
 """
 
 from collections import Counter

@@ -1,8 +1,7 @@
-"""What a verifier is for: choosing among many samples (best of N), and steering them step by step (beam search).
+"""Choosing among samples with a verifier: best of N, majority vote, and step-level beam search.
 
-Best of N and pass@N are exact expectations over all subsets of N of a question's samples, so that a curve over N needs
-no more draws than its last point. Majority votes have no such formula; they are means over drawn subsets. Bounds of any
-choice: pass@N above, one sample (N = 1) for a verifier that knows nothing.
+Best of N and pass@N are exact expectations over all subsets of N of a question's samples. Majority votes are means over
+drawn subsets. Bounds of any choice: pass@N above, one sample (N = 1) for a verifier without information.
 """
 
 import itertools

@@ -1,4 +1,4 @@
-"""How many questions of a benchmark a checkpoint solves: one greedy completion each, judged."""
+"""Accuracy of a checkpoint on a benchmark: one greedy completion a question, judged."""
 
 from collections import Counter
 from collections.abc import Sequence

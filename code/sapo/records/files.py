@@ -66,14 +66,10 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
             raise RecordError(f"{where} is {value!r}, not a list")
         return tuple(_convert(item, typing.get_args(hint)[0], where) for item in value)
     if hint is float and type(value) is int:
-        return _as_float(value, where)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise RecordError(f"{where} is too large for a float") from error
     if type(value) is not hint:
         raise RecordError(f"{where} is {value!r}, not {hint.__name__}")
     return value
-
-
-def _as_float(value: int, where: str) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise RecordError(f"{where} is too large for a float") from error

@@ -1,7 +1,7 @@
-"""Accuracy of every checkpoint with its interval, paired differences, and what went wrong on the way.
+"""Accuracy of every checkpoint with its interval, paired differences, and training failures.
 
-All checkpoints of one benchmark are resampled alike (one seed), so that equal answers get equal intervals. A checkpoint
-that some seeds did not reach is measured on the seeds that did; `missing` has the others, and the tables name them.
+All checkpoints of one benchmark are resampled with one seed, so that equal answers get equal intervals. A checkpoint
+that some seeds did not reach is measured on the others; `missing` names the rest.
 """
 
 from collections import Counter

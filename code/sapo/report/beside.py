@@ -1,15 +1,13 @@
-"""Our numbers beside the papers', cell by cell, wherever a paper prints one: SAPO's tables 1, 2 and 3, SIPF's 1 and 2,
-and what figure 6 is said to show.
+"""Our numbers and the papers' printed ones: SAPO's tables 1 to 3, SIPF's 1 and 2, and the claim of figure 6.
 
-Two differences each. That of the levels says how far our number is from the printed one; with another model and
-another benchmark than the paper's it says nothing about the paper. That of the effects (gain over SFT, loss without a
-part, error beyond that of the last round) is what a replication can be held to.
+The difference of levels says little where model and benchmark differ from the paper's. The difference of effects (gain
+over SFT, loss without a part, error beyond that of the last round) is what a replication can be held to.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sapo.report.accuracies import Accuracy, Column
+from sapo.report.accuracies import Column
 from sapo.report.claims.evidence import Evidence
 from sapo.report.claims.judged import mover
 from sapo.report.claims.published import Row, read_published
@@ -102,11 +100,8 @@ def _accuracy_rows(which: Printed, column: Column, printed: Sequence[Row], model
         if ours is None or theirs is None or base is None:
             continue
         place = (column.model, column.benchmark, f"{model}, {benchmark}", checkpoint_name(one, one.round))
-        yield _row(place, ours.value, theirs, _effect(which, one, ours), theirs - base)
-
-
-def _effect(which: Printed, one: Checkpoint, ours: Accuracy) -> Interval | None:
-    return None if one == which.reference else ours.differences.get(which.reference.method)
+        effect = None if one == which.reference else ours.differences.get(which.reference.method)
+        yield _row(place, ours.value, theirs, effect, theirs - base)
 
 
 def _error_table(process: Sequence[ProcessResults], printed: Sequence[Row], models: Mapping[str, str]) -> Table:

@@ -1,8 +1,8 @@
-"""What a reasoner cost: everything that its method owes up to its round, whether or not another method paid for it.
+"""Total cost of a reasoner: everything that its method needs up to its round, also where methods share it.
 
-A method owes M_0's training, the samples of D_0 (round 1 has its share of them in its own costs), all its rounds, and,
-where the first round looks for suspects with V_0, omega's labels and V_0's training. Counts are exact and the same on
-every machine; seconds are not, so they are printed at the end of a run (seconds.py) and in no file.
+That is M_0's training, the samples of D_0 (round 1 has its share of them in its own costs), all its rounds, and, where
+the first round detects with V_0, omega's labels and V_0's training. Counts repeat exactly on every machine; seconds do
+not and are in no file (seconds.py prints them).
 """
 
 from collections.abc import Iterable, Sequence

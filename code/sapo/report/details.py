@@ -1,4 +1,4 @@
-"""What happened inside the rounds, as tables: samples, pairs, filters, and what supervision cost. Means over seeds."""
+"""Tables of what happened in the rounds, as means over seeds: samples, pairs, filters, cost of supervision."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass

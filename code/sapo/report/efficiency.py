@@ -28,7 +28,7 @@ from sapo.workspace import Workspace, derive_seed
 
 SECONDS = Path("benchmarks/labelling_seconds.json")  # written by benchmarks/labelling.py
 
-Row = TypeVar("Row", LabelRow, TruthRow)
+Row = TypeVar("Row", LabelRow, TruthRow, StepScores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,12 @@ class Target:
     def met(self) -> bool:
         return self.value <= self.goal if self.at_most else self.value >= self.goal
 
+    @property
+    def sign(self) -> str:
+        return "≤" if self.at_most else "≥"
+
     def __str__(self) -> str:
-        sign = "≤" if self.at_most else "≥"
-        return f"{self.name}: {self.value:.2f}, goal {sign} {self.goal:g}: {'met' if self.met else 'missed'}"
+        return f"{self.name}: {self.value:.2f}, goal {self.sign} {self.goal:g}: {'met' if self.met else 'missed'}"
 
 
 def read_efficiency(settings: Settings, workspace: Workspace) -> list[TaskEfficiency]:
@@ -150,14 +153,14 @@ class _Files:
 def _read(folder: Path) -> _Files:
     measured = read_records(folder / "measured.jsonl", Trajectory)
     held_out = read_records(folder / "held_out.jsonl", Trajectory)
-    held_truth = _labels(folder / "held_out_truth.jsonl", TruthRow, held_out, empty=True)
+    held_truth = _in_step(folder / "held_out_truth.jsonl", TruthRow, held_out, empty=True)
     trained = [name for name, arithmetic in LABELLERS.items() if arithmetic.trains and held_truth]
     return _Files(
         measured,
-        {name: _labels(folder / name / "labels.jsonl", LabelRow, measured) for name in LABELLERS},
-        _labels(folder / "truth.jsonl", TruthRow, measured, empty=True),
+        {name: _in_step(folder / name / "labels.jsonl", LabelRow, measured) for name in LABELLERS},
+        _in_step(folder / "truth.jsonl", TruthRow, measured, empty=True),
         held_truth,
-        {name: _scores(folder / name / "scores.jsonl", held_out) for name in trained},
+        {name: _in_step(folder / name / "scores.jsonl", StepScores, held_out) for name in trained},
         _costs(folder / "costs.json"),
         read_json(folder / "summary.json")["costed_right"],
     )
@@ -181,10 +184,11 @@ def _measure(files: _Files, model: str, task: str, resamples: int, seed: int) ->
         verifier = files.scores.get(name)
         wrong = _each(files.costs, name, ("long",) if long else LENGTHS, len(of_cost))
         right = _each(files.costs, name, (RIGHT,), files.costed) if files.costed else None
+        half = [(getattr(wrong, f.name) + getattr(right, f.name)) / 2 for f in fields(Each)] if right else None
         found[name] = Measured(
             wrong,
             _each(files.costs, name, LENGTHS, len(files.measured)),
-            _half(wrong, right) if right else None,
+            Each(*half) if half else None,
             statistics.mean(ours == saps for ours, saps in zip(own, labels["saps"], strict=True)),
             agreement(own, files.rows["shepherd"]),
             agreement(own, files.truth) if files.truth else None,
@@ -196,28 +200,19 @@ def _measure(files: _Files, model: str, task: str, resamples: int, seed: int) ->
     return TaskEfficiency(model, task, len(of_cost), mean, bool(long), len(files.measured), gain, found)
 
 
-def _labels(path: Path, schema: type[Row], trajectories: Sequence[Trajectory], empty: bool = False) -> list[Row]:
-    """Rows of these trajectories in their order, each with a label a step; none at all where `empty` allows it."""
+def _in_step(path: Path, schema: type[Row], trajectories: Sequence[Trajectory], empty: bool = False) -> list[Row]:
+    """Rows of these trajectories in their order, with a number a step; none at all where `empty` allows it."""
     rows = read_records(path, schema)
-    if not (empty and not rows):
-        _check(path, [(row.trajectory_id, len(row.labels)) for row in rows], trajectories)
-    return rows
-
-
-def _scores(path: Path, trajectories: Sequence[Trajectory]) -> list[StepScores]:
-    rows = read_records(path, StepScores)
-    _check(path, [(row.trajectory_id, len(row.scores)) for row in rows], trajectories)
-    return rows
-
-
-def _check(path: Path, found: Sequence[tuple[str, int]], trajectories: Sequence[Trajectory]) -> None:
-    if len(found) != len(trajectories):
-        raise RecordError(f"{path}: {len(found)} rows for {len(trajectories)} trajectories")
-    for number, ((name, steps), t) in enumerate(zip(found, trajectories, strict=True), start=2):
+    if empty and not rows:
+        return rows
+    if len(rows) != len(trajectories):
+        raise RecordError(f"{path}: {len(rows)} rows for {len(trajectories)} trajectories")
+    for number, (row, t) in enumerate(zip(rows, trajectories, strict=True), start=2):
+        name, steps = row.trajectory_id, len(row.scores if isinstance(row, StepScores) else row.labels)
         if (name, steps) != (t.id, len(t.steps)):
-            raise RecordError(
-                f"{path}: line {number}: trajectory {name!r} of {steps} steps, expected {t.id!r} of {len(t.steps)}"
-            )
+            said = f"trajectory {name!r} of {steps} steps, expected {t.id!r} of {len(t.steps)}"
+            raise RecordError(f"{path}: line {number}: {said}")
+    return rows
 
 
 def _costs(path: Path) -> dict[str, Cost]:
@@ -238,10 +233,6 @@ def _each(costs: dict[str, Cost], name: str, kinds: Sequence[str], count: int) -
     parts = [name, *(["detection"] if detects else [])]
     total = sum((costs[f"{part}/{kind}"] for part in parts for kind in kinds), Cost())
     return Each(**{field.name: getattr(total, field.name) / count for field in fields(Each)})
-
-
-def _half(wrong: Each, right: Each) -> Each:
-    return Each(**{f.name: (getattr(wrong, f.name) + getattr(right, f.name)) / 2 for f in fields(Each)})
 
 
 def read_seconds(path: Path, profile: str) -> Seconds | None:

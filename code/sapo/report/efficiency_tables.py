@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from sapo.evaluate.efficiency import LABELLERS
-from sapo.report.efficiency import Measured, Seconds, Target, TaskEfficiency, targets
+from sapo.report.efficiency import Measured, Seconds, TaskEfficiency, targets
 from sapo.report.intervals import percent_numbers
 from sapo.report.tables import Table, accuracy_text
 
@@ -14,35 +14,21 @@ VARIANTS = "shepherd_again: shepherd with other draws; saps_…: saps with that 
 
 def targets_table(results: Sequence[TaskEfficiency]) -> Table:
     rows = [
-        (entry.model, entry.task, t.name, f"{t.value:.2f}", f"{'≤' if t.at_most else '≥'} {t.goal:g}", _met(t))
+        (entry.model, entry.task, t.name, f"{t.value:.2f}", f"{t.sign} {t.goal:g}", "yes" if t.met else "no")
         for entry in results
         for t in targets(entry)
     ]
     return Table("Targets of efficient labelling", ("Model", "Task", "Target", "Measured", "Goal", "Met"), tuple(rows))
 
 
-def _met(target: Target) -> str:
-    return "yes" if target.met else "no"
-
-
 def cost_table(results: Sequence[TaskEfficiency], seconds: Seconds | None) -> Table:
     """Costs per labelled trajectory, a row a task and labeller."""
-    header = (
-        "Model",
-        "Task",
-        "Labeller",
-        "Rollouts",
-        "Prompt tokens",
-        "Generated tokens",
-        "FLOPs",
-        "half right",
-        "Programs",
-    )
+    header = ("Model", "Task", "Labeller", "Rollouts", "Prompt tokens", "Generated tokens", "FLOPs", "half right")
     rows = [(e.model, e.task, name, *_cost_cells(e, name, seconds)) for e in results for name in LABELLERS]
     which = "; ".join(f"{entry.model} on {entry.task}: {entry.which}" for entry in results)
     right = "half right: FLOPs of as many right trajectories counted in, which `witness` need not ask."
     note = f"Means of {which}; {right} {VARIANTS} Seconds: {seconds.machine if seconds else 'not measured'}."
-    return Table("What labels cost", (*header, "Seconds"), tuple(rows), note)
+    return Table("What labels cost", (*header, "Programs", "Seconds"), tuple(rows), note)
 
 
 def agreement_table(results: Sequence[TaskEfficiency]) -> Table:
@@ -85,10 +71,8 @@ def efficiency_metrics(entry: TaskEfficiency) -> dict[str, object]:
 
 
 def _labeller_metrics(found: Measured) -> dict[str, object]:
-    costs = {f"{name}_each": round(value, 2) for name, value in asdict(found.cost).items()}
-    costs |= {f"{name}_each_of_all": round(value, 2) for name, value in asdict(found.cost_all).items()}
-    if found.cost_half:
-        costs |= {f"{name}_each_half_right": round(value, 2) for name, value in asdict(found.cost_half).items()}
+    kinds = (("each", found.cost), ("each_of_all", found.cost_all), ("each_half_right", found.cost_half))
+    costs = {f"{name}_{kind}": round(n, 2) for kind, own in kinds if own for name, n in asdict(own).items()}
     shares = {
         kind: {part: percent_numbers(getattr(own, part)) for part in PARTS}
         for kind, own in (("shepherd", found.shepherd), ("truth", found.truth), ("verifier", found.verifier))

@@ -1,15 +1,11 @@
-"""95 % intervals of means by bootstrap over seeds and over clusters of questions (method.md §9).
+"""95 % bootstrap intervals of means over seeds and clusters of questions (method.md §9).
 
-A resample draws seeds with replacement and, for all of them alike, clusters of questions with replacement. Questions of
-one cluster (six prompts of one MBPP task) are drawn together, because they succeed and fail together; the same
-questions are asked of every seed, so they are not drawn anew for each. A difference between two methods is the mean of
-the paired differences over the seeds and questions that both have. "Better" is said only where the interval of the
-difference excludes 0; nothing is adjusted for the number of comparisons.
+A resample draws seeds and, for all of them alike, clusters of questions with replacement (the six prompts of one MBPP
+task are one cluster). A difference of two methods is the mean of the paired differences over the seeds and questions
+that both have; "better" means that its interval excludes 0, without adjustment for the number of comparisons.
 
-With one seed only questions are drawn, and the interval says nothing about other seeds. With two or three it says too
-little: drawing S seeds with replacement shows (S - 1) / S of their variance.
-
-The interval is the percentile one: it never leaves [0, 1], and where every answer is right it is [1, 1].
+With one seed only questions are drawn. S seeds drawn with replacement show only (S - 1) / S of their variance. The
+percentile interval never leaves [0, 1], and where every answer is right it is [1, 1].
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sapo.records import read_json
-from sapo.report.tables import Table
+from sapo.report.tables import NONE, Table
 from sapo.settings import Settings
 from sapo.workspace import Workspace
 
@@ -37,19 +37,11 @@ def questions_with_pairs(workspace: Workspace, settings: Settings, model: str, t
 
 def targets_table(report: Mapping[str, Mapping[str, Any]]) -> Table:
     """One row a base model and task of `results/lab.json`; all numbers are in % or points."""
-    rows = tuple(
-        (name.replace("/", " × "), str(own["train_questions"]), *_cells(own["targets"]))
-        for name, own in sorted(report.items())
-    )
+    rows = []
+    for name, own in sorted(report.items()):
+        found = [own["targets"].get(target) for target in HEADINGS]
+        cells = [f"{100 * one['value']:.1f}{'' if one['met'] else ' ✗'}" if one else NONE for one in found]
+        rows.append((name.replace("/", " × "), str(own["train_questions"]), *cells))
     note = "Means over seeds; greedy accuracy on development questions. ✗ misses its target; – not measured."
-    return Table(
-        "Targets of the laboratory, in %", ("base model × task", "training questions", *HEADINGS.values()), rows, note
-    )
-
-
-def _cells(targets: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    cells = []
-    for name in HEADINGS:
-        found = targets.get(name)
-        cells.append(f"{100 * found['value']:.1f}{'' if found['met'] else ' ✗'}" if found else "–")
-    return cells
+    header = ("base model × task", "training questions", *HEADINGS.values())
+    return Table("Targets of the laboratory, in %", header, tuple(rows), note)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from sapo.report.accuracies import Accuracy, Column
-from sapo.report.costs import spent
+from sapo.report.costs import Spent, spent
 from sapo.report.details import mean, ordered_rounds, supervision
 from sapo.report.intervals import percent_numbers
 from sapo.report.results import Checkpoint, RoundResults, TaskResults
@@ -22,7 +22,7 @@ def metrics(results: Sequence[TaskResults], columns: Sequence[Column]) -> Nested
         own = [column for column in columns if (column.model, column.task) == (entry.model, entry.task)]
         nested.setdefault(entry.model, {})[entry.task] = {
             "accuracy": {c.benchmark: by_round({k: _accuracy(a) for k, a in c.accuracies.items()}) for c in own},
-            "costs": by_round({k: _cost(entry, k, a.seeds) for k, a in own[0].accuracies.items()}),
+            "costs": by_round({k: _rounded(spent(entry, k, a.seeds)) for k, a in own[0].accuracies.items()}),
             "rounds": by_round({one: _round(list(found.values())) for one, found in ordered_rounds(entry).items()}),
             "supervision": _supervision(entry),
             "stopped": {
@@ -52,8 +52,8 @@ def _accuracy(accuracy: Accuracy) -> Nested:
     return found | {"collapsed": int(accuracy.collapsed), "exploded": len(accuracy.exploded)}
 
 
-def _cost(entry: TaskResults, one: Checkpoint, seeds: Sequence[int]) -> Nested:
-    return {name: round(value, 2) for name, value in asdict(spent(entry, one, seeds)).items()}
+def _rounded(cost: Spent) -> Nested:
+    return {name: round(value, 2) for name, value in asdict(cost).items()}
 
 
 def _round(found: Sequence[RoundResults]) -> Nested:

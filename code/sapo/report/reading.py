@@ -63,7 +63,11 @@ def read_task(settings: Settings, workspace: Workspace, model: str, task: str) -
             found = _read_round(own, folder / str(number), number, settings.tasks[task].train_questions)
             rounds.setdefault(Checkpoint(method, number), {})[seed] = found
     benchmarks = read_benchmarks(settings, workspace, model, task, reached(settings, workspace, model, task))
-    starts = {seed: _read_start(workspace.start(model, task, seed)) for seed in seeds_of(settings, model, task)}
+    starts = {}
+    for seed in seeds_of(settings, model, task):
+        folder = workspace.start(model, task, seed)
+        costs = read_costs(folder / "costs.json", ("sft", "sampling", "labelling", "verifier"))
+        starts[seed] = StartResults(costs, _read_labelled(folder))
     return TaskResults(model, task, benchmarks, rounds, starts, stopped, rounds_of(settings, model, task))
 
 
@@ -144,11 +148,6 @@ def _read_log(path: Path) -> tuple[TrainingStep, ...]:
     if not steps:
         raise RecordError(f"{path}: no training step")
     return tuple(TrainingStep(**entry) for entry in steps)
-
-
-def _read_start(folder: Path) -> StartResults:
-    costs = read_costs(folder / "costs.json", ("sft", "sampling", "labelling", "verifier"))
-    return StartResults(costs, _read_labelled(folder))
 
 
 def _read_labelled(folder: Path) -> Labelled:

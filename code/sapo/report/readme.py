@@ -1,4 +1,4 @@
-"""What the README says of the last run, between its markers: the answer in a few lines at the top, then the results."""
+"""Sections of the README that the last run writes: the answer at the top, and the results."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,10 +1,9 @@
-"""Seconds of a run by method, for the terminal alone: another run of the same machine has others.
+"""Seconds of a run by method, printed on the terminal and written to no file, because they differ from run to run.
 
-They stay with the finished work below `runs/.scratch/`, never in outputs, which repeat byte for byte. Work that two
-methods share is counted for both. Several processes at once slow each other, so compare within one run.
+They are kept with the finished work below `runs/.scratch/`. Work that methods share counts for each of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from sapo.methods.kept import INSIDE, SECONDS, name_of
@@ -33,13 +32,11 @@ def seconds_table(results: Sequence[TaskResults], workspace: Workspace) -> Table
             spent = [_seconds(folder, workspace.scratch) for folder in own]
             if all(spent):
                 seeds = len({folder.parent.parent.name for folder in own}) if method != "start" else len(own)
-                rows.append((entry.model, entry.task, _name(method), *_cells(spent, seeds)))
+                name = "M_0, D_0 and V_0 (all methods)" if method == "start" else method_name(method)
+                parts = [sum(one.get(n, 0.0) for one in spent for n in names) / seeds for names in PARTS.values()]
+                rows.append((entry.model, entry.task, name, *(f"{value:.1f}" for value in (*parts, sum(parts)))))
     header = ("Model", "Task", "Method", *PARTS, "Total")
     return Table("Seconds a seed, of this run on this machine", header, tuple(rows))
-
-
-def _name(method: str) -> str:
-    return "M_0, D_0 and V_0 (all methods)" if method == "start" else method_name(method)
 
 
 def _seconds(output: Path, store: Path) -> dict[str, float]:
@@ -49,9 +46,3 @@ def _seconds(output: Path, store: Path) -> dict[str, float]:
     content = read_json(output / INSIDE)
     path = store / name_of(content) / SECONDS
     return read_json(path) if path.is_file() else {}
-
-
-def _cells(spent: Iterable[dict[str, float]], seeds: int) -> list[str]:
-    found = list(spent)
-    parts = [sum(one.get(name, 0.0) for one in found for name in names) / seeds for names in PARTS.values()]
-    return [f"{value:.1f}" for value in (*parts, sum(parts))]

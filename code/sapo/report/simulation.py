@@ -1,8 +1,8 @@
-"""The simulated cost of labels as tables, as plain data, and as one figure of four panels.
+"""The simulated cost of labels as tables, as plain data, and as a figure of four panels.
 
-Upper left: the whole bill by number of trajectories. Upper right: the same a trajectory, where the verifier's making
-is spread over more and more of them, and who breaks even when. Lower left: rollouts by length. Lower right: which
-labeller costs least, by length and quality of the verifier, of those that find nearly as many first errors as the best.
+Upper left: total cost by number of trajectories. Upper right: cost a trajectory with its share of the verifier's
+training, and where labellers break even. Lower left: rollouts by length. Lower right: the cheapest labeller by length
+and verifier quality, of those that find nearly as many first errors as the best.
 """
 
 import math
@@ -96,11 +96,12 @@ def _total_table(world: World, found: Labellings) -> Table:
 
 def _break_even_table(found: Labellings) -> Table:
     others = [other for other in found.values() if not other.fixed]
-    rows = tuple(
-        (own.name, *(_trajectories(own.break_even(other)) for other in others)) for own in found.values() if own.fixed
-    )
+    rows = []
+    for own in found.values():
+        even = [own.break_even(other) for other in others]
+        rows += [(own.name, *("never" if n is None else f"{n:,.0f}" for n in even))] if own.fixed else []
     header = ("Labeller", *(f"cheaper than {other.name}" for other in others))
-    return Table("From how many trajectories on saps has paid for its verifier", header, rows)
+    return Table("From how many trajectories on saps has paid for its verifier", header, tuple(rows))
 
 
 def _winners_table(found: Labellings) -> Table:
@@ -127,10 +128,6 @@ def _hours(flops: float, world: World) -> float:
 
 def _power(size: int) -> str:
     return f"10^{len(str(size)) - 1}"
-
-
-def _trajectories(number: float | None) -> str:
-    return "never" if number is None else f"{number:,.0f}"
 
 
 def figure(world: World) -> tuple[Figure, Rows]:
@@ -166,12 +163,15 @@ def _names(axes: Axes, ends: Sequence[tuple[Labelling, float]], texts: Sequence[
     into_axes = axes.transData + axes.transAxes.inverted()
     places = [float(into_axes.transform((axes.get_xlim()[1], value))[1]) for _, value in ends]
     for (own, _), text, place, height in zip(ends, texts, places, spread(places, 0.085), strict=True):
-        axes.plot([1.01, 1.06], [place, height], color=LOOKS[own.labeller].color, linewidth=0.8, **_outside(axes))
+        axes.plot(
+            [1.01, 1.06],
+            [place, height],
+            color=LOOKS[own.labeller].color,
+            linewidth=0.8,
+            transform=axes.transAxes,
+            clip_on=False,
+        )
         axes.annotate(text, (1.07, height), xycoords="axes fraction", va="center", fontsize=8)
-
-
-def _outside(axes: Axes) -> dict[str, Any]:
-    return {"transform": axes.transAxes, "clip_on": False}
 
 
 def _round_ticks(axes: Axes) -> None:

@@ -1,8 +1,8 @@
-"""One look for all figures, and files whose bytes depend on the data alone.
+"""Style of all figures, and files whose bytes depend on the data alone.
 
-Colours are those of Okabe and Ito (2008), which colour-blind readers tell apart; every series also has its own marker
-and line style, so that a grey print can be read. Fonts are embedded (TrueType in PDF, outlines in SVG), dates and
-versions are left out, and the user's own matplotlib settings have no effect.
+Colours are those of Okabe and Ito (2008), safe for colour-blind readers; each series also has its own marker and line
+style. Fonts are embedded (TrueType in PDF, outlines in SVG), dates and versions are left out, and the user's own
+matplotlib settings have no effect.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""What `dvc metrics show`, `dvc exp show` and `dvc metrics diff` list: a few numbers a model and task, a row each.
+"""A few numbers a model and task for `dvc metrics show`, `dvc exp show` and `dvc metrics diff`.
 
 Everything else is in `results/metrics.json`, which is too deep for a table.
 """

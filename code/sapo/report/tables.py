@@ -4,10 +4,10 @@ A table is plain text in rows; `rendering.py` makes Markdown and terminal output
 Nothing is averaged away: a cell that lacks seeds is marked, and the note says which ones stopped, where and why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
-from sapo.report.accuracies import Accuracy, Column
+from sapo.report.accuracies import Column
 from sapo.report.intervals import Interval
 from sapo.report.names import BY_ROUND, checkpoint_name, in_order, learns_from, method_name, whole_of
 from sapo.report.results import COT, SFT, Checkpoint
@@ -16,6 +16,7 @@ MARKS = {"sft": "†", "orpo_outcome": "‡"}
 UNFINISHED = "§"
 NONE = "–"
 UNREAD = 0.05  # share of unparsable answers above which the notes say why
+STAR = "* the 95 % interval excludes 0; no adjustment for the number of comparisons."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +63,14 @@ def variants(columns: Sequence[Column]) -> list[Checkpoint]:
 
 def accuracy_tables(columns: Sequence[Column]) -> list[Table]:
     """One table a model: methods by benchmarks, accuracy in %, marked where it is better than a reference."""
-    return [
-        Table(
-            f"Accuracy of {model} in %, with 95 % intervals",
-            ("Method", "Learns from", *benchmark_names(own), "Seeds"),
-            tuple(
-                (
-                    _name(own, one),
-                    learns_from(one.method),
-                    *(_accuracy_cell(column, one) for column in own),
-                    _seeds(own, one),
-                )
-                for one in shown_rows(own)
-            ),
-            " ".join([_meaning(own), *notes(own, {one.method for one in shown_rows(own)})]),
-        )
-        for model, own in by_model(columns).items()
-    ]
+    tables = []
+    for model, own in by_model(columns).items():
+        rows = shown_rows(own)
+        cells = [(_name(own, o), learns_from(o.method), *_accuracies(own, o), _seeds(own, o)) for o in rows]
+        note = " ".join([_meaning(own), *notes(own, {one.method for one in rows})])
+        header = ("Method", "Learns from", *benchmark_names(own), "Seeds")
+        tables.append(Table(f"Accuracy of {model} in %, with 95 % intervals", header, tuple(cells), note))
+    return tables
 
 
 def ablation_tables(columns: Sequence[Column]) -> list[Table]:
@@ -88,46 +80,32 @@ def ablation_tables(columns: Sequence[Column]) -> list[Table]:
     """
     tables = []
     for model, every in by_model(columns).items():
+        found = []
         rows = variants(every)
         own = [c for c in every if any(whole_of(one.method) and one.method in c.last for one in rows)]
-        if not own:
-            continue
-        cells = {one: [text for column in own for text in _ablation_cells(column, one)] for one in rows}
+        for one in rows:
+            name = method_name(one.method) + (f" ({one.round} rounds)" if one.round > 1 else "")
+            both = zip(_accuracies(own, one, marks={}), _differences(own, one, whole_of(one.method)), strict=True)
+            found.append((name, *(text for cells in both for text in cells), _seeds(own, one)))
         header = [text for name in benchmark_names(own) for text in (name, "minus whole")]
-        tables.append(
-            Table(
-                f"Ablations and variants on {model}: accuracy in %, and difference to the whole method in points",
-                ("Method", *header, "Seeds"),
-                tuple((_last_name(one), *cells[one], _seeds(own, one)) for one in rows),
-                " ".join(
-                    [
-                        "Last rounds; differences are paired by seed and question, over the seeds that both have. "
-                        "* the 95 % interval excludes 0; no adjustment for the number of comparisons.",
-                        *notes(own, {one.method for one in rows}),
-                    ]
-                ),
-            )
-        )
+        title = f"Ablations and variants on {model}: accuracy in %, and difference to the whole method in points"
+        note = f"Last rounds; differences are paired by seed and question, over the seeds that both have. {STAR}"
+        note = " ".join([note, *notes(own, {one.method for one in rows})])
+        tables += [Table(title, ("Method", *header, "Seeds"), tuple(found), note)] if own else []
     return tables
 
 
 def difference_tables(columns: Sequence[Column]) -> list[Table]:
     """A table for each model and reference: paired differences in points, marked where the interval excludes 0."""
-    return [
-        Table(
-            f"Accuracy of {model} minus that of {method_name(reference)}, in points",
-            ("Method", *benchmark_names(own)),
-            tuple(
-                (_name(own, one), *(_difference_cell(column, one, reference) for column in own))
-                for one in dict.fromkeys([*shown_rows(own), *variants(own)])
-                if one.method != reference
-            ),
-            "Paired by seed and question. * the 95 % interval excludes 0; no adjustment for the number of comparisons.",
-        )
-        for model, own in by_model(columns).items()
-        for reference in MARKS
-        if any(reference in column.last or reference == "sft" for column in own)
-    ]
+    tables = []
+    for model, own in by_model(columns).items():
+        every = dict.fromkeys([*shown_rows(own), *variants(own)])
+        for reference in _known_references(own):
+            title = f"Accuracy of {model} minus that of {method_name(reference)}, in points"
+            rows = [(_name(own, o), *_differences(own, o, reference)) for o in every if o.method != reference]
+            header = ("Method", *benchmark_names(own))
+            tables.append(Table(title, header, tuple(rows), f"Paired by seed and question. {STAR}"))
+    return tables
 
 
 def process_tables(columns: Sequence[Column]) -> list[Table]:
@@ -135,14 +113,14 @@ def process_tables(columns: Sequence[Column]) -> list[Table]:
     tables = []
     for model, every in by_model(columns).items():
         own = [column for column in every if any(a.flawed for a in column.accuracies.values())]
-        rows = list(dict.fromkeys([*shown_rows(own), *variants(own)]))
-        cells = {one: tuple(_flawed_cell(column.accuracies.get(one)) for column in own) for one in rows}
+        found = []
+        for one in dict.fromkeys([*shown_rows(own), *variants(own)]):
+            shares = [a.flawed if (a := column.accuracies.get(one)) else None for column in own]
+            found.append((_name(own, one), learns_from(one.method), *map(accuracy_text, shares)))
         title = f"Right answers of {model} that rest on a wrong step, in %"
+        header = ("Method", "Learns from", *benchmark_names(own))
         note = f"Lower is better; {NONE}: no right answer, or not run."
-        if own:
-            header = ("Method", "Learns from", *benchmark_names(own))
-            found = tuple((_name(own, one), learns_from(one.method), *cells[one]) for one in rows)
-            tables.append(Table(title, header, found, note))
+        tables += [Table(title, header, tuple(found), note)] if own else []
     return tables
 
 
@@ -182,13 +160,13 @@ def notes(columns: Sequence[Column], methods: set[str]) -> list[str]:
                 collapses += [name] if accuracy.collapsed else []
                 seeds = ", ".join(map(str, accuracy.exploded))
                 losses += [f"{name} (seed {seeds})"] if accuracy.exploded else []
-    found = []
-    if stops:
-        found.append(f"{UNFINISHED} only the seeds that finished: {'; '.join(stops)}.")
-    if collapses:
-        found.append(f"Collapsed, the whole interval below that of the pretrained model: {', '.join(collapses)}.")
-    if losses:
-        found.append(f"The training loss ended above three times its first value: {', '.join(losses)}.")
+    collapsed = "Collapsed, the whole interval below that of the pretrained model"
+    said = [
+        (f"{UNFINISHED} only the seeds that finished", "; ".join(stops)),
+        (collapsed, ", ".join(collapses)),
+        ("The training loss ended above three times its first value", ", ".join(losses)),
+    ]
+    found = [f"{words}: {which}." for words, which in said if which]
     ungraded = sum(a.ungraded for column in columns for one, a in column.accuracies.items() if one.method in methods)
     found += [f"{ungraded} answers that the grader could not judge count as wrong."] if ungraded else []
     return found + _unparsable(columns, methods)
@@ -207,9 +185,12 @@ def _unparsable(columns: Sequence[Column], methods: set[str]) -> list[str]:
     return found
 
 
+def _known_references(columns: Sequence[Column]) -> list[str]:
+    return [name for name in MARKS if name == "sft" or any(name in column.last for column in columns)]
+
+
 def _meaning(columns: Sequence[Column]) -> str:
-    known = [name for name in MARKS if name == "sft" or any(name in column.last for column in columns)]
-    marks = "; ".join(f"{MARKS[name]} better than {method_name(name)}" for name in known)
+    marks = "; ".join(f"{MARKS[name]} better than {method_name(name)}" for name in _known_references(columns))
     return (
         f"{marks}: the 95 % interval of the difference, paired by seed and question, excludes 0. A → B: trained on A, "
         "tested on B. Intervals draw seeds and questions; of one seed, questions alone."
@@ -220,46 +201,31 @@ def _name(columns: Sequence[Column], one: Checkpoint) -> str:
     return checkpoint_name(one, next((c.last[one.method] for c in columns if one.method in c.last), None))
 
 
-def _last_name(one: Checkpoint) -> str:
-    return f"{method_name(one.method)}" + (f" ({one.round} rounds)" if one.round > 1 else "")
+def _accuracies(columns: Sequence[Column], one: Checkpoint, marks: Mapping[str, str] = MARKS) -> list[str]:
+    """A cell a benchmark: accuracy, marks of what it is better than, and what went wrong."""
+    cells = []
+    for column in columns:
+        accuracy = column.accuracies.get(one)
+        if not accuracy:
+            cells.append(f"{NONE} {UNFINISHED}" if one.method in column.stopped else NONE)
+            continue
+        better = {name for name, interval in accuracy.differences.items() if interval.better}
+        marked = "".join(mark for name, mark in marks.items() if name in better)
+        marked += UNFINISHED if accuracy.missing else ""
+        words = [accuracy_text(accuracy.value), marked, "collapsed" if accuracy.collapsed else ""]
+        cells.append(" ".join(filter(None, words)))
+    return cells
 
 
-def _accuracy_cell(column: Column, one: Checkpoint) -> str:
-    accuracy = column.accuracies.get(one)
-    if not accuracy:
-        return f"{NONE} {UNFINISHED}" if one.method in column.stopped else NONE
-    marks = "".join(
-        m for name, m in MARKS.items() if name in accuracy.differences and accuracy.differences[name].better
-    )
-    marks += UNFINISHED if accuracy.missing else ""
-    return " ".join(filter(None, [accuracy_text(accuracy.value), marks, "collapsed" if accuracy.collapsed else ""]))
-
-
-def _ablation_cells(column: Column, one: Checkpoint) -> tuple[str, str]:
-    accuracy = column.accuracies.get(one)
-    if not accuracy:
-        return _accuracy_cell(column, one), NONE
-    marks = [UNFINISHED if accuracy.missing else "", "collapsed" if accuracy.collapsed else ""]
-    text = " ".join(filter(None, [accuracy_text(accuracy.value), *marks]))
-    return text, difference_text(accuracy.differences.get(whole_of(one.method)))
-
-
-def _difference_cell(column: Column, one: Checkpoint, reference: str) -> str:
-    accuracy = column.accuracies.get(one)
-    return difference_text(accuracy.differences.get(reference)) if accuracy else NONE
-
-
-def _flawed_cell(accuracy: Accuracy | None) -> str:
-    return accuracy_text(accuracy.flawed if accuracy else None)
+def _differences(columns: Sequence[Column], one: Checkpoint, reference: str) -> list[str]:
+    found = [column.accuracies.get(one) for column in columns]
+    return [difference_text(accuracy.differences.get(reference) if accuracy else None) for accuracy in found]
 
 
 def _seeds(columns: Sequence[Column], one: Checkpoint) -> str:
     """Number of seeds behind a row; of each task, where tasks differ. The pretrained model has none."""
-    tasks = {column.task: _task_seeds(column, one) for column in columns}
+    tasks = {}
+    for column in columns:
+        run = one == SFT or (one != COT and one.method in column.last)
+        tasks[column.task] = str(len(column.accuracies[one].seeds) if one in column.accuracies else 0) if run else NONE
     return " / ".join(tasks.values() if len({*tasks.values()}) > 1 else {*tasks.values()})
-
-
-def _task_seeds(column: Column, one: Checkpoint) -> str:
-    if one == COT or (one != SFT and one.method not in column.last):
-        return NONE
-    return str(len(column.accuracies[one].seeds)) if one in column.accuracies else "0"

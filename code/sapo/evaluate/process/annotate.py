@@ -1,15 +1,14 @@
-"""Names the first wrong step of trajectories: the oracle of an embedded task, or rollouts of a stronger reasoner.
+"""First wrong step of trajectories, by the oracle of an embedded task or by rollouts of a stronger reasoner.
 
-1. `oracle`: the first step that is wrong by the task's definition, whatever the outcome; exact.
-2. `rollout`: a vote is the first prefix none of whose T completions ends right; whatever follows it is wrong too
-   (monotonicity), so nothing later is asked. Where every proper prefix can be completed the outcome decides of the
-   last step. A right outcome is no witness: a right answer by luck may rest on a step that nobody completes.
-   Of the savings of `Rollouts`, `lazy` and `merge` keep a vote's distribution; `reuse` does not.
-3. A stream of random numbers gives one vote. An item is kept where at least `agree` votes say the same and no other
+1. `oracle`: the first step that is wrong by the task's definition, whatever the outcome.
+2. `rollout`: a vote is the first prefix none of whose T completions ends right. Where every proper prefix can be
+   completed, the outcome decides the last step. Of the savings of `Rollouts`, `lazy` and `merge` keep a vote's
+   distribution; `reuse` does not.
+3. Each stream of random numbers gives one vote. An item is kept where at least `agree` votes say the same and no other
    position has as many; the others are returned with their votes and the reason.
 
-What rollouts cannot tell: a reasoner that fails on the question itself calls the first step wrong, one that mends
-errors calls wrong steps right. Streams share both faults, so agreement says nothing of them; only truth does.
+Limits: a reasoner that fails on the question calls the first step wrong; one that repairs errors calls wrong steps
+right. All streams share both faults, so their agreement does not show them.
 """
 
 from collections import Counter
@@ -90,7 +89,8 @@ def first_errors(rollouts: Rollouts, chosen: Sequence[Candidate]) -> list[int]:
 
     Five steps, T = 8: prefixes 1 and 2 have a completion that ends right, none of prefix 3 has: the vote is 3.
     """
-    votes = [_of_last_step(candidate) for candidate in chosen]
+    # Where every proper prefix is good, the last step is, if the outcome is right.
+    votes = [NO_ERROR if c.trajectory.right else len(c.trajectory.steps) for c in chosen]
     open_ = list(range(len(chosen)))
     position = 1
     while open_ := [i for i in open_ if position < len(chosen[i].trajectory.steps)]:
@@ -101,11 +101,6 @@ def first_errors(rollouts: Rollouts, chosen: Sequence[Candidate]) -> list[int]:
         position += 1
     check_grader_errors(rollouts.verdicts.elements())
     return votes
-
-
-def _of_last_step(candidate: Candidate) -> int:
-    """The vote where every proper prefix is good: the last step is, if the outcome is right."""
-    return NO_ERROR if candidate.trajectory.right else len(candidate.trajectory.steps)
 
 
 def keep_agreed(

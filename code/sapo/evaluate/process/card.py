@@ -1,9 +1,8 @@
-"""What a process benchmark holds, counted, and its data card in Markdown; every number of the card is counted here.
+"""Counts of a process benchmark, and its data card in Markdown.
 
-1. A first wrong step j of n lies at (j - 1/2) / n of its trajectory; `BINS` equal bins of [0, 1] count these places.
-2. An annotator is compared with the truth item by item (the same first error, or both none) and step by step, over
-   labels of prefixes, by Cohen's kappa: agreement beyond what the two's shares of good steps give by chance. Kappa is
-   None where chance alone gives all agreement (both say the same of every step): 0 / 0.
+1. A first error at step j of n lies at (j - 1/2) / n; `BINS` equal bins of [0, 1] count these places.
+2. An annotator is compared with the truth by item (same first error) and by step label, the latter also by Cohen's
+   kappa; kappa is None where chance alone gives all agreement (0 / 0).
 """
 
 import statistics as moments
@@ -203,11 +202,12 @@ def data_card(facts: Facts, counted: Mapping[str, Any]) -> str:
 def _counts(counted: Mapping[str, Any]) -> list[str]:
     """The section of counts: its paragraphs and tables."""
     steps, labels = counted["steps"], counted["labels"]
+    bins = [f"{_share(i / BINS)} to {_share((i + 1) / BINS)}" for i in range(BINS)]
     parts = [
         f"{_share(labels['good_share'])} of all steps are good: no step up to them is wrong. Trajectories have "
         f"{steps['least']} to {steps['most']} steps, {_number(steps['mean'])} in the mean.",
         _table(("outcome", *(f"first error {p}" for p in PLACES)), _rows(counted["outcomes"], PLACES)),
-        _table(("place of the first error", "items"), zip(_bins(), counted["error_positions"], strict=True)),
+        _table(("place of the first error", "items"), zip(bins, counted["error_positions"], strict=True)),
         _table(("generator", "items", "right", "with an error"), _rows(counted["generators"], _OF_GENERATORS)),
     ]
     if counted["votes"]:
@@ -218,18 +218,12 @@ def _counts(counted: Mapping[str, Any]) -> list[str]:
         )
     if counted["truth"]:
         head = ("annotator against the truth", "items", "same label of a step", "same first error", "kappa over steps")
-        parts.append(_table(head, map(_truth_row, counted["truth"].items())))
+        rows = [
+            (name, own["items"], _share(own["steps"]), _share(own["first_error"]), _number(own["kappa"]))
+            for name, own in counted["truth"].items()
+        ]
+        parts.append(_table(head, rows))
     return parts
-
-
-def _truth_row(entry: tuple[str, Mapping[str, float | None]]) -> tuple[object, ...]:
-    name, own = entry
-    kappa_ = "undefined" if own["kappa"] is None else _number(own["kappa"])
-    return name, own["items"], _share(own["steps"]), _share(own["first_error"]), kappa_
-
-
-def _bins() -> list[str]:
-    return [f"{_share(i / BINS)} to {_share((i + 1) / BINS)}" for i in range(BINS)]
 
 
 def _rows(table: Mapping[str, Mapping[str, int]], columns: Sequence[str]) -> list[tuple[object, ...]]:
@@ -239,16 +233,13 @@ def _rows(table: Mapping[str, Mapping[str, int]], columns: Sequence[str]) -> lis
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table; bars in cells are escaped."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    cells = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.4g} %"
 
 
-def _number(value: float) -> str:
-    return f"{value:.3g}"
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3g}"

@@ -1,17 +1,14 @@
-"""Two trajectories a question, by different reasoners, so that a process benchmark holds every kind of them.
+"""Selects two trajectories a question, by different reasoners, so that a process benchmark is balanced.
 
-1. A trajectory's kind is its outcome and, where the truth of steps is known, where its first wrong step lies: `none`,
-   `early` (in the first half) or `late`; where it is not known, its length: `short` or `long` (above the median).
-   Right trajectories with a wrong step (right by luck) and wrong ones without (unfinished) are kinds of their own.
-2. The smaller the sum over outcomes of N² (N trajectories each), the more even is right against wrong; of equals, the
-   one with the smaller sum over kinds of N². Questions with the fewest options choose first, each the pair that adds
-   least; then each in turn chooses again while that lowers the sums. It ends where no single question can lower them.
-3. Ties fall by a seeded order, which shares the choice among more than two reasoners. The papers do not say how their
-   pairs were chosen; a benchmark balanced so is no sample of what reasoners write, and says nothing of how often they
-   err.
+1. A trajectory's kind is its outcome with the place of its first error where the truth is known (`none`, `early`: first
+   half, `late`), else with its length (`short`, `long`: above the median).
+2. Minimised is the sum over outcomes of N² (N trajectories each), then the sum over kinds of N². Questions with the
+   fewest options choose first, each the pair that adds least; then each in turn chooses again while the sums fall.
+3. Ties are broken by a seeded order. The papers do not say how pairs were chosen; a balanced benchmark is no sample of
+   what reasoners write.
 
-What cannot be judged (`grader_error`) is no candidate, nor is a text that a question's earlier candidate by the same
-reasoner has already (equal under `Task.normalise`). The two of a pair differ in text too.
+Not candidates: what cannot be judged (`grader_error`), and a text that the same reasoner already gave to the question
+(equal under `Task.normalise`). The two texts of a pair differ too.
 """
 
 import itertools
@@ -27,7 +24,7 @@ from sapo.records import BadInput, Question, Trajectory
 
 Place = Literal["none", "early", "late", "short", "long"]
 Lost = Literal["no_trajectory", "one_generator", "same_text"]
-LOST: tuple[Lost, ...] = ("no_trajectory", "one_generator", "same_text")
+LOST: tuple[Lost, ...] = ("no_trajectory", "one_generator", "same_text")  # by number of generators: 0, 1, more
 Kind = tuple[bool, Place]  # right outcome?, and where the first error lies or how long it is
 StepTruth = Callable[[Question, Sequence[str]], list[bool]]
 
@@ -94,14 +91,12 @@ def kinds(candidates: Sequence[Candidate]) -> list[Kind]:
     """The kind of each candidate; lengths are compared with the median of those whose truth is unknown."""
     lengths = [len(c.trajectory.steps) for c in candidates if c.labels is None]
     median = statistics.median(lengths) if lengths else 0
-    return [(c.trajectory.right, _place(c, median)) for c in candidates]
-
-
-def _place(candidate: Candidate, median: float) -> Place:
-    steps = len(candidate.trajectory.steps)
-    if candidate.labels is None:
-        return "long" if steps > median else "short"
-    return place(first_error(candidate.labels), steps)
+    found: list[Kind] = []
+    for c in candidates:
+        steps = len(c.trajectory.steps)
+        unknown: Place = "long" if steps > median else "short"
+        found.append((c.trajectory.right, unknown if c.labels is None else place(first_error(c.labels), steps)))
+    return found
 
 
 def place(error: int | None, steps: int) -> Place:
@@ -136,7 +131,8 @@ def choose(
         if found:
             options[question_id] = found
         else:
-            lost[_reason([(candidate, text) for candidate, text, _ in own])] += 1
+            generators = {candidate.generator for candidate, *_ in own}
+            lost[LOST[min(len(generators), 2)]] += 1
     taken = _balance(options, rng)
     return Selection(tuple(options[q][taken[q]] for q in options), lost)
 
@@ -167,12 +163,6 @@ def _options(own: Sequence[tuple[Candidate, str, Kind]], rng: random.Random) -> 
     return found
 
 
-def _reason(own: Sequence[tuple[Candidate, str]]) -> Lost:
-    if not own:
-        return "no_trajectory"
-    return "one_generator" if len({candidate.generator for candidate, _ in own}) == 1 else "same_text"
-
-
 def unevenness(kinds_N: Sequence[Kind]) -> tuple[int, int]:
     """The sums of N² over outcomes and over kinds: right, wrong early, wrong late gives (1² + 2², 1² + 1² + 1²)."""
     outcomes = Counter(right for right, _ in kinds_N)
@@ -195,7 +185,7 @@ def _balance(
             before = taken.get(question_id)
             if before:
                 _count(counts, before, -1)
-            best = min(options[question_id], key=lambda both: (_added(counts, both), both != before))
+            best = min(options[question_id], key=lambda both: (*_squares(counts, both), both != before))
             changed = changed or best != before
             taken[question_id] = best
             _count(counts, best, 1)
@@ -208,12 +198,11 @@ def _count(counts: Counter[Kind | bool], both: tuple[Kind, Kind], by: int) -> No
         counts[kind[0]] += by
 
 
-def _added(counts: Counter[Kind | bool], both: tuple[Kind, Kind]) -> tuple[int, int]:
-    """By how much a pair raises both sums; `counts` are left as they were."""
-    (one, other) = both
-    return _squares(counts, one[0], other[0]), _squares(counts, one, other)
+def _squares(counts: Counter[Kind | bool], both: tuple[Kind, Kind]) -> tuple[int, int]:
+    """By how much a pair raises the sums over outcomes and over kinds; `counts` are left as they were.
 
-
-def _squares(counts: Counter[Kind | bool], one: Kind | bool, other: Kind | bool) -> int:
-    """(N + 2)² - N² where both are counted together, else twice (N + 1)² - N²."""
-    return 2 * (counts[one] + counts[other]) + (4 if one == other else 2)
+    (N + 2)² - N² where both are counted together, else twice (N + 1)² - N².
+    """
+    sides = (both[0][0], both[1][0]), both
+    right, kind = (2 * (counts[one] + counts[other]) + (4 if one == other else 2) for one, other in sides)
+    return right, kind

@@ -1,4 +1,4 @@
-"""How true the labels are that verifiers learn from, and whether rewards follow the truth; only a laboratory knows.
+"""Step labels and rewards compared with the true step labels, for tasks that know them.
 
 First errors count from 1. A labelled trajectory is *located* where its labelled first error is the true one.
 """

@@ -37,7 +37,7 @@ def self_verify(
     """
     by_reasoner, by_truth = [], []
     for item, own, found in zip(items, scores, labels, strict=True):
-        if _must_be_located(item, own):
+        if not item.right and any(called(own)):  # not every step is called wrong: the error is to be located
             t = detect(own)
             said = (1, *found[:-1], 0)
             by_reasoner.append(said[t] == 1 and said[t + 1] == 0)
@@ -47,8 +47,3 @@ def self_verify(
             by_reasoner.append(right)
             by_truth.append(right)
     return SelfVerification(tuple(by_reasoner), tuple(by_truth))
-
-
-def _must_be_located(item: ProcessItem, scores: Sequence[float]) -> bool:
-    """A wrong outcome, and not every step is called wrong."""
-    return not item.right and any(called(scores))

@@ -1,17 +1,13 @@
-"""The papers' own numbers: how many of the orderings that they claim are outside noise, given how many items they have?
+"""How many orderings that the papers claim of their printed numbers are outside noise, given the number of items.
 
-1. A printed share of n items gives back the count behind it; its 95 % interval is Wilson's, and that of a difference
-   is Newcombe's (both shares as if of different items). Nobody printed which items each method got right, and the same
-   items were asked of both, so a paired test could be tighter, or wider.
-2. The tightest that any pairing allows: every item that the worse method got right, the better one got too. Then only
-   the d items of the difference speak, and McNemar's exact test of d against 0 gives p = 2 * 0.5 ** d: below 5 % from
-   d = 6 on. A difference of fewer items is noise however the answers pair.
-3. MBPP's 2,994 prompts are 499 tasks asked six ways, which succeed and fail together. Rule 1 counts prompts, which
-   favours the papers; `by_task` counts tasks, the other extreme.
-4. All of this is about which items were asked. One training run stands behind each number; noise between seeds comes
-   on top and is in none of it.
-5. An ordering that several claims rest on counts once. One that only a claim about *most* methods rests on does not
-   count: such a claim leaves open which orderings it means.
+1. A printed share of n items gives back its count; its 95 % interval is Wilson's, that of a difference Newcombe's (as
+   if of different items). Answers by item are not printed, so a paired test could be tighter or wider.
+2. The pairing most favourable to a claim: the better method got every item right that the worse one did. Then McNemar's
+   exact test of the d items of the difference gives p = 2 * 0.5 ** d, below 5 % from d = 6 on.
+3. MBPP's 2,994 prompts are 499 tasks asked six ways. Rule 1 counts prompts, which favours the papers; `by_task` counts
+   tasks.
+4. This is about which items were asked; noise between training runs comes on top.
+5. An ordering that several claims rest on counts once; one of a claim about *most* methods does not count.
 """
 
 import math

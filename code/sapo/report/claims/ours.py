@@ -1,10 +1,8 @@
 """Claims tested on the run's results: a cell of comparisons a model and benchmark. `verdicts.py` has the rules.
 
-Differences in accuracy are paired by question and seed, drawn with the seed that the tables draw with, so that the
-numbers are those of the tables. Costs are counts. Measures of training are compared by epoch, because an epoch sees the
-same pairs as another one; intervals draw steps within each epoch (as if their batches were different pairs, which is
-cautious) and seeds. Metrics of verifiers come with intervals of their own, and the interval of a difference is made of
-those as if the two were independent (`mover`), which is cautious too: both judge the same trajectories.
+Accuracies are paired by question and seed and drawn with the seed of the tables. Costs are counts. Measures of training
+are compared by epoch, because epochs see the same pairs; intervals draw steps within each epoch, and seeds. Intervals of
+differences of verifier metrics are made from those of the two sides as if independent (`mover`), which is cautious.
 """
 
 import itertools

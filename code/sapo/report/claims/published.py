@@ -4,7 +4,7 @@ Values are in %, as printed. Where a paper does not say how many items a number 
 """
 
 import csv
-import math
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -55,20 +55,12 @@ def read_published(path: Path = PUBLISHED) -> list[Row]:
 def _row(cells: list[str], where: str) -> Row:
     if len(cells) != len(fields(Row)):
         raise PublishedError(f"{where}: {len(cells)} values, expected {len(fields(Row))}")
-    if empty := [name for name, cell in zip(HEADER.split(","), cells[:6], strict=False) if not cell]:
-        raise PublishedError(f"{where}: {empty[0]} is empty")
-    source, location, model, method, benchmark, metric, value, items = cells
-    percent = _number(value)
-    if percent is None or not 0 <= percent <= 100:
+    *words, value, items = cells
+    if "" in words:
+        raise PublishedError(f"{where}: {HEADER.split(',')[words.index('')]} is empty")
+    if not re.fullmatch(r"\d+(\.\d+)?", value) or float(value) > 100:
         raise PublishedError(f"{where}: value is {value!r}, expected a number from 0 to 100")
     if items and not (items.isdecimal() and int(items) > 0):
         raise PublishedError(f"{where}: n_items is {items!r}, expected a positive whole number or nothing")
-    return Row(source, location, model, method, benchmark, metric, percent, int(items) if items else None)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    source, location, model, method, benchmark, metric = words
+    return Row(source, location, model, method, benchmark, metric, float(value), int(items) if items else None)

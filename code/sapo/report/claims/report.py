@@ -16,7 +16,6 @@ from sapo.report.claims.pages import claim_pages
 from sapo.report.claims.published import read_published
 from sapo.report.claims.tables import cells_table, orderings_table, published_table, verdict_table
 from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison, overall
-from sapo.report.intervals import Interval
 from sapo.report.tables import Table
 
 
@@ -87,8 +86,5 @@ def _comparison(one: Comparison) -> dict[str, Any]:
     said: dict[str, Any] = {"what": one.what}
     if one.interval is None:
         return said | {"missing": one.missing}
-    return said | {"unit": one.unit, **_rounded(one.interval), "least": one.least, "seeds": one.seeds}
-
-
-def _rounded(interval: Interval) -> dict[str, float]:
-    return {name: round(value, 4) + 0.0 for name, value in asdict(interval).items()}
+    interval = {name: round(value, 4) + 0.0 for name, value in asdict(one.interval).items()}
+    return said | {"unit": one.unit, **interval, "least": one.least, "seeds": one.seeds}

@@ -75,7 +75,9 @@ def published_table(claims: Sequence[Claim], found: Mapping[str, Sequence[Orderi
         f"top. Counting MBPP's tasks instead of its prompts, {by_task} of the {outside} are outside noise."
     )
     title = "The papers' own numbers: how many of the claimed orderings are outside noise?"
-    return Table(title, ("Claim", "Source", "Orderings", *(_capital(name) for name in STANDINGS)), tuple(rows), note)
+    return Table(
+        title, ("Claim", "Source", "Orderings", *(name[0].upper() + name[1:] for name in STANDINGS)), tuple(rows), note
+    )
 
 
 def orderings_table(every: Sequence[Ordering]) -> Table:
@@ -150,7 +152,3 @@ def _number(one: Comparison | None) -> tuple[str, str]:
 def _standings(found: Sequence[Ordering]) -> tuple[str, ...]:
     counts = Counter(one.standing for one in found)
     return str(len(found)), *(str(counts[name]) for name in STANDINGS)
-
-
-def _capital(words: str) -> str:
-    return words[0].upper() + words[1:]

@@ -1,11 +1,9 @@
-"""A method's rounds on file → the trajectories that the explorer shows, with scores, labels, rollouts and the truth.
+"""A method's rounds on file → the trajectories of the explorer, with scores, labels, rollouts and the truth.
 
-1. Scores are those of the round's own verifier V_i, which gives its rewards; t^ was detected with those of V_{i-1}.
-   Both are computed anew from the verifiers on file.
-2. A trajectory that was drawn several times is shown once. Round 0 shows what V_0 learned from, since its other
-   samples are those of round 1.
-3. Of the rollouts, those are on file that became training data of a verifier (supervise/expansion).
-4. Only a laboratory task knows the truth.
+1. Scores are those of the round's own verifier V_i; t^ was detected with those of V_{i-1}. Both are computed anew.
+2. A trajectory that was drawn several times is shown once. Round 0 shows what V_0 learned from.
+3. Rollouts are on file only where they became training data of a verifier (supervise/expansion).
+4. The truth is known for embedded tasks only.
 """
 
 from collections import Counter
@@ -18,7 +16,7 @@ from sapo.methods.bench import Bench
 from sapo.methods.supervision import score
 from sapo.models.verifier import Verifier
 from sapo.records import Question, StepLabels, Trajectory, read_records
-from sapo.report.explorer.labels import Drawn, ExplorerError, Labels, read_labels
+from sapo.report.explorer.labels import ExplorerError, Labels, read_labels
 from sapo.report.explorer.shown import Agreement, Explored, Labelling, Rollout, Round, Shown, Step
 from sapo.supervise.detection import detect, random_position
 from sapo.supervise.sampling import distinct
@@ -64,24 +62,19 @@ def collect(bench: Bench, method: str, most: int) -> Explored:
     if not numbers:
         raise ExplorerError(f"{folder}: no round of {method} is on file; `dvc repro` makes them")
     source = _Source(bench, {question.id: question for question in bench.train_questions().items}, most)
-    rounds, scorer = [_start(source)], bench.start / "verifier"
+    scorer, labels = bench.start / "verifier", read_labels(bench.start)
+    scores = _score(source, scorer, labels.texts)
+    found = _Found(0, _read(source, bench.start / "sampled.jsonl"), labels, scores)
+    count, shown = len(labels.trajectories), _show_all(source, found, labels.trajectories)
+    rounds = [Round(0, "omega", "", count, shown)]
     for number in numbers:
         rounds.append(_round(source, folder / str(number), number, scorer))
         if rounds[-1].labeller:
             scorer = folder / str(number) / "verifier"
-    shown = {one.question_id for own in rounds for one in own.shown}
-    questions = tuple(question for name, question in source.questions.items() if name in shown)
+    asked = {one.question_id for own in rounds for one in own.shown}
+    questions = tuple(question for name, question in source.questions.items() if name in asked)
     place = (bench.settings.profile, bench.model, bench.task_name, method, bench.settings.seed)
     return Explored(*place, bench.settings.rollouts.per_position, questions, tuple(rounds))
-
-
-def _start(source: _Source) -> Round:
-    """Round 0."""
-    folder = source.bench.start
-    labels = read_labels(folder)
-    drawn = _read(source, folder / "sampled.jsonl")
-    found = _Found(0, drawn, labels, _score(source, folder / "verifier", labels.texts))
-    return Round(0, "omega", "", len(labels.trajectories), _show_all(source, found, labels.trajectories))
 
 
 def _round(source: _Source, folder: Path, number: int, scorer: Path) -> Round:
@@ -130,7 +123,10 @@ def _show(source: _Source, found: _Found, trajectory: Trajectory, times: int) ->
     own = found.labels.labels.get(trajectory.id)
     labelling = None
     if own:
-        rollouts = [_rollout(source, found, drawn) for drawn in found.labels.rollouts.get(trajectory.id, ())]
+        rollouts = []
+        for drawn in found.labels.rollouts.get(trajectory.id, ()):
+            steps, error = _steps(found, drawn.whole, drawn.position), _error(_truth(source, drawn.whole))
+            rollouts.append(Rollout(drawn.position, drawn.number, drawn.whole.verdict, steps, error))
         detected = _detected(source, found, trajectory, own)
         suspicion = () if detected is None else found.suspicion.get(trajectory.id, ())
         agreement = None if truth is None else agree(own.labels, truth)
@@ -138,11 +134,6 @@ def _show(source: _Source, found: _Found, trajectory: Trajectory, times: int) ->
     name = trajectory.id.removeprefix(f"{trajectory.question_id}/")
     steps = _steps(found, trajectory, 0)
     return Shown(trajectory.question_id, name, trajectory.verdict, times, steps, _error(truth), labelling)
-
-
-def _rollout(source: _Source, found: _Found, drawn: Drawn) -> Rollout:
-    steps, truth = _steps(found, drawn.whole, drawn.position), _truth(source, drawn.whole)
-    return Rollout(drawn.position, drawn.number, drawn.whole.verdict, steps, _error(truth))
 
 
 def _steps(found: _Found, trajectory: Trajectory, start: int) -> tuple[Step, ...]:

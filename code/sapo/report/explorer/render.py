@@ -1,8 +1,7 @@
-"""What the explorer shows → one HTML file that needs nothing else: no server, no network, no other file.
+"""What the explorer shows → one HTML file that needs no server, network or other file.
 
-The data is JSON in compact arrays inside a `<script>` that no browser runs; `page.js` puts it on the page as text
-alone. A policy in the page allows the one script and the one style sheet by their hashes and nothing else, so that
-even a hole would find no network. Equal input gives equal bytes.
+The data is JSON in compact arrays inside a `<script>` that browsers do not run; `page.js` writes it as text only. A
+content security policy allows the one script and style sheet by hash and nothing else. Equal input gives equal bytes.
 """
 
 import base64
@@ -16,7 +15,7 @@ from string import Template
 
 from sapo.records import write_text
 from sapo.report.explorer.labels import ExplorerError
-from sapo.report.explorer.shown import Explored, Labelling, Rollout, Round, Shown, Step
+from sapo.report.explorer.shown import Explored, Labelling, Rollout, Shown
 from sapo.report.names import method_name
 
 LIMIT = 5_000_000  # bytes of a page: what a browser opens, and a mail carries, without a thought
@@ -71,57 +70,36 @@ def packed(explored: Explored) -> dict[str, object]:
     Scores are thousandths, labels a string of digits; -1 stands for what is not known or not there.
     """
     place = {question.id: number for number, question in enumerate(explored.questions)}
+    about = {name: getattr(explored, name) for name in ("profile", "model", "task", "method", "seed", "rollouts")}
     return {
-        "about": {
-            "profile": explored.profile,
-            "model": explored.model,
-            "task": explored.task,
-            "method": method_name(explored.method),
-            "seed": explored.seed,
-            "rollouts": explored.rollouts,
-        },
-        "rounds": [_round(own) for own in explored.rounds],
+        "about": about | {"method": method_name(explored.method)},
+        "rounds": [[own.number, own.labeller, own.suspects, own.different] for own in explored.rounds],
         "questions": [[question.id, question.prompt, question.answer] for question in explored.questions],
         "trajectories": [
-            [number, place[one.question_id], *_shown(one)]
+            [number, place[one.question_id], one.name, one.verdict, one.times, *_steps(one), _labelling(one.labelling)]
             for number, own in enumerate(explored.rounds)
             for one in own.shown
         ],
     }
 
 
-def _round(own: Round) -> list[object]:
-    return [own.number, own.labeller, own.suspects, own.different]
+def _labelling(own: Labelling | None) -> list[object] | None:
+    if own is None:
+        return None
+    detected = -1 if own.detected is None else own.detected
+    rollouts = [[rollout.position, rollout.number, rollout.verdict, *_steps(rollout)] for rollout in own.rollouts]
+    return [own.case, list(own.asked), detected, _thousandths(own.suspicion), own.agreement or "", rollouts]
 
 
-def _shown(one: Shown) -> list[object]:
-    steps = [*_steps(one.steps), _known(one.first_error)]
-    return [one.name, one.verdict, one.times, *steps, one.labelling and _labelling(one.labelling)]
+def _steps(of: Shown | Rollout) -> list[object]:
+    """Texts, scores, labels and the first error of a trajectory or rollout."""
+    scores = _thousandths([step.score for step in of.steps if step.score is not None])
+    labels = "".join(str(step.label) for step in of.steps if step.label is not None)
+    return [[step.text for step in of.steps], scores, labels, -1 if of.first_error is None else of.first_error]
 
 
-def _labelling(own: Labelling) -> list[object]:
-    suspicion = [_thousandths(value) for value in own.suspicion]
-    rollouts = [_rollout(rollout) for rollout in own.rollouts]
-    return [own.case, list(own.asked), _known(own.detected), suspicion, own.agreement or "", rollouts]
-
-
-def _rollout(own: Rollout) -> list[object]:
-    return [own.position, own.number, own.verdict, *_steps(own.steps), _known(own.first_error)]
-
-
-def _steps(steps: Sequence[Step]) -> list[object]:
-    """Texts, scores, labels."""
-    scores = [_thousandths(step.score) for step in steps if step.score is not None]
-    labels = "".join(str(step.label) for step in steps if step.label is not None)
-    return [[step.text for step in steps], scores, labels]
-
-
-def _thousandths(value: float) -> int:
-    return round(1000 * value)
-
-
-def _known(number: int | None) -> int:
-    return -1 if number is None else number
+def _thousandths(values: Sequence[float]) -> list[int]:
+    return [round(1000 * value) for value in values]
 
 
 def _hash(text: str) -> str:

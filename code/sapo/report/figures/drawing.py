@@ -54,6 +54,11 @@ def path(column: Column, method: str) -> dict[int, Accuracy]:
     return {0: column.accuracies[SFT], **found} if found else {}
 
 
+def by_task(columns: Sequence[Column]) -> list[Sequence[Column]]:
+    """Columns of one model and task side by side: the task and its out-of-domain benchmark."""
+    return [columns[place : place + 2] for place in range(0, len(columns), 2)]
+
+
 def first_round(entry: TaskResults, one: Checkpoint) -> RoundResults | None:
     """A checkpoint's round of the first seed that has it."""
     by_seed = entry.rounds.get(one)
@@ -97,12 +102,17 @@ def percent_range(intervals: Sequence[Interval]) -> tuple[float, float]:
     return max(low - air, -2.0), min(high + air, 102.0)
 
 
+def place(column: Column) -> dict[str, object]:
+    """What the rows of a CSV begin with."""
+    return {"model": column.model, "task": column.task, "benchmark": column.benchmark}
+
+
 def accuracy_row(column: Column, one: Checkpoint) -> dict[str, object]:
     """A row for the CSV: one checkpoint's accuracy on one benchmark."""
     accuracy = column.accuracies[one]
-    row: dict[str, object] = {"model": column.model, "task": column.task, "benchmark": column.benchmark}
-    row |= {"method": one.method, "round": one.round, "seeds": len(accuracy.seeds), "questions": accuracy.questions}
-    return row | percents("accuracy", accuracy.value)
+    counts = {"seeds": len(accuracy.seeds), "questions": accuracy.questions}
+    made = {"method": one.method, "round": one.round}
+    return place(column) | made | counts | percents("accuracy", accuracy.value)
 
 
 def percents(name: str, interval: Interval) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What accuracy costs: accuracy against everything that a method computed, from SFT to its last round."""
+"""Accuracy against the FLOPs of everything that a method computed, from SFT to its last round."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Names beside what they name: at the right edge of a panel, or next to points, where nothing is in the way."""
+"""Names of lines and points in figures: at the right edge of a panel, or next to points in free space."""
 
 import math
 from collections.abc import Sequence

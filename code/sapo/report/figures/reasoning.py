@@ -1,20 +1,10 @@
-"""Right for wrong reasons: the share of right answers that rest on a wrong step, by method."""
+"""Share of right answers that rest on a wrong step, by method."""
 
 from matplotlib.axes import Axes
 
 from sapo.report.accuracies import Column
-from sapo.report.figures.drawing import (
-    Drawn,
-    Findings,
-    Rows,
-    final,
-    finished,
-    note,
-    percents,
-    points_across,
-    short_name,
-    title,
-)
+from sapo.report.figures import drawing
+from sapo.report.figures.drawing import Drawn, Findings
 from sapo.report.intervals import Interval
 from sapo.report.names import learns_from
 from sapo.report.style import GREY, ink, look, panels, styled
@@ -29,8 +19,7 @@ def flawed_reasoning(found: Findings) -> Drawn | None:
 
     Filled markers learn from the process, hollow ones from outcomes. None where the truth of steps is not known.
     """
-    rows = [found.columns[place : place + 2] for place in range(0, len(found.columns), 2)]
-    rows = [pair for pair in rows if any(_known(column) for column in pair)]
+    rows = [pair for pair in drawing.by_task(found.columns) if any(_known(column) for column in pair)]
     if not rows:
         return None
     with styled():
@@ -40,24 +29,31 @@ def flawed_reasoning(found: Findings) -> Drawn | None:
             for axes, column in zip(pair, columns, strict=True):
                 _draw(axes, column)
         words = "hollow: from outcomes; dashed line: SFT."
-        note(figure, f"Filled markers: methods that learn from the process; {words}")
-    return figure, [row for pair in rows for column in pair for row in _rows(column)]
+        drawing.note(figure, f"Filled markers: methods that learn from the process; {words}")
+    return figure, [
+        {**drawing.place(column), "method": method, "round": drawing.final(column, method).round}
+        | {"learns_from": learns_from(method)}
+        | drawing.percents("flawed", interval)
+        for pair in rows
+        for column in pair
+        for method, interval in _known(column).items()
+    ]
 
 
 def _known(column: Column) -> dict[str, Interval]:
-    return {method: accuracy.flawed for method, accuracy in finished(column).items() if accuracy.flawed}
+    return {method: accuracy.flawed for method, accuracy in drawing.finished(column).items() if accuracy.flawed}
 
 
 def _draw(axes: Axes, column: Column) -> None:
     known = _known(column)
-    axes.set_title(title(column), loc="left")
+    axes.set_title(drawing.title(column), loc="left")
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", visible=True)
     for place, (method, interval) in enumerate(known.items()):
-        points_across(axes, [interval], place, method)
+        drawing.points_across(axes, [interval], place, method)
     if "sft" in known:
         axes.axvline(100 * known["sft"].value, color=GREY, linestyle="--", linewidth=0.9, zorder=1)
-    axes.set_yticks(range(len(known)), [short_name(method) for method in known])
+    axes.set_yticks(range(len(known)), [drawing.short_name(method) for method in known])
     for text, method in zip(axes.get_yticklabels(), known, strict=True):
         text.set_color(ink(look(method).color))
     axes.set(xlabel="Right answers that rest on a wrong step (%)", ylim=(max(FEWEST, len(known)) - 0.4, -0.6))
@@ -66,12 +62,3 @@ def _draw(axes: Axes, column: Column) -> None:
     if not known:
         axes.set(xticks=[])
         axes.text(0.5, 0.5, "not known", ha="center", va="center", transform=axes.transAxes, color=GREY)
-
-
-def _rows(column: Column) -> Rows:
-    place = {"model": column.model, "task": column.task, "benchmark": column.benchmark}
-    return [
-        {**place, "method": method, "round": final(column, method).round, "learns_from": learns_from(method)}
-        | percents("flawed", interval)
-        for method, interval in _known(column).items()
-    ]

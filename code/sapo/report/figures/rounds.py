@@ -1,4 +1,4 @@
-"""Figure 2: what the verifier's rewards and the preference pairs looked like in SAPO's rounds."""
+"""Figure 2 of SAPO: rewards by the verifier and preference pairs by round."""
 
 import numpy as np
 from matplotlib.axes import Axes

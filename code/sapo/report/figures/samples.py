@@ -1,10 +1,10 @@
-"""Do iterated methods come to repeat themselves? Length and variety of what the reasoner samples, by round."""
+"""Length and diversity of the reasoner's samples by round, for methods with several rounds."""
 
 from collections.abc import Callable
 
 from matplotlib.axes import Axes
 
-from sapo.report.figures.drawing import ITERATED, Drawn, Findings, Rows, note, short_name
+from sapo.report.figures.drawing import ITERATED, Drawn, Findings, note, short_name
 from sapo.report.figures.labels import Label, label_edge
 from sapo.report.results import Checkpoint, Samples, TaskResults
 from sapo.report.style import look, panels, styled
@@ -35,7 +35,14 @@ def length_and_diversity(found: Findings) -> Drawn | None:
                 _draw(axes, entry, quantity)
                 axes.set_title(f"{entry.model} on {entry.task}", loc="left")
         note(figure, "Round 1 samples from SFT, each later round from the round before. Whiskers: all seeds.")
-    return figure, [row for entry in shown for row in _rows(entry)]
+    return figure, [
+        {"model": entry.model, "task": entry.task, "quantity": quantity, "method": method, "round": number}
+        | {"mean": mean, "low": low, "high": high}
+        for entry in shown
+        for quantity in QUANTITIES
+        for method in METHODS
+        for number, (mean, low, high) in _spans(entry, method, quantity).items()
+    ]
 
 
 def _spans(entry: TaskResults, method: str, quantity: str) -> Spans:
@@ -67,13 +74,3 @@ def _draw(axes: Axes, entry: TaskResults, quantity: str) -> None:
     air = 0.05 * (high - low) + max(0.0, (LEAST_RANGE - high + low) / 2)
     axes.set_ylim(max(low - air, 0.0), high + air)
     label_edge(axes, labels)
-
-
-def _rows(entry: TaskResults) -> Rows:
-    rows: Rows = []
-    for quantity in QUANTITIES:
-        for method in METHODS:
-            place = {"model": entry.model, "task": entry.task, "quantity": quantity, "method": method}
-            for number, (mean, low, high) in _spans(entry, method, quantity).items():
-                rows.append({**place, "round": number, "mean": mean, "low": low, "high": high})
-    return rows

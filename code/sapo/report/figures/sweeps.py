@@ -1,4 +1,4 @@
-"""How much a setting matters: SAPO with other values of eta and beta and with more rounds, where a run has them."""
+"""Accuracy of SAPO with other values of eta and beta and with more rounds, where a run has them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,18 +6,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from sapo.report.accuracies import Column
-from sapo.report.figures.drawing import (
-    Drawn,
-    Findings,
-    Rows,
-    accuracy_row,
-    final,
-    note,
-    path,
-    percent_range,
-    points,
-    title,
-)
+from sapo.report.figures import drawing
+from sapo.report.figures.drawing import Drawn, Findings
 from sapo.report.results import SFT, Checkpoint
 from sapo.report.style import BLUE, GREY, ink, panels, styled
 from sapo.settings import Settings, method_settings
@@ -63,11 +53,13 @@ def sweeps(found: Findings) -> Drawn | None:
         for panel, (column, values) in zip(grid, rows, strict=True):
             for axes, sweep, own in zip(panel, SWEEPS, values, strict=True):
                 _draw(axes, column, sweep, own, _missing(found.settings, column, sweep, own))
-        note(figure, "Large point: SAPO with its own value. The values stand side by side at equal distances.")
+        drawing.note(figure, "Large point: SAPO with its own value. The values stand side by side at equal distances.")
     return figure, [
-        row for column, values in rows for sweep, own in zip(SWEEPS, values, strict=True)
-        for row in _rows(column, sweep, own)
-    ]  # fmt: skip
+        {"setting": sweep.name.split(",")[0].lower(), "value": value} | drawing.accuracy_row(column, one)
+        for column, values in rows
+        for sweep, own in zip(SWEEPS, values, strict=True)
+        for one, value in own.items()
+    ]
 
 
 def _points(settings: Settings, column: Column, sweep: Sweep) -> Points:
@@ -75,14 +67,14 @@ def _points(settings: Settings, column: Column, sweep: Sweep) -> Points:
 
     Every round of a method with more rounds is a point. A variant with SAPO's own value is SAPO.
     """
-    own = final(column, "sapo")
+    own = drawing.final(column, "sapo")
     if own not in column.accuracies:
         return {}
-    there = [method for method in sweep.methods if final(column, method) in column.accuracies]
+    there = [method for method in sweep.methods if drawing.final(column, method) in column.accuracies]
     value = {method: sweep.value(method_settings(settings, method, settings.seed)) for method in ("sapo", *there)}
-    found = {own: value["sapo"]} | {final(column, m): value[m] for m in there if value[m] != value["sapo"]}
+    found = {own: value["sapo"]} | {drawing.final(column, m): value[m] for m in there if value[m] != value["sapo"]}
     if sweep.name == ROUNDS and there:
-        found |= {SFT: 0.0} | {Checkpoint(m, n): float(n) for m in there for n in path(column, m) if n}
+        found |= {SFT: 0.0} | {Checkpoint(m, n): float(n) for m in there for n in drawing.path(column, m) if n}
         found = {one: number for one, number in found.items() if one == own or number != value["sapo"]}
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
@@ -92,7 +84,7 @@ def _missing(settings: Settings, column: Column, sweep: Sweep, found: Points) ->
     name = sweep.name.split(",")[0]
     stopped = []
     for method in sweep.methods:
-        if method in column.stopped and final(column, method) not in found:
+        if method in column.stopped and drawing.final(column, method) not in found:
             value = sweep.value(method_settings(settings, method, settings.seed))
             last = min(stop.round for stop in column.stopped[method].values())
             stopped.append(f"{name} {value:g} stopped in round {last}")
@@ -101,18 +93,18 @@ def _missing(settings: Settings, column: Column, sweep: Sweep, found: Points) ->
 
 
 def _draw(axes: Axes, column: Column, sweep: Sweep, found: Points, missing: str) -> None:
-    axes.set_title(title(column), loc="left")
+    axes.set_title(drawing.title(column), loc="left")
     axes.set(xlabel=sweep.name, ylabel="Accuracy (%)")
     intervals = {one: column.accuracies[one].value for one in found}
     x = list(range(len(found)))
     axes.plot(x, [100 * interval.value for interval in intervals.values()], "-", color=BLUE, linewidth=1)
     for place, (one, interval) in enumerate(intervals.items()):
         method = one.method if one.method in ("sapo", "sft") else sweep.methods[0]
-        points(axes, [place], [interval], method, 8 if method == "sapo" else 5)
+        drawing.points(axes, [place], [interval], method, 8 if method == "sapo" else 5)
         if method == "sapo":
             words = ("SAPO", (place, 100 * interval.high), (0, 3), "data", "offset points")
             axes.annotate(*words, ha="center", va="bottom", fontsize=8, color=ink(BLUE))
-    low, high = percent_range(list(intervals.values()))
+    low, high = drawing.percent_range(list(intervals.values()))
     air = high - low
     axes.set(xlim=(-0.4, len(found) - 0.6))
     below = (0.5 if len(found) == 1 else 0.15) * air if missing else 0
@@ -120,8 +112,3 @@ def _draw(axes: Axes, column: Column, sweep: Sweep, found: Points, missing: str)
     if missing:
         axes.text(0.5, 0.05, missing, ha="center", transform=axes.transAxes, color=GREY, fontsize=8)
     axes.set_xticks(x, [f"{value:g}" for value in found.values()])
-
-
-def _rows(column: Column, sweep: Sweep, found: Points) -> Rows:
-    name = sweep.name.split(",")[0].lower()
-    return [{"setting": name, "value": value} | accuracy_row(column, one) for one, value in found.items()]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from sapo.report.figures.drawing import Drawn, Findings, Rows, first_round, note, short_name
+from sapo.report.figures.drawing import Drawn, Findings, first_round, note, short_name
 from sapo.report.figures.labels import Label, label_edge
 from sapo.report.results import Checkpoint, TaskResults, TrainingStep
 from sapo.report.style import GREY, look, panels, styled
@@ -23,8 +23,11 @@ def log_probabilities(found: Findings) -> Drawn | None:
     Steps see different pairs, epochs see the same: so each epoch has its mean with the 95 % interval of its steps (two
     standard errors). A row a model and task; a panel says so where no method has its loss. None where no row has any.
     """
-    shown = [(entry, {loss: _method(entry, methods) for loss, methods in LOSSES.items()}) for entry in found.results]
-    shown = [(entry, methods) for entry, methods in shown if any(methods.values())]
+    shown: list[tuple[TaskResults, dict[str, str]]] = []
+    for entry in found.results:
+        logged = {loss: [m for m in methods if _log(entry, m)] for loss, methods in LOSSES.items()}
+        if any(logged.values()):
+            shown.append((entry, {loss: next(iter(methods), "") for loss, methods in logged.items()}))
     if not shown:
         return None
     with styled():
@@ -46,13 +49,13 @@ def log_probabilities(found: Findings) -> Drawn | None:
         words = f"Round 1, first seed; ORPO starts from {begin}, DPO from SFT."
         note(figure, f"{words} Thin: steps. Thick: means of epochs, with 95 % intervals over steps.")
     return figure, [
-        row for entry, methods in shown for method in methods.values() if method for row in _rows(entry, method)
+        {"model": entry.model, "task": entry.task, "method": method, "round": 1}
+        | {"epoch": step.epoch, "step": step.step}
+        | {name: step.measures[name] for name in MEASURES}
+        for entry, methods in shown
+        for method in methods.values()
+        for step in _log(entry, method)
     ]
-
-
-def _method(entry: TaskResults, methods: Sequence[str]) -> str:
-    """The first of some methods whose first round logged both log-probabilities; nothing if none did."""
-    return next((method for method in methods if _log(entry, method)), "")
 
 
 def _log(entry: TaskResults, method: str) -> tuple[TrainingStep, ...]:
@@ -92,11 +95,3 @@ def _epochs(log: Sequence[TrainingStep], name: str) -> list[tuple[float, float, 
         error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
         found.append((own[0].step - 0.4, own[-1].step + 0.4, statistics.fmean(values), 2 * error))
     return found
-
-
-def _rows(entry: TaskResults, method: str) -> Rows:
-    place = {"model": entry.model, "task": entry.task, "method": method, "round": 1}
-    return [
-        {**place, "epoch": step.epoch, "step": step.step, **{name: step.measures[name] for name in MEASURES}}
-        for step in _log(entry, method)
-    ]

@@ -1,4 +1,4 @@
-"""What stages `process` and `verifiers` wrote, read and measured with intervals.
+"""Outputs of stages `process` and `verifiers`, read and measured with intervals.
 
 Numbers are of the half of the questions that no threshold was chosen on; intervals draw seeds and question groups.
 """
