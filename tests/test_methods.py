@@ -81,7 +81,7 @@ def supervised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Supervised:
         found.seen.append((inputs, sorted(t.id for t in inputs.subset.items)))
         folder = tmp_path / f"supervised{len(found.seen)}"
         SavedTable(TABLE).save(folder)
-        for name in ("labelled.jsonl", "labels.jsonl", "verifier_log.json"):
+        for name in OUTPUTS:
             (folder / name).touch()
         write_costs(folder, {"labelling": Cost(rollouts=3)})
         return folder

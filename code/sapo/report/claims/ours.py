@@ -1,7 +1,7 @@
 """Claims tested on the run's results: a cell of comparisons a model and benchmark. `verdicts.py` has the rules.
 
 Accuracies are paired by question and seed and drawn with the seed of the tables. Costs are counts. Measures of training
-are compared by epoch, because epochs see the same pairs; intervals draw steps within each epoch, and seeds. Intervals of
+are compared by epoch, because epochs see the same pairs; intervals draw steps within each epoch, and seeds. Those of
 differences of verifier metrics are made from those of the two sides as if independent (`mover`), which is cautious.
 """
 
