@@ -37,7 +37,7 @@ from tiny_models import tiny_reasoner
 from sapo.methods import loop, rounds
 from sapo.methods.bench import Bench, read_costs, write_costs
 from sapo.methods.inputs import Tools
-from sapo.methods.supervision import LabelInputs
+from sapo.methods.supervision import OUTPUTS, LabelInputs
 from sapo.models.loading import save_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import Cost, Question, Trajectory, read_json, write_records
