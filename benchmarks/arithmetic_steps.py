@@ -1,7 +1,7 @@
 """SHA-256 digests of small training, sampling and scoring steps and of single operations, as JSON on stdout.
 
 What `arithmetic.py` and the nightly tests compare between processors, real or emulated: the libraries take the kernels
-that this process's environment variables allow (`sapo.arithmetic`). Inputs are drawn once, from PyTorch's and NumPy's
+that this process's environment variables allow (`sapo.runtime.arithmetic`). Inputs are drawn once, from PyTorch's and NumPy's
 integer generators, and are the same everywhere.
 Run alone, from the repository's root: python benchmarks/arithmetic_steps.py [THREADS] → {"orpo": "…", "exp": "…", …}
 """
@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from sapo.models.encoding import Encoder
 from sapo.models.fast_linear import use_fast_linears
 from sapo.models.loading import load_reasoner
-from sapo.models.local import LocalSampler
-from sapo.models.sampling import Request
 from sapo.records import PreferencePair
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.protocol import Request
 from sapo.settings import FitSettings, OrpoSettings, VerifierSettings
-from sapo.tasks import nano_math
+from sapo.tasks.nano import nano_math
 from sapo.tasks.task import DataSource
 from sapo.train.orpo import train_orpo
 from sapo.train.sft import train_sft

@@ -17,22 +17,22 @@ from pathlib import Path
 
 import torch
 
-from sapo.configure import compose
-from sapo.methods.bench import Bench, copy_output, read_costs
-from sapo.methods.inputs import Folder
-from sapo.methods.loop import State, round_inputs, run_round
-from sapo.methods.samples import sampled
-from sapo.methods.start import begin, fine_tuned, samples_of, start_inputs
 from sapo.plan.architecture import config_of, parameters
 from sapo.plan.devices import DEVICES, Part, device_of, seconds
 from sapo.plan.dry_run import peak_memory, reset_peak
 from sapo.plan.memory import GIB
 from sapo.plan.methods import Place, method_parts, start_parts
 from sapo.plan.texts import texts_of
+from sapo.recipes.bootstrap import begin, fine_tuned, samples_of, start_inputs
+from sapo.recipes.experiment import Bench, copy_output, read_costs
+from sapo.recipes.inputs import Folder
+from sapo.recipes.sample_step import sampled
+from sapo.recipes.self_improvement import State, round_inputs, run_round
 from sapo.records import BadInput, Cost
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import Settings, method_settings
+from sapo.settings.configure import compose
 from sapo.stages import base
-from sapo.workspace import StageArguments, Workspace
 
 HEADER = ("Phase", "Tokens", "Seconds", "Tokens/s", "Of the peak", "Plan's FLOPs", "Plan's seconds", "Peak GiB")
 

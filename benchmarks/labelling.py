@@ -18,19 +18,19 @@ from pathlib import Path
 
 import torch
 
-from sapo.configure import PARAMS
 from sapo.evaluate.efficiency import RIGHT, Length
-from sapo.methods.bench import Bench
+from sapo.labelling.labellers import LabelItem
+from sapo.recipes.experiment import Bench
+from sapo.recipes.experiments import first_bench
 from sapo.records import write_plain_json
 from sapo.report.efficiency import SECONDS
-from sapo.report.efficiency_figure import SHOWN
-from sapo.report.rendering import show
-from sapo.report.tables import Table
+from sapo.report.figures.labelling_cost import SHOWN
+from sapo.report.tables.method_tables import Table
+from sapo.report.tables.rendering import show
+from sapo.runtime.workspace import Workspace
 from sapo.settings import load_settings
-from sapo.stages.benches import first_bench
+from sapo.settings.configure import PARAMS
 from sapo.stages.efficiency import Comparison, answer_of, efficiency_inputs, prepare
-from sapo.supervise.labellers import LabelItem
-from sapo.workspace import Workspace
 
 Taken = dict[str, list[float]]
 

@@ -17,11 +17,11 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from sapo.models.sampling import Completion, Request, Until
+from sapo.labelling.labellers import LabelItem, Rules, label
+from sapo.labelling.rollouts import Rollouts
 from sapo.records import Cost, Question, StepScores, Trajectory, Verdict
+from sapo.sampling.protocol import Completion, Request, Until
 from sapo.settings import DetectSettings, LabelSettings, RolloutSettings, SapsSettings
-from sapo.supervise.labellers import LabelItem, Rules, label
-from sapo.supervise.rollouts import Rollouts
 from sapo.tasks.steps import split_lines
 from sapo.tasks.task import DataSource, Split
 

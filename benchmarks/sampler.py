@@ -21,9 +21,9 @@ from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder
 from sapo.models.loading import load_reasoner
-from sapo.models.local import LocalSampler
-from sapo.models.sampling import Request
-from sapo.tasks import nano_math
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.protocol import Request
+from sapo.tasks.nano import nano_math
 from sapo.tasks.task import DataSource
 
 MODEL = Path("assets/models/qwen2_nano")

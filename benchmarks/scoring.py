@@ -18,7 +18,7 @@ import torch
 
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
-from sapo.tasks import nano_math
+from sapo.tasks.nano import nano_math
 from sapo.tasks.task import DataSource
 
 MODEL = Path("assets/models/qwen2_nano")

@@ -21,12 +21,12 @@ from pathlib import Path
 import psutil
 import torch
 
+from sapo.labelling.rollouts import Prefix, Rollouts
+from sapo.labelling.trajectories import sample
 from sapo.models.loading import load_reasoner
-from sapo.models.local import LocalSampler
 from sapo.records import write_text
+from sapo.sampling.hf_engine import LocalSampler
 from sapo.settings import RolloutSettings, SamplingSettings
-from sapo.supervise.rollouts import Prefix, Rollouts
-from sapo.supervise.sampling import sample
 from sapo.tasks.catalog import EMBEDDED
 from strict_sandbox import Program, Sandbox
 

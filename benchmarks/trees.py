@@ -17,14 +17,14 @@ from pathlib import Path
 
 import torch
 
-from sapo.configure import PARAMS
+from sapo.labelling.trajectories import distinct, sample
 from sapo.models import verifier as scoring
 from sapo.models.loading import load_reasoner
-from sapo.models.local import LocalSampler
 from sapo.models.verifier import Verifier, plant_steps
 from sapo.records import PreferencePair, Question, Trajectory
+from sapo.sampling.hf_engine import LocalSampler
 from sapo.settings import load_settings
-from sapo.supervise.sampling import distinct, sample
+from sapo.settings.configure import PARAMS
 from sapo.tasks.catalog import find_task, source_of
 from sapo.train import orpo
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sapo.arithmetic import apply
+from sapo.runtime.arithmetic import apply
 
 apply("pinned")  # before a test module imports torch or numpy
 

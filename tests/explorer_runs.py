@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from fakes import LineTask, TableVerifier, question, trajectory
 
-from sapo.configure import compose
-from sapo.methods.bench import Bench
 from sapo.models.verifier import Verifier
+from sapo.recipes.experiment import Bench
 from sapo.records import LabelCase, Question, StepLabels, Trajectory, write_records
 from sapo.report.explorer.collect import agree
-from sapo.report.explorer.shown import Explored, Labelling, Rollout, Round, Shown, Step
+from sapo.report.explorer.views import Explored, Labelling, Rollout, Round, Shown, Step
+from sapo.runtime.workspace import Workspace
 from sapo.settings import CellSettings, GroupSettings, Settings, TaskSettings, method_settings
+from sapo.settings.configure import compose
 from sapo.tasks.catalog import EMBEDDED, TASKS
 from sapo.tasks.task import DataSource, Split
-from sapo.workspace import Workspace
 
 NANO = compose(Path(__file__).parents[1], ["profile=nano"])[1]
 TABLES = {  # by round: V_0, V_1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from sapo.engines.pace import Time
+from sapo.sampling.http.pace import Time
 
 
 @dataclass(frozen=True)

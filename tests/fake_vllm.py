@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from model_draws import draw
 
-from sapo.models.local import LocalSampler
+from sapo.sampling.hf_engine import LocalSampler
 
 # Names of vLLM 0.33.0, as far as the adapter uses them.
 LLM, CORE = "entrypoints/llm.py", "v1/engine/llm_engine.py"
@@ -114,4 +114,4 @@ def install(fake: FakeVllm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "vllm", module)
     monkeypatch.setitem(sys.modules, "vllm.inputs", inputs)
     monkeypatch.setattr(metadata, "version", lambda name: "0.33.0")
-    monkeypatch.delitem(sys.modules, "sapo.engines.vllm_engine", raising=False)
+    monkeypatch.delitem(sys.modules, "sapo.sampling.vllm_engine", raising=False)

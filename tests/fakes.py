@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sapo.models.sampling import Completion, Request, Until, cut
 from sapo.records import Cost, Question, Trajectory, Verdict
+from sapo.sampling.protocol import Completion, Request, Until, cut
 from sapo.tasks.steps import split_lines
 from sapo.tasks.task import DataSource, Split
 

@@ -7,9 +7,8 @@ from report_runs import tiny_settings
 from sapo.records import Cost
 from sapo.report.accuracies import Accuracy, Column
 from sapo.report.figures.drawing import Findings
-from sapo.report.intervals import Interval
 from sapo.report.names import whole_of
-from sapo.report.results import (
+from sapo.report.run_records import (
     Checkpoint,
     Labelled,
     Rewards,
@@ -18,7 +17,8 @@ from sapo.report.results import (
     StartResults,
     TaskResults,
 )
-from sapo.report.results import TrainingStep as Step
+from sapo.report.run_records import TrainingStep as Step
+from sapo.report.stats import Interval
 from sapo.settings import Settings
 from sapo.train.pairs import PairReport
 

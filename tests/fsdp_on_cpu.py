@@ -10,7 +10,7 @@ from pathlib import Path
 
 from accelerate import DistributedType, PartialState
 
-from sapo.models import trees
+from sapo.models import prefix_trees
 from sapo.train import launch
 
 
@@ -23,5 +23,5 @@ def take_part(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    trees.LOGITS = 2**11
+    prefix_trees.LOGITS = 2**11
     take_part(Path(sys.argv[1]))

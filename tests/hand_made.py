@@ -9,14 +9,14 @@ from typing import Any
 
 from fakes import LineTask, TableVerifier, trajectory
 
-from sapo.configure import compose
-from sapo.methods import loop
-from sapo.methods.bench import Bench
-from sapo.methods.supervision import LabelInputs
+from sapo.recipes import self_improvement
+from sapo.recipes.experiment import Bench
+from sapo.recipes.label_step import LabelInputs
 from sapo.records import Cost, PreferencePair, Question
+from sapo.runtime.workspace import Workspace
 from sapo.settings import PairSettings, SamplingSettings, Settings, TaskSettings, method_settings
+from sapo.settings.configure import compose
 from sapo.tasks.task import DataSource, Split
-from sapo.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 TABLE = {"ok\n": 0.9, "x\n": 0.6, "bad\n": 0.2, "win\n": 0.9, "lose\n": 0.1, "gold\n": 0.8}
@@ -74,7 +74,7 @@ def run(workspace: Workspace, method: str) -> list[Path]:
     """The folders of all rounds of a method."""
     folders: list[Path] = []
     bench = Bench(method_settings(common(), method, 1), workspace, "tiny", "lines")
-    loop.run(bench, lambda _, folder: folders.append(folder))
+    self_improvement.run(bench, lambda _, folder: folders.append(folder))
     return folders
 
 

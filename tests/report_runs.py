@@ -11,9 +11,9 @@ from pathlib import Path
 
 from sapo.evaluate.efficiency import LABELLERS, LENGTHS, RIGHT, LabelRow, TruthRow
 from sapo.records import Cost, Outcome, StepLabels, StepScores, Trajectory, write_json, write_records
+from sapo.runtime.workspace import Workspace
 from sapo.settings import CellSettings, GroupSettings, LoopSettings, Settings, load_settings, method_settings
 from sapo.train.pairs import PairReport
-from sapo.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 MODEL, TASK, OOD = "qwen2_nano", "nano_math", "nano_math_ood"

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from sapo.records import write_json
-from sapo.records.checked import write_lines
+from sapo.records.checksummed import write_lines
 
 
 def reseal(path: Path) -> None:

@@ -3,9 +3,9 @@
 from fakes import MOST, LineTask, Reply, ScriptedSampler, question, trajectory
 from hypothesis import strategies as st
 
+from sapo.labelling.rollouts import Prefix, Rollouts
 from sapo.records import Trajectory
 from sapo.settings import RolloutSettings
-from sapo.supervise.rollouts import Prefix, Rollouts
 
 STEPS = trajectory("t", ["one", "two", "three", "lose"])
 

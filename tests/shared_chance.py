@@ -21,7 +21,7 @@ from transformers import GenerationMixin
 
 from sapo.records import Question, Verdict
 from sapo.tasks.catalog import TASKS
-from sapo.train.processes import splits, this_process
+from sapo.train.distributed import splits, this_process
 
 
 class Letters(LetterTask):

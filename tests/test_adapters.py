@@ -19,7 +19,7 @@ from sapo.models.verifier import Verifier
 from sapo.records import PreferencePair
 from sapo.settings import AdapterSettings, DpoSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
 from sapo.train.dpo import train_dpo
-from sapo.train.loop import Watch, fit
+from sapo.train.fit import Watch, fit
 from sapo.train.orpo import pair_loss, plant_pairs, train_orpo
 from sapo.train.sft import train_sft
 from sapo.train.verifier import VerifierExample, train_verifier

@@ -9,10 +9,10 @@ import pytest
 from command_line import run as run_command
 from fake_endpoint import Answer, FakeEndpoint, Response, completion, serve
 
-from sapo.engines.endpoint import EndpointError
 from sapo.evaluate.process.items import ProcessItem, read_items, write_items
 from sapo.records import BadInput, RecordError, Trajectory, write_records
-from sapo.tasks import nano_math
+from sapo.sampling.http.endpoint import EndpointError
+from sapo.tasks.nano import nano_math
 from sapo.tasks.task import DataSource
 
 ROOT = Path(__file__).parents[1]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sapo.engines.answer_cache import HEADER, AnswerCache, read_answers
-from sapo.engines.replies import Reply
 from sapo.records import RecordError
+from sapo.sampling.http.answer_cache import HEADER, AnswerCache, read_answers
+from sapo.sampling.http.replies import Reply
 
 ONE, TWO = Reply("first error: 1\r\n\u2028ä\ud800", True, 10, None), Reply("cut", False, None, 3)
 

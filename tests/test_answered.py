@@ -7,10 +7,11 @@ from fakes import ScriptedSampler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapo.evaluate.solve import solve
+from sapo.evaluate.accuracy import solve
 from sapo.records import Question
-from sapo.tasks import gsm8k, hendrycks_math, humaneval, mbpp, mmlu_math, nano_code, nano_math
+from sapo.tasks.benchmarks import gsm8k, hendrycks_math, humaneval, mbpp, mmlu_math
 from sapo.tasks.catalog import EMBEDDED, TASKS
+from sapo.tasks.nano import nano_code, nano_math
 from sapo.tasks.task import Task
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -62,7 +63,7 @@ def test_gold_is_complete_where_it_ends(name: str) -> None:
     """Drawing stops behind the last line of every gold solution of the embedded tasks, and not before it."""
     from pathlib import Path
 
-    import sapo.tasks.nano as nano_files
+    import sapo.tasks.nano.embedded as nano_files
 
     assets = Path(__file__).parents[1] / "assets"
     for one in nano_files.read_embedded(assets, name, "test")[:50]:

@@ -8,14 +8,14 @@ from sapo.models.loading import LoadingError
 from sapo.records import RecordError
 from sapo.report.claims.catalog import ClaimsError
 from sapo.report.claims.published import PublishedError
+from sapo.runtime.workspace import WorkspaceError
 from sapo.settings import SettingsError
 from sapo.stages.paper import PaperError
-from sapo.tasks.code_grading import CodeJudgeError
 from sapo.tasks.math_grading.grading import GraderErrors, LatexWorkerError
-from sapo.train.loop import TrainingDiverged
+from sapo.tasks.program_grading.judging import CodeJudgeError
+from sapo.train.fit import TrainingDiverged
 from sapo.train.pairs import PairError
 from sapo.train.trainer import NothingLeft
-from sapo.workspace import WorkspaceError
 
 MENDABLE = [
     ClaimsError,

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from sapo.configure import compose
-from sapo.methods.bench import read_costs
+from sapo.recipes.experiment import read_costs
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import CellSettings, GroupSettings
+from sapo.settings.configure import compose
 from sapo.stages import base, methods, start
-from sapo.workspace import StageArguments, Workspace
 
 ROOT = Path(__file__).parents[1]
 TOKENS = 20_000

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from transformers import AutoConfig
 
-from sapo.configure import compose
-from sapo.methods.bench import write_costs
 from sapo.models.loading import load_encoder
 from sapo.plan.calibration import NotMeasured, measured_texts, store_texts
 from sapo.plan.methods import Place, labelling
 from sapo.plan.texts import MEASURED, TEXTS, Texts
+from sapo.recipes.experiment import write_costs
 from sapo.records import Cost, Trajectory, read_plain_json, write_json, write_records
+from sapo.runtime.workspace import Workspace
 from sapo.settings import Settings
+from sapo.settings.configure import compose
 from sapo.tasks.catalog import find_task
 from sapo.tasks.task import DataSource
-from sapo.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 MODEL, TASK = "qwen2_nano", "nano_math"

@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 from tiny_models import tiny_reasoner
 from torch import Tensor, nn
 
-from sapo.methods.kept import kept, training
 from sapo.models.adapters import begin_training, end_training
 from sapo.models.encoding import Size
 from sapo.records import PreferencePair, Question, Verdict
+from sapo.runtime.cache import kept, training
+from sapo.runtime.workspace import StageArguments
 from sapo.settings import (
     AdapterSettings,
     DpoSettings,
@@ -29,12 +30,11 @@ from sapo.settings import (
 from sapo.train import checkpoints as module
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.dpo import train_dpo
+from sapo.train.fit import StepLog, Watch, fit
 from sapo.train.grpo import Practice, train_grpo
-from sapo.train.loop import StepLog, Watch, fit
 from sapo.train.orpo import train_orpo
 from sapo.train.sft import train_sft
 from sapo.train.verifier import VerifierExample, train_verifier
-from sapo.workspace import StageArguments
 
 TEXTS = [(f"Ben has {n}.\n", f"{n} + 3 = {n + 3}\nanswer {n + 3}\n"[: 9 + n]) for n in range(7)]
 PAIRS = [PreferencePair(f"q{n}", prompt, text, f"so {n}" + "." * n, 1.0, 0.0) for n, (prompt, text) in enumerate(TEXTS)]

@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sapo.configure import compose
 from sapo.evaluate.efficiency import LABELLERS
-from sapo.report.claims.audit import orderings
 from sapo.report.claims.catalog import (
     AccuracyTest,
     ChangeTest,
@@ -19,8 +17,10 @@ from sapo.report.claims.catalog import (
     check_printed,
     read_claims,
 )
+from sapo.report.claims.printed_noise import orderings
 from sapo.report.claims.published import read_published
 from sapo.settings import method_settings
+from sapo.settings.configure import compose
 from sapo.tasks.catalog import TASKS
 
 ROOT = Path(__file__).parents[1]

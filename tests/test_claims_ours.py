@@ -24,13 +24,13 @@ from sapo.report.claims.catalog import (
     Where,
 )
 from sapo.report.claims.evidence import Evidence
-from sapo.report.claims.judged import measured
-from sapo.report.claims.ours import cells, epoch_change
+from sapo.report.claims.tests import cells, epoch_change
 from sapo.report.claims.verdicts import Cell
+from sapo.report.claims.verifier_metrics import measured
 from sapo.report.efficiency import Seconds
-from sapo.report.intervals import Interval
-from sapo.report.process.results import ProcessResults, Rerank, Verified
-from sapo.report.results import Checkpoint
+from sapo.report.process_records import ProcessResults, Rerank, Verified
+from sapo.report.run_records import Checkpoint
+from sapo.report.stats import Interval
 
 
 @pytest.fixture(scope="module")

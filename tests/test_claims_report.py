@@ -11,10 +11,10 @@ from sapo.report.claims.catalog import read_claims
 from sapo.report.claims.report import claims_report
 from sapo.report.claims.tables import cell_counts, interval_text
 from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison
-from sapo.report.claims.words import in_words
-from sapo.report.intervals import Interval
-from sapo.report.rendering import markdown
-from sapo.report.tables import Table
+from sapo.report.claims.wording import in_words
+from sapo.report.stats import Interval
+from sapo.report.tables.method_tables import Table
+from sapo.report.tables.rendering import markdown
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison, Verdict, cell_verdict, overall
-from sapo.report.intervals import Interval
+from sapo.report.stats import Interval
 
 OPPOSITE: dict[Verdict, Verdict] = {"holds": "contradicted", "contradicted": "holds"}
 

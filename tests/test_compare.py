@@ -9,7 +9,6 @@ import yaml
 from command_line import run
 from report_runs import ANSWERS, MODEL, OOD, TASK, stop, tiny_settings, write_runs
 
-from sapo.configure import PARAMS
 from sapo.records import BadInput, RecordError
 from sapo.report.accuracies import measure
 from sapo.report.comparison import (
@@ -20,10 +19,11 @@ from sapo.report.comparison import (
     find_checkpoint,
     known_rounds,
 )
-from sapo.report.intervals import Interval
-from sapo.report.reading import read_results
-from sapo.report.results import COT, SFT, Checkpoint
-from sapo.workspace import Workspace
+from sapo.report.load_run import read_results
+from sapo.report.run_records import COT, SFT, Checkpoint
+from sapo.report.stats import Interval
+from sapo.runtime.workspace import Workspace
+from sapo.settings.configure import PARAMS
 
 SAPO, RFT, WITHOUT = Checkpoint("sapo", 2), Checkpoint("rft", 1), Checkpoint("sapo_without_ep", 2)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sapo import workspace
 from sapo.records import Trajectory, read_json, read_records, write_json, write_records
-from sapo.workspace import WorkspaceError, stage_directory
+from sapo.runtime import workspace
+from sapo.runtime.workspace import WorkspaceError, stage_directory
 
 FORK = multiprocessing.get_context("fork")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sapo.configure import CONFIG, PARAMS, configure, known_profiles
 from sapo.settings import SettingsError, load_settings
+from sapo.settings.configure import CONFIG, PARAMS, configure, known_profiles
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,14 +16,11 @@ import pytest
 import torch
 from tiny_models import tiny_reasoner
 
-from sapo.engines.answer_cache import AnswerCache, read_answers
-from sapo.engines.replies import Reply
 from sapo.evaluate.efficiency import LabelRow, TruthRow
 from sapo.evaluate.process.items import ProcessItem, read_items, write_items
-from sapo.methods.bench import read_costs, write_costs
 from sapo.models.loading import SEAL
 from sapo.models.verifier import Verifier
-from sapo.pins import verify
+from sapo.recipes.experiment import read_costs, write_costs
 from sapo.records import (
     BadInput,
     Cost,
@@ -40,7 +37,10 @@ from sapo.records import (
     write_records,
 )
 from sapo.report.files import read_rows
-from sapo.workspace import WorkspaceError, digest
+from sapo.runtime.pins import verify
+from sapo.runtime.workspace import WorkspaceError, digest
+from sapo.sampling.http.answer_cache import AnswerCache, read_answers
+from sapo.sampling.http.replies import Reply
 
 STEPS = ("Ben has 3 coins.\n", "naïve: 3 + 2 = 5\n", "answer 5\n")
 RECORDS: dict[type, list[Any]] = {

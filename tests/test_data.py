@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sapo.pins import verify
 from sapo.records import write_plain_json
-from sapo.workspace import WorkspaceError
+from sapo.runtime.pins import verify
+from sapo.runtime.workspace import WorkspaceError
 
 ROOT = Path(__file__).parents[1]
 HOUSE = (".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml")
@@ -71,7 +71,7 @@ def test_the_way_of_the_data(clone: Path) -> None:
         "M",
         "assets/questions/nano.jsonl",
         "M",
-        "code/sapo/pins.json",
+        "code/sapo/runtime/pins.json",
         "M",
         "data.dvc",
         "M",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sapo.supervise.detection import detect, random_position
-from sapo.workspace import derive_seed
+from sapo.labelling.detection import detect, random_position
+from sapo.runtime.workspace import derive_seed
 
 
 @pytest.mark.parametrize(

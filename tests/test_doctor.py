@@ -11,7 +11,7 @@ import pytest
 
 from sapo.cli.main import main
 from sapo.plan import doctor
-from sapo.tasks import protocols
+from sapo.tasks.benchmarks import protocols
 from strict_sandbox import SandboxError, level_name, levels
 
 ROOT = Path(__file__).parents[1]

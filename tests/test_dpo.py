@@ -16,7 +16,7 @@ from sapo.models.encoding import Encoder
 from sapo.records import PreferencePair
 from sapo.settings import DpoSettings, FitSettings, OrpoSettings
 from sapo.train.dpo import dpo_rows, train_dpo
-from sapo.train.loop import TrainingDiverged, Watch
+from sapo.train.fit import TrainingDiverged, Watch
 from sapo.train.orpo import pair_loss, plant_pairs
 
 FIT = FitSettings(lr=2e-3, epochs=4, batch_size=4, warmup=0.0)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sapo.configure import PARAMS, compose
+from sapo.settings.configure import PARAMS, compose
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from sapo.cli import main as command
-from sapo.configure import PARAMS, compose
 from sapo.models.hardware import OutOfMemory
 from sapo.plan import dry_run as module
 from sapo.plan.architecture import config_of
 from sapo.plan.dry_run import dry_run, reduced, stand_in
 from sapo.plan.memory import Lengths
 from sapo.settings import Settings
+from sapo.settings.configure import PARAMS, compose
 from sapo.train import registry
 from sapo.train.sft import SFT
 

@@ -11,15 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import tiny_reasoner
 
-from sapo.configure import PARAMS
 from sapo.evaluate import efficiency
 from sapo.evaluate.efficiency import LABELLERS, LabelRow, TruthRow, choose
+from sapo.labelling.labellers import LabelItem, Rules, label
+from sapo.labelling.rollouts import CACHED_TOKENS, Rollouts
 from sapo.models.loading import save_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import Question, RecordError, Trajectory, read_json, read_records, write_records
 from sapo.report.efficiency import read_efficiency
-from sapo.report.efficiency_figure import UNKNOWN, UNMEASURED, figure6
-from sapo.report.efficiency_tables import agreement_table
+from sapo.report.figures.labelling_cost import UNKNOWN, UNMEASURED, figure6
+from sapo.report.tables.labelling_tables import agreement_table
+from sapo.runtime.workspace import StageArguments, Workspace, WorkspaceError, digest
 from sapo.settings import (
     CellSettings,
     DetectSettings,
@@ -33,12 +35,10 @@ from sapo.settings import (
     VerifierSettings,
     load_settings,
 )
+from sapo.settings.configure import PARAMS
 from sapo.stages import efficiency as stage
-from sapo.supervise.labellers import LabelItem, Rules, label
-from sapo.supervise.rollouts import CACHED_TOKENS, Rollouts
 from sapo.tasks.catalog import EMBEDDED, TASKS
 from sapo.tasks.task import DataSource, Split
-from sapo.workspace import StageArguments, Workspace, WorkspaceError, digest
 
 ROOT = Path(__file__).parents[1]
 PLACE = StageArguments("tiny", "lines")

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from fakes import trajectory
 
-from sapo.configure import PARAMS
 from sapo.evaluate.efficiency import LABELLERS, LabelRow, TruthRow
 from sapo.records import RecordError, StepScores, Trajectory, write_json, write_plain_json, write_records
 from sapo.report.efficiency import SECONDS, Target, TaskEfficiency, read_efficiency, read_seconds, targets
-from sapo.report.efficiency_figure import UNKNOWN, UNMEASURED, figure6
-from sapo.report.efficiency_tables import cost_table, efficiency_metrics, targets_table
+from sapo.report.figures.labelling_cost import UNKNOWN, UNMEASURED, figure6
+from sapo.report.tables.labelling_tables import cost_table, efficiency_metrics, targets_table
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import (
     CellSettings,
     FitSettings,
@@ -21,7 +21,7 @@ from sapo.settings import (
     VerifierSettings,
     load_settings,
 )
-from sapo.workspace import StageArguments, Workspace
+from sapo.settings.configure import PARAMS
 
 ROOT = Path(__file__).parents[1]
 PLACE = StageArguments("tiny", "lines")

@@ -12,8 +12,8 @@ from fake_endpoint import Answer, Clock, Response, completion, failure, serve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapo.engines import endpoint
-from sapo.engines.endpoint import (
+from sapo.sampling.http import endpoint
+from sapo.sampling.http.endpoint import (
     Endpoint,
     EndpointError,
     Limits,
@@ -22,8 +22,8 @@ from sapo.engines.endpoint import (
     key_from,
     seconds_of,
 )
-from sapo.engines.pace import Pace, Stopped
-from sapo.engines.replies import Key, Reply
+from sapo.sampling.http.pace import Pace, Stopped
+from sapo.sampling.http.replies import Key, Reply
 
 CANARY = "sk-canary/4711+abcdef"
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Grüße"}], "temperature": 0.7, "seed": 1}

@@ -16,13 +16,13 @@ from fake_endpoint import serve
 from fake_vllm import FakeVllm, install
 from model_draws import chances, model_server, shown
 
-from sapo.configure import compose
-from sapo.engines.opening import Drawing, open_sampler
-from sapo.engines.server import ServerSampler
 from sapo.models.loading import load_reasoner
-from sapo.models.local import LocalSampler
-from sapo.models.sampling import Completion, Request, Until
-from sapo.tasks import nano_math
+from sapo.sampling.factory import Drawing, open_sampler
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.http.server_engine import ServerSampler
+from sapo.sampling.protocol import Completion, Request, Until
+from sapo.settings.configure import compose
+from sapo.tasks.nano import nano_math
 
 ROOT = Path(__file__).parents[1]
 LLAMA = ROOT / "assets" / "models" / "llama_nano"

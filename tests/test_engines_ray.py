@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_reasoner
 
-from sapo.configure import compose
-from sapo.engines.opening import Drawing, open_sampler
-from sapo.engines.prompts import EngineError
 from sapo.models.loading import load_reasoner, save_reasoner
-from sapo.models.local import LocalSampler
-from sapo.models.sampling import Request
 from sapo.records import BadInput
+from sapo.sampling.factory import Drawing, open_sampler
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.protocol import Request
+from sapo.sampling.token_requests import EngineError
+from sapo.settings.configure import compose
 
 pytestmark = [pytest.mark.nightly, pytest.mark.filterwarnings("ignore:.*:FutureWarning:ray")]
 ray = pytest.importorskip("ray")
-RaySampler = pytest.importorskip("sapo.engines.ray_actors").RaySampler
+RaySampler = pytest.importorskip("sapo.sampling.ray_engine").RaySampler
 
 SETTINGS = compose(Path(__file__).parents[1], ["profile=nano", "engine.actors=2"])[1]
 DRAWING = Drawing(SETTINGS.engine, SETTINGS.tuning, 16)

@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 import torch
 
-from sapo.configure import compose
-from sapo.engines.replies import Reply
-from sapo.engines.server import ServerSampler, request_body
 from sapo.models.encoding import Encoder
 from sapo.models.loading import load_reasoner
-from sapo.models.local import LocalSampler
-from sapo.models.sampling import Request
 from sapo.records import BadInput
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.http.replies import Reply
+from sapo.sampling.http.server_engine import ServerSampler, request_body
+from sapo.sampling.protocol import Request
+from sapo.settings.configure import compose
 
 pytestmark = pytest.mark.nightly
 

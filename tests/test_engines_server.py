@@ -10,17 +10,17 @@ import pytest
 from fake_endpoint import Clock, Response, failure, serve
 from tiny_models import tiny_reasoner
 
-from sapo.configure import compose
-from sapo.engines.endpoint import Endpoint, EndpointError, Limits
-from sapo.engines.opening import Drawing, engine_name, open_sampler
-from sapo.engines.prompts import first_complete
-from sapo.engines.replies import TEXT, Key
-from sapo.engines.server import ServerSampler
 from sapo.models.flops import generation_flops
 from sapo.models.loading import load_reasoner, save_reasoner
-from sapo.models.local import LocalSampler
-from sapo.models.sampling import Completion, Request
 from sapo.records import BadInput, Cost
+from sapo.sampling.factory import Drawing, engine_name, open_sampler
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.http.endpoint import Endpoint, EndpointError, Limits
+from sapo.sampling.http.replies import TEXT, Key
+from sapo.sampling.http.server_engine import ServerSampler
+from sapo.sampling.protocol import Completion, Request
+from sapo.sampling.token_requests import first_complete
+from sapo.settings.configure import compose
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = compose(

@@ -12,13 +12,13 @@ from fake_endpoint import Clock, Response, failure, serve
 from model_draws import event, stream
 from tiny_models import tiny_reasoner
 
-from sapo.configure import compose
-from sapo.engines.endpoint import Endpoint, EndpointError, Limits
-from sapo.engines.replies import TEXT, Enough, Key, Reply
-from sapo.engines.server import ServerSampler
 from sapo.models.loading import save_reasoner
-from sapo.models.sampling import Completion, Request
 from sapo.records import BadInput
+from sapo.sampling.http.endpoint import Endpoint, EndpointError, Limits
+from sapo.sampling.http.replies import TEXT, Enough, Key, Reply
+from sapo.sampling.http.server_engine import ServerSampler
+from sapo.sampling.protocol import Completion, Request
+from sapo.settings.configure import compose
 
 SECRET = "sk-canary/4711+abcdef"
 LIMITS = Limits(per_minute=6000, attempts=2, timeout=5)

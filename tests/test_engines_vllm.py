@@ -15,13 +15,13 @@ import pytest
 from fake_vllm import CORE, ENGINE, LLM, METHODS, MODEL, OUTPUT, OUTPUTS, PARAMETERS, FakeVllm, install
 from tiny_models import tiny_reasoner
 
-from sapo.configure import compose
-from sapo.engines.opening import Drawing, engine_name, open_sampler
-from sapo.engines.prompts import EngineError
 from sapo.models.loading import save_reasoner
-from sapo.models.local import LocalSampler
-from sapo.models.sampling import Request
 from sapo.records import Cost
+from sapo.sampling.factory import Drawing, engine_name, open_sampler
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.protocol import Request
+from sapo.sampling.token_requests import EngineError
+from sapo.settings.configure import compose
 
 SETTINGS = compose(Path(__file__).parents[1], ["profile=nano", "engine.kind=vllm", "engine.memory=0.4"])[1]
 DRAWING = Drawing(SETTINGS.engine, SETTINGS.tuning, 8)

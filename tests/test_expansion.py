@@ -2,10 +2,10 @@
 
 from fakes import question, trajectory
 
+from sapo.labelling.expansion import expand
+from sapo.labelling.labellers import LabelItem, Labelled
+from sapo.labelling.rollouts import Evidence
 from sapo.records import LabelCase, StepLabels, Trajectory
-from sapo.supervise.expansion import expand
-from sapo.supervise.labellers import LabelItem, Labelled
-from sapo.supervise.rollouts import Evidence
 
 
 def labelled(

@@ -20,7 +20,7 @@ from explorer_runs import (
 from sapo.records import RecordError, StepLabels, Trajectory, read_records, write_records
 from sapo.report.explorer.collect import agree, collect, spread
 from sapo.report.explorer.labels import Drawn, ExplorerError, read_labels
-from sapo.report.explorer.shown import Labelling, Rollout, Round, Shown
+from sapo.report.explorer.views import Labelling, Rollout, Round, Shown
 from sapo.tasks.catalog import EMBEDDED
 
 WITNESS = Labelling("witness", (), None, (), "agrees", ())

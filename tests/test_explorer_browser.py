@@ -12,7 +12,7 @@ from chromium import ARROW_DOWN, BROWSER, DRIVER, END, ENTER, ESCAPE, HOME, PAGE
 from explorer_runs import made_up
 
 from sapo.report.explorer.render import write_page
-from sapo.report.explorer.shown import Round, Shown, Step
+from sapo.report.explorer.views import Round, Shown, Step
 
 pytestmark = pytest.mark.skipif(not (DRIVER and BROWSER), reason="no chromium with chromedriver on this machine")
 

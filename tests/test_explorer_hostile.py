@@ -17,7 +17,7 @@ from explorer_runs import made_up
 
 from sapo.records import Question
 from sapo.report.explorer.render import write_page
-from sapo.report.explorer.shown import Explored, Round, Shown, Step
+from sapo.report.explorer.views import Explored, Round, Shown, Step
 
 pytestmark = pytest.mark.skipif(not (DRIVER and BROWSER), reason="no chromium with chromedriver on this machine")
 

@@ -15,12 +15,12 @@ from explorer_runs import WRONG, bench, made_up, settings, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapo.configure import PARAMS
 from sapo.records import BadInput
 from sapo.report.explorer import render as rendering
 from sapo.report.explorer.choose_run import find_cell
 from sapo.report.explorer.collect import collect
 from sapo.report.explorer.render import LIMIT, packed, render, script_json
+from sapo.settings.configure import PARAMS
 
 CELL = settings().cells["tiny-lines-headline"]
 

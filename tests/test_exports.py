@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapo.report.exports import as_data, latex, page, slug, tex
-from sapo.report.tables import Table
+from sapo.report.tables.exports import as_data, latex, page, slug, tex
+from sapo.report.tables.method_tables import Table
 
 TABLE = Table("50 % of x_1", ("Name", "A & B"), (("<b>", "1.0 † [0, 2]"), ("c_1", "–")), "≥ 3 → {so}")
 

@@ -21,7 +21,7 @@ from sapo.report.figures.rounds import scores_and_pairs_by_round
 from sapo.report.figures.samples import length_and_diversity
 from sapo.report.figures.sweeps import sweeps
 from sapo.report.figures.training import log_probabilities
-from sapo.report.results import Checkpoint, Stopped
+from sapo.report.run_records import Checkpoint, Stopped
 from sapo.report.style import save
 from sapo.stages.report import FIGURES
 

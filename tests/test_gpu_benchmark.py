@@ -7,11 +7,11 @@ from types import ModuleType
 
 import pytest
 
-from sapo.configure import compose
 from sapo.plan.architecture import config_of, parameters
 from sapo.plan.devices import DEVICES, seconds
 from sapo.plan.forecast import forecast
 from sapo.records import Cost
+from sapo.settings.configure import compose
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import torch
 
 from sapo.cli.stages import STAGES
-from sapo.configure import compose
 from sapo.evaluate.efficiency import LabelRow, TruthRow
 from sapo.evaluate.process.items import ProcessItem, read_items
 from sapo.models.loading import load_reasoner
 from sapo.models.verifier import Verifier
 from sapo.records import Outcome, StepLabels, StepScores, Trajectory, read_json, read_plain_json, read_records
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import CellSettings, GroupSettings, Settings
-from sapo.workspace import StageArguments, Workspace
+from sapo.settings.configure import compose
 
 ROOT = Path(__file__).parents[1]
 MODEL, OTHER = "qwen2_scratch", "gemma2_scratch"  # the other one only writes and judges trajectories

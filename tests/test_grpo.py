@@ -13,8 +13,8 @@ from sapo.models.flops import generation_flops, prefill_flops
 from sapo.records import BadInput, Question, Verdict
 from sapo.settings import GrpoSettings
 from sapo.tasks.math_grading.grading import GraderErrors
+from sapo.train.fit import TrainingDiverged, Watch
 from sapo.train.grpo import Judge, Practice, train_grpo
-from sapo.train.loop import TrainingDiverged, Watch
 
 GRPO = GrpoSettings(beta=0.04, group=8, temperature=1.0, steps=20, questions_per_step=4, lr=2e-2)
 

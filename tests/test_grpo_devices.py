@@ -16,13 +16,13 @@ from tiny_models import tiny_reasoner
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.records import BadInput, Question
 from sapo.settings import GrpoSettings
-from sapo.tasks import nano_code
 from sapo.tasks.catalog import TASKS
+from sapo.tasks.nano import nano_code
 from sapo.train import launch
+from sapo.train.fit import Watch
 from sapo.train.grpo import Practice, share_of
 from sapo.train.launch import Job
 from sapo.train.launch import run as run_job
-from sapo.train.loop import Watch
 
 # Nine completions a process: the second question's group is in both.
 THREE_SIXES = GrpoSettings(beta=0.04, group=6, temperature=1.0, steps=6, questions_per_step=3, lr=1e-3)

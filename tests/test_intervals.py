@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sapo.report.intervals import (
+from sapo.report.stats import (
     Interval,
     accuracy_interval,
     difference_interval,

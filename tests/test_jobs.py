@@ -15,10 +15,10 @@ from torch import nn
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.records import BadInput, PreferencePair
 from sapo.settings import AdapterSettings, DpoSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
-from sapo.train import launch, processes
+from sapo.train import distributed, launch
+from sapo.train.fit import StepLog, Watch
 from sapo.train.launch import Job
 from sapo.train.launch import run as run_job
-from sapo.train.loop import StepLog, Watch
 from sapo.train.verifier import VerifierExample
 
 SIZES = AdapterSettings(rank=4, alpha=8.0, dropout=0.0)
@@ -143,4 +143,4 @@ def test_more_devices_than_there_are_is_refused(start: Path, tmp_path: Path) -> 
 
 
 def test_alone_a_process_is_the_only_one() -> None:
-    assert processes.this_process() == (0, 1)
+    assert distributed.this_process() == (0, 1)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from sapo.methods.kept import kept
+from sapo.recipes.stage_cache import hand_over
 from sapo.records import write_text
-from sapo.stages.keeping import hand_over
-from sapo.workspace import StageArguments
+from sapo.runtime.cache import kept
+from sapo.runtime.workspace import StageArguments
 
 
 def test_results_alone_join_what_is_in_the_output(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sapo.methods import kept as module
-from sapo.methods.kept import kept
 from sapo.records import read_json
+from sapo.runtime import cache as module
+from sapo.runtime.cache import kept
 from sapo.settings import FitSettings
 
 FIT = FitSettings(lr=0.1, epochs=1, batch_size=2, warmup=0.0)
@@ -96,10 +96,10 @@ def test_code_is_what_the_steps_module_imports_and_no_more() -> None:
             path.relative_to(module.PACKAGE.parent).as_posix().removeprefix("sapo/") for path in module.code_of(step)
         }
 
-    rounds, labels = names("sapo.methods.rounds"), names("sapo.methods.supervision")
-    assert {"methods/rounds.py", "train/orpo.py", "engines/vllm_engine.py", "settings/__init__.py"} <= rounds
+    rounds, labels = names("sapo.recipes.round_state"), names("sapo.recipes.label_step")
+    assert {"recipes/round_state.py", "train/orpo.py", "sampling/vllm_engine.py", "settings/__init__.py"} <= rounds
     assert {"strict_sandbox/pool.py", "strict_sandbox/inside/judge.py", "tasks/math_grading/worker.py"} <= rounds
-    assert {"supervise/labellers.py", "train/verifier.py", "records/kinds.py"} <= labels
+    assert {"labelling/labellers.py", "train/verifier.py", "records/schema.py"} <= labels
     assert not [name for name in rounds | labels if name.startswith(("report", "plan", "stages", "evaluate"))]
-    assert "evaluate/solve.py" in names("sapo.stages.evaluate")
+    assert "evaluate/accuracy.py" in names("sapo.stages.evaluate")
     assert "evaluate/efficiency.py" not in names("sapo.stages.evaluate")

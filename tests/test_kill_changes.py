@@ -16,10 +16,10 @@ import pytest
 from killing import BeforeChange, begun, died, goes_on, identities, up_to
 from tiny_graph import SHORT, outputs
 
-from sapo.methods.kept import code_digest, kept, parts
+from sapo.recipes.stage_cache import hand_over
 from sapo.records import read_json, write_json
-from sapo.stages.keeping import hand_over
-from sapo.workspace import StageArguments, stage_directory
+from sapo.runtime.cache import code_digest, kept, parts
+from sapo.runtime.workspace import StageArguments, stage_directory
 
 OLD, NEW = 1, 2
 PROCESS = ("base", "base_second", "start", "start_second", "process")

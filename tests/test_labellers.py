@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import pytest
 from fakes import LineTask, ScriptedSampler, TableVerifier, question, trajectory, wins_unless_bad
 
+from sapo.labelling.labellers import LabelItem, Labelled, LabellerName, Rules, label
+from sapo.labelling.rollouts import Rollouts
+from sapo.labelling.search import good_until
 from sapo.records import Question, RecordError, StepScores, Trajectory, Verdict
 from sapo.settings import DetectSettings, LabelSettings, RolloutSettings, SapsSettings
-from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, label
-from sapo.supervise.rollouts import Rollouts
-from sapo.supervise.strategies import good_until
 from sapo.tasks.math_grading.grading import GraderErrors
 
 DROP = DetectSettings("scores", "drop", True)

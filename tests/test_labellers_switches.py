@@ -10,12 +10,12 @@ from fakes import MOST, LineTask, Reply, ScriptedSampler, question, trajectory, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sapo.models.sampling import Request
+from sapo.labelling.labellers import LabelItem, Labelled, LabellerName, Rules, label
+from sapo.labelling.rollouts import Rollouts
+from sapo.labelling.search import good_until
 from sapo.records import StepScores
+from sapo.sampling.protocol import Request
 from sapo.settings import DetectSettings, LabelSettings, RolloutSettings, SapsSettings
-from sapo.supervise.labellers import LabelItem, Labelled, LabellerName, Rules, label
-from sapo.supervise.rollouts import Rollouts
-from sapo.supervise.strategies import good_until
 
 DROP = DetectSettings("scores", "drop", True)
 LABELLERS: tuple[tuple[LabellerName, bool], ...] = (

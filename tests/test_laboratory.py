@@ -7,12 +7,12 @@ import pytest
 from fakes import LineTask, ScriptedSampler, question
 from report_runs import MODEL, TASK, tiny_settings
 
-from sapo.evaluate.laboratory import Measured, pass_rates, step_statistics, verdicts
-from sapo.evaluate.solve import solve
+from sapo.evaluate.accuracy import solve
+from sapo.evaluate.testbed_checks import Measured, pass_rates, step_statistics, verdicts
 from sapo.records import Outcome, Question, Trajectory, Verdict, write_json
-from sapo.report.laboratory import questions_with_pairs, targets_table
-from sapo.tasks import nano_math
-from sapo.workspace import Workspace
+from sapo.report.tables.testbed import questions_with_pairs, targets_table
+from sapo.runtime.workspace import Workspace
+from sapo.tasks.nano import nano_math
 
 PROMPT = "Ben has 15 coins. Cy has 3 more than Ben. Dee has 2 times as many as Cy. How many does Dee have?\n"
 QUESTIONS = {"q": Question("q", PROMPT, "36")}

@@ -11,13 +11,13 @@ from report_runs import MODEL, OOD, TASK, tiny_settings
 
 from sapo.evaluate.leaks import LONG, Held, LeakError, folded, statement
 from sapo.records import Outcome, Question, RecordError, StepLabels, Trajectory, read_json, read_records, write_records
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import Settings
 from sapo.stages import leaks
-from sapo.tasks import gsm8k, mbpp, protocols
+from sapo.tasks.benchmarks import gsm8k, mbpp, protocols
 from sapo.tasks.catalog import EMBEDDED, find_task
 from sapo.tasks.task import DataSource
 from sapo.train.pretrain import PretrainSettings, documents
-from sapo.workspace import StageArguments, Workspace
 
 ROOT = Path(__file__).parents[1]
 PLACE = StageArguments(MODEL, TASK)

@@ -8,19 +8,19 @@ from fakes import LineTask, ScriptedSampler, question
 from test_supervision import FourLines, labelled_examples, small
 from tiny_models import tiny_reasoner
 
-from sapo.configure import PARAMS
-from sapo.methods.bench import Bench, read_costs
-from sapo.methods.loop import sample_statistics
-from sapo.methods.samples import sampled
-from sapo.methods.supervision import LEFT_OUT, fit_verifier
+from sapo.labelling.labellers import LabelItem, Labelled
 from sapo.models.loading import save_reasoner
-from sapo.models.sampling import Request
+from sapo.recipes.experiment import Bench, read_costs
+from sapo.recipes.label_step import LEFT_OUT, fit_verifier
+from sapo.recipes.sample_step import sampled
+from sapo.recipes.self_improvement import sample_statistics
 from sapo.records import Question, RecordError, StepLabels, Trajectory, read_json, read_records
+from sapo.runtime.workspace import Workspace
+from sapo.sampling.protocol import Request
 from sapo.settings import load_settings
-from sapo.supervise.labellers import LabelItem, Labelled
+from sapo.settings.configure import PARAMS
 from sapo.tasks.catalog import TASKS
 from sapo.tasks.task import DataSource, Split
-from sapo.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 LONG = "0" * 300 + "\n"  # digits are a token each, and the model has 256 positions

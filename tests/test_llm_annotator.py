@@ -11,14 +11,14 @@ from fake_endpoint import Answer, Clock, FakeEndpoint, Response, completion, fai
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapo.engines.answer_cache import AnswerCache, read_answers
-from sapo.engines.endpoint import Endpoint, EndpointError, Limits
-from sapo.engines.paid_requests import PaidRequest
-from sapo.engines.replies import Key, Reply
 from sapo.evaluate.process import llm_annotator as llm
 from sapo.evaluate.process.items import ProcessItem
 from sapo.evaluate.process.llm_prompt import Unusable, prompt, read_answer
 from sapo.records import BadInput, Question
+from sapo.sampling.http.answer_cache import AnswerCache, read_answers
+from sapo.sampling.http.endpoint import Endpoint, EndpointError, Limits
+from sapo.sampling.http.paid_requests import PaidRequest
+from sapo.sampling.http.replies import Key, Reply
 
 CANARY = "sk-canary/4711+abcdef"
 LIMITS = Limits(per_minute=60_000, concurrency=4, attempts=2, timeout=5)

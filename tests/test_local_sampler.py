@@ -8,12 +8,12 @@ import torch
 from tiny_models import tiny_model
 from transformers import PreTrainedModel
 
-from sapo.models.decoding import uniforms
 from sapo.models.encoding import Encoder
-from sapo.models.local import LocalSampler
 from sapo.models.nano import build_tokenizer
-from sapo.models.sampling import Request
 from sapo.records import BadInput, Cost
+from sapo.sampling.decode_batch import uniforms
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.protocol import Request
 
 TEXT = "Ben has 15 coins. Cy has 3 more than Ben. How many does Cy have?\nCy : Ben + 3\n15 + 3 = 18\nanswer 18\n"
 TOKENIZER = build_tokenizer([TEXT], ["Ben", "Cy"])

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from tiny_models import tiny_model
 from transformers import PreTrainedModel
 
-from sapo.models import local
-from sapo.models.decoding import ROW, Batch, pick
 from sapo.models.encoding import Encoder
-from sapo.models.local import LocalSampler
 from sapo.models.nano import build_tokenizer
-from sapo.models.reading import PrefixStore
-from sapo.models.sampling import Completion, Request
-from sapo.models.slots import Slots, masks, one_query
 from sapo.records import BadInput, Cost
+from sapo.sampling import hf_engine
+from sapo.sampling.decode_batch import ROW, Batch, pick
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.kv_cache import Slots, masks, one_query
+from sapo.sampling.prefill import PrefixStore
+from sapo.sampling.protocol import Completion, Request
 
 TEXT = "Ben has 15 coins. Cy has 3 more than Ben. How many does Cy have?\nCy : Ben + 3\n15 + 3 = 18\nanswer 18\n"
 TOKENIZER = build_tokenizer([TEXT], ["Ben", "Cy"])
@@ -64,7 +64,7 @@ def test_greedy_equals_batched_generate_where_rows_join_late(
     architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Eleven prompts through a batch of four rows; the token is made the end that ends them in most places."""
-    monkeypatch.setattr(local, "REFILL", 0.75)
+    monkeypatch.setattr(hf_engine, "REFILL", 0.75)
     prompts = [prompt + end for prompt in PROMPTS for end in ("", "Ben")] + ["18 = 3"]
     drawer = sampler(architecture, rows=4)
     drawn = generated(drawer.model, drawer.encoder, prompts, 12)
@@ -80,12 +80,12 @@ def test_greedy_equals_batched_generate_where_rows_join_late(
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("refill", [0.9, local.REFILL])
+@pytest.mark.parametrize("refill", [0.9, hf_engine.REFILL])
 def test_rows_that_join_late_draw_what_they_draw_alone(
     architecture: str, refill: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Limits of 2 to 40 tokens (context 48) spread the ends; at 0.9 every row that leaves is replaced at once."""
-    monkeypatch.setattr(local, "REFILL", refill)
+    monkeypatch.setattr(hf_engine, "REFILL", refill)
     alone = [sampler(architecture, 1, 48).complete([request], 1.0, 40)[0][0] for request in asked(20)]
     for rows in (2, 5, 17):
         assert sampler(architecture, rows, 48).complete(asked(20), 1.0, 40)[0] == alone

@@ -14,7 +14,7 @@ from sapo.cli.options import MODEL
 from sapo.cli.stages import STAGES
 from sapo.cli.tools import GPUS, simulate
 from sapo.plan.devices import DEVICES
-from sapo.report.simulation import REASONERS
+from sapo.report.figures.simulation import REASONERS
 
 ROOT = Path(__file__).parents[1]
 SLOW = ("torch", "transformers", "trl", "datasets", "dvc", "hydra", "matplotlib", "numpy", "rich", "huggingface_hub")

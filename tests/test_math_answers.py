@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sapo.records import Verdict
-from sapo.tasks import gsm8k, hendrycks_math, mmlu_math
+from sapo.tasks.benchmarks import gsm8k, hendrycks_math, mmlu_math
 from sapo.tasks.math_grading.clean import clean
 from sapo.tasks.math_grading.final_answer import last_boxed
 from sapo.tasks.math_grading.grading import (

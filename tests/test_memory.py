@@ -8,16 +8,16 @@ import torch
 from fakes import LineTask, question
 from tiny_models import tiny_reasoner
 
-from sapo.configure import PARAMS
-from sapo.methods.inputs import Roomy
 from sapo.models.hardware import OutOfMemory
-from sapo.models.local import LocalSampler
-from sapo.models.sampling import Request
+from sapo.recipes.inputs import Roomy
 from sapo.records import BadInput, PreferencePair
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.protocol import Request
 from sapo.settings import DpoSettings, FitSettings, GrpoSettings, OrpoSettings, VerifierSettings, load_settings
+from sapo.settings.configure import PARAMS
+from sapo.train.fit import Watch
 from sapo.train.grpo import Practice
 from sapo.train.launch import Job, run
-from sapo.train.loop import Watch
 from sapo.train.verifier import VerifierExample
 
 ROOT = Path(__file__).parents[1]

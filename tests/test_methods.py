@@ -34,22 +34,22 @@ from hand_made import (
 )
 from tiny_models import tiny_reasoner
 
-from sapo.methods import loop, rounds
-from sapo.methods.bench import Bench, read_costs, write_costs
-from sapo.methods.inputs import Tools
-from sapo.methods.supervision import OUTPUTS, LabelInputs
 from sapo.models.loading import save_reasoner
 from sapo.models.verifier import Verifier
+from sapo.recipes import round_state, self_improvement
+from sapo.recipes.experiment import Bench, read_costs, write_costs
+from sapo.recipes.inputs import Tools
+from sapo.recipes.label_step import OUTPUTS, LabelInputs
 from sapo.records import Cost, Question, Trajectory, read_json, write_records
+from sapo.runtime.workspace import Workspace
 from sapo.settings import method_settings
 from sapo.tasks.catalog import TASKS
 from sapo.train import star
+from sapo.train.fit import StepLog
 from sapo.train.launch import Job
-from sapo.train.loop import StepLog
 from sapo.train.pairs import PairError
 from sapo.train.sft import FilterReport, passing
 from sapo.train.trainer import NothingLeft, Trained
-from sapo.workspace import Workspace
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
         return Trained(loaded[0], log, Cost(rollouts=5) if practised else Cost())
 
     log = [StepLog(1, 1, 0.5, 1e-3, 1.0)]
-    monkeypatch.setattr(rounds, "load_reasoner", load)
-    monkeypatch.setattr(rounds, "run", run_job)
+    monkeypatch.setattr(round_state, "load_reasoner", load)
+    monkeypatch.setattr(round_state, "run", run_job)
     return found
 
 
@@ -89,7 +89,7 @@ def supervised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Supervised:
     def load(folder: Path) -> Verifier:
         return cast(Verifier, SavedTable(TABLE))
 
-    monkeypatch.setattr(loop, "supervise", supervise)
+    monkeypatch.setattr(self_improvement, "supervise", supervise)
     monkeypatch.setattr(Verifier, "load", load)
     monkeypatch.setattr(Tools, "verifier", lambda _, folder, tuning: load(folder))
     return found
@@ -228,8 +228,8 @@ def test_star_without_a_right_rationale_stops_and_says_so(
     monkeypatch.setattr(Tools, "sampler", lambda *_: ScriptedSampler(lambda _: "lose\n"))
     wrong = [SAMPLES[1], SAMPLES[3]]
     bench = Bench(method_settings(common(), "star", 1), workspace, "tiny", "lines")
-    state = loop.State(workspace.base("tiny"), workspace.base("tiny"), ())
-    this = rounds.round_of(loop.round_inputs(bench, 1, state), bench.tools, wrong, wrong, [0.0, 0.0])
+    state = self_improvement.State(workspace.base("tiny"), workspace.base("tiny"), ())
+    this = round_state.round_of(self_improvement.round_inputs(bench, 1, state), bench.tools, wrong, wrong, [0.0, 0.0])
     with pytest.raises(NothingLeft, match=r"no rationale ends right.*'unaided': 0, 'rationalised': 0"):
         star.choose(this)
 

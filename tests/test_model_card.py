@@ -6,12 +6,12 @@ import pytest
 import yaml
 from report_runs import MODEL, OOD, TASK, tiny_settings, write_runs
 
+from sapo.report.load_run import read_benchmarks
 from sapo.report.model_card import LICENCE, QUESTIONS, Subject, front_matter, model_card
-from sapo.report.reading import read_benchmarks
-from sapo.report.results import COT, Checkpoint
+from sapo.report.run_records import COT, Checkpoint
+from sapo.runtime.workspace import Workspace
 from sapo.settings import ModelSettings, Settings, method_settings
 from sapo.tasks.catalog import EMBEDDED, TASKS
-from sapo.workspace import Workspace
 
 HUB = ModelSettings("hub", "qwen2", "Qwen/Qwen2.5-0.5B", "060db6499f32faf8b98477b0a26969ef7d8b9987")
 SAPO = Subject(MODEL, TASK, Checkpoint("sapo", 2), 1)

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sapo.records import Question
-from sapo.tasks import nano_code, nano_code_ood
 from sapo.tasks.catalog import SEED
-from sapo.tasks.nano_code_lines import Scope, run_line
-from sapo.tasks.nano_code_world import (
+from sapo.tasks.nano import nano_code, nano_code_ood
+from sapo.tasks.nano.nano_code_lines import Scope, run_line
+from sapo.tasks.nano.nano_code_world import (
     HABITS,
     OPERATIONS,
     PIPELINE_WEIGHTS,

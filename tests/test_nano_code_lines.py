@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sapo.tasks import nano_code
-from sapo.tasks.nano_code_lines import LineError, Scope, run_line
+from sapo.tasks.nano import nano_code
+from sapo.tasks.nano.nano_code_lines import LineError, Scope, run_line
 
 XS = [3, 8, 4]
 QUESTION = nano_code.generate("train", 1, 1)[0]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sapo.records import Question
-from sapo.tasks import nano_math, nano_math_ood
-from sapo.tasks.nano_math_world import (
+from sapo.tasks.nano import nano_math, nano_math_ood
+from sapo.tasks.nano.nano_math_world import (
     CHAIN_WEIGHTS,
     HABITS,
     LARGEST,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sapo.records import Question, RecordError, read_records, write_records
-from sapo.tasks import nano, nano_math
 from sapo.tasks.catalog import COUNTS, EMBEDDED, OOD_COUNTS, write_questions
+from sapo.tasks.nano import embedded, nano_math
 from sapo.tasks.task import DataSource, EmbeddedTask
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -85,7 +85,7 @@ def test_a_question_of_another_split_is_refused(written: Path, tmp_path: Path) -
 
 def test_every_prompt_has_one_bucket_of_the_promised_share() -> None:
     """10,000 texts: 10, 5, 25 and 60 per cent; the largest standard error is sqrt(.6 · .4 / 10000) = .0049."""
-    found = Counter(nano.bucket(f"prompt {i}") for i in range(10_000))
+    found = Counter(embedded.bucket(f"prompt {i}") for i in range(10_000))
     for name, share in {"test": 0.10, "dev": 0.05, "train": 0.25, "pretrain": 0.60}.items():
         assert found[name] / 10_000 == pytest.approx(share, abs=0.02)
 
@@ -95,11 +95,11 @@ def test_steps_are_lines_and_blank_lines_belong_to_them_as_in_real_tasks(task: E
     assert task.split("a\n\nb\n  \n") == ("a\n\n", "b\n  \n")
     assert task.split("\n\na\n    b") == ("\n\na\n", "    b")
     assert task.split("") == ()
-    assert nano.bare("\n a \n\n  ") == " a \n"
+    assert embedded.bare("\n a \n\n  ") == " a \n"
 
 
 @given(st.lists(st.text("ab =1:#", min_size=1).filter(str.strip), max_size=5), st.booleans())
 def test_without_blank_lines_every_line_is_a_step(lines: list[str], ended: bool) -> None:
     text = "\n".join(lines) + ("\n" if ended and lines else "")
     steps = EMBEDDED["nano_math"].split(text)
-    assert steps == tuple(text.splitlines(keepends=True)) and tuple(map(nano.bare, steps)) == steps
+    assert steps == tuple(text.splitlines(keepends=True)) and tuple(map(embedded.bare, steps)) == steps

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sapo.configure import PARAMS
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import load_settings
+from sapo.settings.configure import PARAMS
 from sapo.stages import paper
-from sapo.workspace import StageArguments, Workspace
 
 ROOT = Path(__file__).parents[1]
 SOURCE = (ROOT / paper.SOURCE).read_text(encoding="utf-8")

@@ -13,7 +13,6 @@ from hypothesis import settings as settings_
 from hypothesis import strategies as st
 
 from sapo.cli import main as command
-from sapo.configure import PARAMS, compose
 from sapo.models.flops import TRAINING, prefill_flops
 from sapo.plan import graph
 from sapo.plan.architecture import BUNDLED, NoShape, config_of, parameters
@@ -24,6 +23,7 @@ from sapo.plan.memory import GIB, Lengths, Shape, peaks, too_large
 from sapo.plan.methods import Place, method_parts, start_parts
 from sapo.plan.texts import TEXTS, UnknownTexts, texts_of
 from sapo.settings import ModelSettings, Settings, load_settings, method_settings
+from sapo.settings.configure import PARAMS, compose
 from sapo.stages import verifiers
 from sapo.train.cost import Bill, drawing, learning
 

@@ -12,12 +12,12 @@ from transformers import PreTrainedTokenizerFast
 from sapo.models.encoding import Encoder
 from sapo.models.nano import CONTEXT, build_model, build_tokenizer
 from sapo.records import Question
-from sapo.tasks import nano_code, nano_code_ood, nano_math, nano_math_ood
 from sapo.tasks.catalog import COUNTS, SEED
-from sapo.tasks.nano import bucket
-from sapo.tasks.nano_code_lines import Scope, run_line
-from sapo.tasks.nano_code_world import parse_pipeline
-from sapo.tasks.nano_math_world import LARGEST, NAMES, parse_problem
+from sapo.tasks.nano import nano_code, nano_code_ood, nano_math, nano_math_ood
+from sapo.tasks.nano.embedded import bucket
+from sapo.tasks.nano.nano_code_lines import Scope, run_line
+from sapo.tasks.nano.nano_code_world import parse_pipeline
+from sapo.tasks.nano.nano_math_world import LARGEST, NAMES, parse_problem
 from sapo.tasks.steps import split_lines as split
 from sapo.train import pretrain as module
 from sapo.train.pretrain import Document, PretrainSettings, documents, pretrain

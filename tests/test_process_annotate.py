@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from scripted_rollouts import rollouts, sizes
 
 from sapo.evaluate.process.annotate import Annotated, Dropped, agreed, first_errors, oracle, rollout
-from sapo.evaluate.process.choose import Candidate
-from sapo.models.sampling import Request
+from sapo.evaluate.process.select_pairs import Candidate
+from sapo.labelling.rollouts import Rollouts
 from sapo.records import BadInput, Question, Trajectory
-from sapo.supervise.rollouts import Rollouts
-from sapo.tasks import nano_math
+from sapo.sampling.protocol import Request
+from sapo.tasks.nano import nano_math
 
 CHAIN = "Ben has 15 coins. Cy has 3 more than Ben. Dee has 2 times as many as Cy. How many does Dee have?\n"
 LABELLED = [case for case in read_labelled("nano_math_steps.txt") if case.problem == "CHAIN"]

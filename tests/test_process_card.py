@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapo.evaluate.process.card import (
+from sapo.evaluate.process.data_card import (
     ANNOTATORS,
     BINS,
     FIELDS,

@@ -10,7 +10,7 @@ from fakes import LineTask, question, trajectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapo.evaluate.process.choose import Candidate, Kind, Selection, choose, gather, kinds, unevenness
+from sapo.evaluate.process.select_pairs import Candidate, Kind, Selection, choose, gather, kinds, unevenness
 from sapo.records import BadInput, Question, Trajectory
 
 WORDS = ("a", "b", "c", "d")

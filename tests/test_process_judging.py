@@ -11,8 +11,8 @@ from verifier_definitions import auc, calibration_error, f1
 
 from sapo.evaluate.interval import Interval
 from sapo.evaluate.process.items import ProcessItem
-from sapo.evaluate.process.judging import METRICS, Judgement, across, as_scores, judge
 from sapo.evaluate.process.metrics import Judged, best_threshold, halves, in_development, pair_up, verdicts
+from sapo.evaluate.process.verifier_eval import METRICS, Judgement, across, as_scores, judge
 from sapo.records import RecordError, StepLabels, StepScores
 
 NAMES = [f"g{number}" for number in range(40)]

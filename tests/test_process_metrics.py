@@ -16,8 +16,8 @@ from sapo.evaluate.process.metrics import (
     reliability,
     verdicts,
 )
+from sapo.labelling.search import good_until
 from sapo.records import RecordError, StepScores
-from sapo.supervise.strategies import good_until
 
 # Truths 1 1, 1 0 0 and 0; scores that call 1 1, 1 0 1 and 1 at .5.
 FINE, WRONG, MISSED = (

@@ -9,28 +9,29 @@ import pytest
 import torch
 from resealing import change
 
-from sapo.configure import compose
 from sapo.evaluate.process.items import read_items
 from sapo.records import RecordError, StepScores, read_records
-from sapo.report.process import figures, tables
-from sapo.report.process.results import V0, ProcessResults, read_process
-from sapo.report.results import Checkpoint
+from sapo.report.figures import process_figures
+from sapo.report.process_records import V0, ProcessResults, read_process
+from sapo.report.run_records import Checkpoint
 from sapo.report.style import save
+from sapo.report.tables import process_tables
+from sapo.runtime.workspace import StageArguments, Workspace, digest
 from sapo.settings import CellSettings, GroupSettings, Settings
+from sapo.settings.configure import compose
 from sapo.stages import base, methods, process, start, verifiers
-from sapo.workspace import StageArguments, Workspace, digest
 
 ROOT = Path(__file__).parents[1]
 METHODS = ("sapo", "sapo_without_pf")
 MODELS = ("qwen2_nano", "gemma2_nano")
 FIGURES = (
-    figures.verifiers_by_round,
-    figures.sapo_and_outcome_verifier,
-    figures.gap_by_round,
-    figures.rewards_beside_truth,
-    figures.label_noise,
-    figures.reliability_of_verifiers,
-    figures.best_of_n,
+    process_figures.verifiers_by_round,
+    process_figures.sapo_and_outcome_verifier,
+    process_figures.gap_by_round,
+    process_figures.rewards_beside_truth,
+    process_figures.label_noise,
+    process_figures.reliability_of_verifiers,
+    process_figures.best_of_n,
 )
 
 
@@ -112,19 +113,19 @@ def test_figures_are_drawn_from_what_there_is(results: list[ProcessResults], tmp
 def test_tables_and_metrics_say_the_same(results: list[ProcessResults]) -> None:
     entry = results[0]
     steps = entry.verifiers[Checkpoint("sapo", 3)].steps
-    shown = tables.verifier_table(results, False).rows
-    every = tables.verifier_table(results, True).rows
+    shown = process_tables.verifier_table(results, False).rows
+    every = process_tables.verifier_table(results, True).rows
     (row,) = (row for row in shown if row[2] == "SAPRM")
     assert row in every and len(every) > len(shown)
     assert row[3:5] == ("3", f"{100 * steps.value:.1f} [{100 * steps.low:.1f}, {100 * steps.high:.1f}]")
-    numbers = tables.process_metrics(entry)
+    numbers = process_tables.process_metrics(entry)
     assert isinstance(numbers["verifiers"], dict)
     assert numbers["verifiers"]["sapo"]["3"]["step_accuracy"]["value"] == round(100 * steps.value, 2)
-    assert [row[2] for row in tables.self_verification_table(results).rows] == ["V1-R1", "V1-R3", "V3-R3"]
-    assert len(tables.label_table(results).rows) == 8
-    chosen = [row[2] for row in tables.choice_table(results).rows]
+    assert [row[2] for row in process_tables.self_verification_table(results).rows] == ["V1-R1", "V1-R3", "V3-R3"]
+    assert len(process_tables.label_table(results).rows) == 8
+    chosen = [row[2] for row in process_tables.choice_table(results).rows]
     assert chosen[:5] == ["one sample", "majority", "pass@N", "V0 (OmegaPRM)", "online ORM"] or "SAPRM" in chosen
-    assert tables.benchmark_table(results).rows[0][0] == "nano_math"
+    assert process_tables.benchmark_table(results).rows[0][0] == "nano_math"
 
 
 class Killed(Exception):

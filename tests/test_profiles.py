@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sapo.configure import compose
 from sapo.settings import Settings, method_settings
+from sapo.settings.configure import compose
 from sapo.tasks.catalog import TASKS
 
 ROOT = Path(__file__).parents[1]

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from sapo.records import Question
-from sapo.tasks import humaneval, mbpp
+from sapo.tasks.benchmarks import humaneval, mbpp
+from sapo.tasks.benchmarks.protocols import PROTOCOLS, describe
 from sapo.tasks.catalog import grade_by_protocol, programs_found
-from sapo.tasks.code_grading import parses
-from sapo.tasks.fences import split_blocks
-from sapo.tasks.program_text import cut_at, read_program, without_tests, without_thinking
-from sapo.tasks.protocols import PROTOCOLS, describe
+from sapo.tasks.program_grading.fences import split_blocks
+from sapo.tasks.program_grading.judging import parses
+from sapo.tasks.program_grading.program_text import cut_at, read_program, without_tests, without_thinking
 
 TESTS = ("assert double(1) == 2", "assert double(4) == 8", "assert double(0) == 0")
 MBPP = Question("m", "Double.\n", "def double(n): return 2 * n", tests=TESTS, entry_point="double")

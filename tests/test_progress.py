@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from sapo.progress import Progress, track
+from sapo.runtime.progress import Progress, track
 
 
 def test_lines_come_every_ten_seconds_with_rate_and_time_to_go() -> None:

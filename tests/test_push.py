@@ -13,12 +13,12 @@ from huggingface_hub.errors import LocalTokenNotFoundError
 from report_runs import MODEL, TASK, tiny_settings, write_runs
 from tiny_models import tiny_reasoner
 
-from sapo.configure import PARAMS
 from sapo.models.loading import LoadingError, load_reasoner, save_reasoner
 from sapo.records import BadInput
 from sapo.report import push
 from sapo.report.comparison import CompareError
 from sapo.report.push import PushError
+from sapo.settings.configure import PARAMS
 
 PLACE = ["--model", MODEL, "--task", TASK, "--repo", "somebody/sapo-nano"]
 SENT = Path("runs/.push/somebody--sapo-nano")

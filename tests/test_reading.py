@@ -8,11 +8,11 @@ from tiny_models import tiny_model
 
 from sapo.models.encoding import Encoder
 from sapo.models.flops import attention_flops, prefill_flops, read_flops, token_flops
-from sapo.models.local import LocalSampler
 from sapo.models.nano import build_tokenizer
-from sapo.models.reading import BLOCK, PrefixStore, Reading
-from sapo.models.sampling import Request
-from sapo.models.trees import common
+from sapo.models.prefix_trees import common
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.prefill import BLOCK, PrefixStore, Reading
+from sapo.sampling.protocol import Request
 
 TEXT = "Ben has 15 coins. Cy has 3 more than Ben. How many does Cy have?\nCy : Ben + 3\n15 + 3 = 18\nanswer 18\n"
 TOKENIZER = build_tokenizer([TEXT], ["Ben", "Cy"])

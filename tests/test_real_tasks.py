@@ -12,8 +12,9 @@ import datasets
 import pytest
 
 from sapo.records import Question, RecordError
-from sapo.tasks import code_grading, few_shot, gsm8k, hendrycks_math, humaneval, mbpp, mmlu_math, protocols
-from sapo.tasks.source import Origin, is_pinned, read_rows, rows_digest
+from sapo.tasks.benchmarks import few_shot, gsm8k, hendrycks_math, humaneval, mbpp, mmlu_math, protocols
+from sapo.tasks.benchmarks.source import Origin, is_pinned, read_rows, rows_digest
+from sapo.tasks.program_grading import judging
 from sapo.tasks.task import DataSource, ProtocolName, Split
 
 TASKS = (gsm8k, hendrycks_math, mbpp, humaneval, mmlu_math)
@@ -294,4 +295,4 @@ def test_normalised_completions_merge_layout_but_not_content(tmp_path: Path) -> 
     assert mbpp.normalise("def f(x):\n  return 2*x") != mbpp.normalise("def f(x):\n  return 3*x")
     assert mbpp.normalise("def f(:  \n") == "def f(:"
     assert humaneval.normalise("    return 2*x\n\ndef g") == humaneval.normalise("    return 2 * x  # double\n")
-    assert code_grading.canonical("x = '\\d'") == "x = '\\\\d'"
+    assert judging.canonical("x = '\\d'") == "x = '\\\\d'"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sapo.cli import main as command
-from sapo.stages.workers import Work, share
+from sapo.runtime.process_pool import Work, share
 
 CUDA = "CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total capacity of 23.5 GiB"
 KEPT = "what is finished is kept, and the same command goes on from there"

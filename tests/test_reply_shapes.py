@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_draws import EVENTS
 
-from sapo.engines.answer_cache import AnswerCache, read_answers
-from sapo.engines.endpoint import Endpoint, EndpointError, Limits, Refused
-from sapo.engines.paid_requests import PaidRequest, ask_all, sha256
-from sapo.engines.replies import CHAT, TEXT, Key, NoCompletion, Reply, parse_reply, read_stream
+from sapo.sampling.http.answer_cache import AnswerCache, read_answers
+from sapo.sampling.http.endpoint import Endpoint, EndpointError, Limits, Refused
+from sapo.sampling.http.paid_requests import PaidRequest, ask_all, sha256
+from sapo.sampling.http.replies import CHAT, TEXT, Key, NoCompletion, Reply, parse_reply, read_stream
 
 LIMITS = Limits(per_minute=60_000, concurrency=2, attempts=3, timeout=5)
 BODY = {"model": "m", "messages": [{"role": "user", "content": "?"}], "seed": 1, "max_tokens": 10}

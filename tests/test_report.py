@@ -14,15 +14,15 @@ from sapo.records import write_json
 from sapo.report.accuracies import Column, measure
 from sapo.report.claims.catalog import read_claims
 from sapo.report.costs import cost_rows
+from sapo.report.load_run import read_results
 from sapo.report.names import KNOWN, checkpoint_name, in_order, method_name
-from sapo.report.reading import read_results
 from sapo.report.readme import HEADLINE
-from sapo.report.rendering import ReadmeError, markdown, with_section
-from sapo.report.results import Checkpoint
-from sapo.report.tables import ablation_tables, accuracy_tables
+from sapo.report.run_records import Checkpoint
+from sapo.report.tables.method_tables import ablation_tables, accuracy_tables
+from sapo.report.tables.rendering import ReadmeError, markdown, with_section
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import Settings
 from sapo.stages import report
-from sapo.workspace import StageArguments, Workspace
 
 DRAWN = [*report.FIGURES, report.LABELLING]
 RESULTS = [*(f"{n}.json" for n in ("claims", "environment", "metrics", "paper", "tables")), "claims.md", "table.md"]

@@ -10,14 +10,14 @@ from claims_evidence import FLOPS, labelling
 from report_runs import MODEL, OOD, TASK, tiny_settings, write_runs
 
 from sapo.report.accuracies import Column, measure
-from sapo.report.beside import beside_tables, paper_model
 from sapo.report.claims.evidence import Evidence
 from sapo.report.efficiency import Seconds
-from sapo.report.intervals import Interval
-from sapo.report.process.results import ProcessResults, Rerank
-from sapo.report.reading import read_results
+from sapo.report.load_run import read_results
+from sapo.report.process_records import ProcessResults, Rerank
+from sapo.report.stats import Interval
 from sapo.report.summary import summaries, write_summaries
-from sapo.report.tables import Table
+from sapo.report.tables.method_tables import Table
+from sapo.report.tables.paper_comparison import beside_tables, paper_model
 from sapo.settings import ModelSettings
 
 ERRORS = {"V1-R1": 0.60, "V1-R3": 0.65, "V3-R3": 0.50}

@@ -12,8 +12,8 @@ from resealing import reseal
 
 from sapo.records import RecordError, write_json
 from sapo.report.accuracies import exploded
-from sapo.report.reading import read_results, uses_scores
-from sapo.report.results import (
+from sapo.report.load_run import read_results, uses_scores
+from sapo.report.run_records import (
     COT,
     Checkpoint,
     FilterReport,
@@ -24,9 +24,9 @@ from sapo.report.results import (
     TaskResults,
     TrainingStep,
 )
+from sapo.runtime.workspace import Workspace
 from sapo.settings import CellSettings, GroupSettings
-from sapo.train.loop import StepLog
-from sapo.workspace import Workspace
+from sapo.train.fit import StepLog
 
 
 @pytest.fixture

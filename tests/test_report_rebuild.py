@@ -9,8 +9,8 @@ import matplotlib
 import pytest
 from report_runs import README, ROOT, tiny_settings, write_runs
 
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.stages import paper, report
-from sapo.workspace import StageArguments, Workspace
 
 MADE = ("figures", "results", "paper")
 

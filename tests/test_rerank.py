@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sapo.evaluate.rerank import AGGREGATES, Beam, aggregate, beam_search, best_of, pass_at, voted
-from sapo.models.sampling import Request
+from sapo.sampling.protocol import Request
 
 samples = st.lists(st.tuples(st.booleans(), st.sampled_from([0.1, 0.5, 0.9])), min_size=1, max_size=7)
 

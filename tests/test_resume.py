@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_model
 
-from sapo.methods.kept import kept, parts
 from sapo.models.encoding import Encoder
-from sapo.models.journal import Journal
-from sapo.models.local import LocalSampler
 from sapo.models.nano import build_tokenizer
-from sapo.models.sampling import Completion, Request, Sampler, Until
 from sapo.records import Cost, RecordError
-from sapo.workspace import StageArguments
+from sapo.runtime.cache import kept, parts
+from sapo.runtime.workspace import StageArguments
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.protocol import Completion, Request, Sampler, Until
+from sapo.sampling.resumable import Journal
 
 TEXT = "Ben has 15 coins. Cy has 3 more than Ben.\nCy : Ben + 3\n15 + 3 = 18\nanswer 18\n"
 TOKENIZER = build_tokenizer([TEXT], ["Ben", "Cy"])

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_rollouts import TRAJECTORIES, lucky, prefix, replies, rollouts, sizes
 
-from sapo.models.sampling import Request
+from sapo.labelling.rollouts import Evidence, Prefix, Rollouts
 from sapo.records import Trajectory
-from sapo.supervise.rollouts import Evidence, Prefix, Rollouts
+from sapo.sampling.protocol import Request
 
 
 def test_one_success_of_t_is_enough() -> None:

@@ -8,10 +8,10 @@ import pytest
 from fakes import LineTask, ScriptedSampler, question, trajectory
 from scripted_rollouts import STEPS, lucky, prefix, rollouts, sizes
 
-from sapo.models.sampling import Completion, Request, Until
+from sapo.labelling.rollouts import Prefix, Rollouts, collector_paused
 from sapo.records import BadInput, Cost, RecordError, Trajectory
+from sapo.sampling.protocol import Completion, Request, Until
 from sapo.settings import RolloutSettings
-from sapo.supervise.rollouts import Prefix, Rollouts, collector_paused
 
 
 @dataclass
@@ -81,11 +81,11 @@ def test_huge_waves_reach_the_sampler_in_bounded_calls(monkeypatch: pytest.Monke
     many = [prefix(1, trajectory(f"t{i}", [f"step {i}", "lose"])) for i in range(5)]
     whole = rollouts(lucky(0.3), 3)
     expected = whole.ask(many)
-    monkeypatch.setattr("sapo.supervise.rollouts.REQUESTS_AT_ONCE", 7)
+    monkeypatch.setattr("sapo.labelling.rollouts.REQUESTS_AT_ONCE", 7)
     parts = rollouts(lucky(0.3), 3)
     assert parts.ask(many) == expected
     assert (sizes(whole), sizes(parts)) == ([15], [6, 6, 3])
-    monkeypatch.setattr("sapo.supervise.rollouts.REQUESTS_AT_ONCE", 2)
+    monkeypatch.setattr("sapo.labelling.rollouts.REQUESTS_AT_ONCE", 2)
     single = rollouts(lucky(0.3), 3)
     assert single.ask(many) == expected and sizes(single) == [3] * 5, "a wave of one prefix is never split"
 

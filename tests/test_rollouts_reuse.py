@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_rollouts import TRAJECTORIES, lucky, prefix, replies, rollouts, sizes
 
+from sapo.labelling.rollouts import Evidence
 from sapo.records import Trajectory
-from sapo.supervise.rollouts import Evidence
 
 RIGHT = trajectory("w", ["one", "more", "win"])
 

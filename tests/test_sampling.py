@@ -2,10 +2,10 @@
 
 from fakes import MOST, LineTask, ScriptedSampler, question
 
-from sapo.models.sampling import Request
+from sapo.labelling.trajectories import distinct, gold_trajectories, sample
 from sapo.records import Question, Trajectory
+from sapo.sampling.protocol import Request
 from sapo.settings import SamplingSettings
-from sapo.supervise.sampling import distinct, gold_trajectories, sample
 
 SETTINGS = SamplingSettings(4, 1.0, 64)
 QUESTIONS = [question("q"), question("r", ("assert True",))]

@@ -20,9 +20,9 @@ from sapo.evaluate.process.items import ProcessItem, write_items
 from sapo.evaluate.score_file import Line, Row, output_line
 from sapo.models.verifier import Verifier
 from sapo.records import BadInput, RecordError, Trajectory, write_records
-from sapo.records.checked import write_lines
+from sapo.records.checksummed import write_lines
 from sapo.settings import SettingsError
-from sapo.tasks import nano_math
+from sapo.tasks.nano import nano_math
 from sapo.tasks.task import DataSource
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from sapo.models.fast_linear import FastLinear
 from sapo.records import BadInput
 from sapo.settings import ScratchSettings
 from sapo.tasks.steps import split_code, split_lines
-from sapo.train.scratch import END, Architecture, build_model, build_tokenizer, train_scratch
+from sapo.train.from_scratch import END, Architecture, build_model, build_tokenizer, train_scratch
 
 torch.set_num_threads(1)
 

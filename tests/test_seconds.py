@@ -4,11 +4,11 @@ from pathlib import Path
 
 from report_runs import MODEL, TASK, tiny_settings
 
-from sapo.methods.kept import INSIDE, SECONDS, name_of
 from sapo.records import write_json
-from sapo.report.results import TaskResults
-from sapo.report.seconds import seconds_table
-from sapo.workspace import Workspace
+from sapo.report.run_records import TaskResults
+from sapo.report.timing import seconds_table
+from sapo.runtime.cache import INSIDE, SECONDS, name_of
+from sapo.runtime.workspace import Workspace
 
 
 def finished(output: Path, store: Path, seconds: dict[str, float] | None) -> None:

@@ -12,12 +12,12 @@ from fake_endpoint import Response, completion, failure, serve
 
 from sapo.cli.main import main as command
 from sapo.evaluate.process.items import ProcessItem, write_items
-from sapo.methods.kept import kept
 from sapo.records import write_plain_json, write_text
 from sapo.report.environment import here
-from sapo.report.exports import page
-from sapo.report.tables import Table
-from sapo.workspace import StageArguments, Workspace, timed
+from sapo.report.tables.exports import page
+from sapo.report.tables.method_tables import Table
+from sapo.runtime.cache import kept
+from sapo.runtime.workspace import StageArguments, Workspace, timed
 
 CODE = Path(__file__).parents[1] / "code"
 SECRETS = {
@@ -97,7 +97,7 @@ def test_a_crash_of_a_command_shows_no_secret(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug keeps its trace, which has no values of variables in it."""
-    monkeypatch.setattr("sapo.engines.endpoint.parse_reply", lambda *given: 1 / 0)
+    monkeypatch.setattr("sapo.sampling.http.endpoint.parse_reply", lambda *given: 1 / 0)
     with serve(lambda body, number: completion("first error: 2")) as server:
         arguments = ["annotate", str(items(1)), "--endpoint", server.url, "--out", "o.jsonl", "--model", "j"]
         with pytest.raises(ZeroDivisionError) as caught:
@@ -123,7 +123,7 @@ def test_hostile_cells_are_text_in_the_page_of_tables() -> None:
 RUNNERS = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "torch.load", "yaml.load"}
 RUNNERS |= {"marshal.loads", "subprocess.getoutput", "subprocess.getstatusoutput", "os.execvp", "joblib.load"}
 ALLOWED = {
-    ("sapo/tasks/nano_code_world.py", "eval"),
+    ("sapo/tasks/nano/nano_code_world.py", "eval"),
     ("strict_sandbox/inside/candidate.py", "exec"),
     ("strict_sandbox/inside/judge.py", "exec"),
 }

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sapo.configure import PARAMS, compose
 from sapo.settings import (
     FitSettings,
     Settings,
@@ -17,6 +16,7 @@ from sapo.settings import (
     method_settings,
     seeds_of,
 )
+from sapo.settings.configure import PARAMS, compose
 from sapo.settings.typed_values import changed
 
 ROOT = Path(__file__).parents[1]

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from sapo.evaluate import simulation
 from sapo.evaluate.simulation import LABELLERS, LabellerName, Labelling, SimulationError, World, simulate
-from sapo.report import simulation as report
+from sapo.labelling.detection import detect
+from sapo.labelling.rollouts import Prefix, Rollouts
+from sapo.labelling.search import Strategy, omega, saps, saps_until_located, shepherd, waves
+from sapo.report.figures import simulation as report
 from sapo.settings import RolloutSettings
-from sapo.supervise.detection import detect
-from sapo.supervise.rollouts import Prefix, Rollouts
-from sapo.supervise.strategies import Strategy, omega, saps, saps_until_located, shepherd, waves
 
 
 def values(world: World, field: str) -> list[float]:

@@ -15,11 +15,11 @@ from sapo.models.adapters import ExtraMissing
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.records import BadInput
 from sapo.settings import TuningSettings
-from sapo.train import processes
+from sapo.train import distributed
 from sapo.train.checkpoints import Checkpoints
+from sapo.train.fit import Watch
 from sapo.train.launch import Job
 from sapo.train.launch import run as run_job
-from sapo.train.loop import Watch
 
 FILES = {
     "cpu": "distributed_type: MULTI_CPU\nuse_cpu: true\n",
@@ -162,6 +162,6 @@ def test_of_a_model_in_parts_there_are_no_checkpoints(tmp_path: Path, monkeypatc
     model = torch.nn.Linear(2, 2)
     for number, kept in ((1, True), (2, False)):
         monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
-        monkeypatch.setattr(processes, "this_process", lambda number=number: processes.Process(0, number))
+        monkeypatch.setattr(distributed, "this_process", lambda number=number: distributed.Process(0, number))
         Checkpoints(tmp_path / str(number), model).write(1, {"random.cpu": torch.zeros(1)}, {})
         assert (Checkpoints(tmp_path / str(number), model).read() is not None) == kept

@@ -13,12 +13,12 @@ from tiny_models import byte_level, tiny_model, tiny_reasoner
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from sapo import __main__ as command
-from sapo.configure import PARAMS
 from sapo.models.loading import LoadingError, load_reasoner, save_reasoner
 from sapo.records import BadInput
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import ModelSettings, Settings, load_settings
+from sapo.settings.configure import PARAMS
 from sapo.stages import base
-from sapo.workspace import StageArguments, Workspace
 
 ROOT = Path(__file__).parents[1]
 HUB = ModelSettings("hub", "qwen2", "Qwen/Qwen2-0.5B", "91d2aff3f957f99e4c74c962f2f408dcc88a18d8")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sapo.configure import compose
+from sapo.runtime.process_pool import Work
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import Settings, method_settings
+from sapo.settings.configure import compose
 from sapo.stages import methods
-from sapo.stages.workers import Work
-from sapo.workspace import StageArguments, Workspace
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,18 +10,18 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from sapo.configure import compose
 from sapo.evaluate.process.items import ProcessItem
-from sapo.methods import loop, samples, start, supervision
-from sapo.methods.bench import Bench, write_costs
-from sapo.methods.kept import made_from, name_of
-from sapo.methods.start import start_inputs
+from sapo.recipes import bootstrap, label_step, sample_step, self_improvement
+from sapo.recipes.bootstrap import start_inputs
+from sapo.recipes.experiment import Bench, write_costs
 from sapo.records import Cost, Trajectory, read_records, write_records, write_text
+from sapo.runtime.cache import made_from, name_of
+from sapo.runtime.workspace import Workspace
 from sapo.settings import Settings
+from sapo.settings.configure import compose
 from sapo.stages import efficiency, evaluate, process, verifiers
 from sapo.stages.verifiers import Items, Made
 from sapo.tasks.catalog import TASKS
-from sapo.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 MODEL, TASK = "qwen2_nano", "nano_math"
@@ -109,7 +109,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     def ask(store: Path, inputs: object, make: object) -> Path:
         raise Asked(inputs)
 
-    for module in (samples, supervision, start, loop, evaluate, efficiency, process, verifiers):
+    for module in (sample_step, label_step, bootstrap, self_improvement, evaluate, efficiency, process, verifiers):
         monkeypatch.setattr(module, "kept", ask)
     for task in ("nano_math", "nano_math_ood", "nano_code_ood"):
         monkeypatch.setattr(TASKS[task], "load", functools.cache(TASKS[task].load))
@@ -140,8 +140,8 @@ def all_inputs(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """The inputs of one step of each kind, by their type's name."""
     bench = Bench(settings, workspace, MODEL, TASK)
     first, reasoner = start_inputs(bench), bench.start / "sft"
-    state = loop.State(reasoner, bench.start / "verifier", ())
-    rounds = loop.round_inputs(bench, 1, state)
+    state = self_improvement.State(reasoner, bench.start / "verifier", ())
+    rounds = self_improvement.round_inputs(bench, 1, state)
     own = [*read_records(bench.start / "sampled.jsonl", Trajectory)]
     recipe = rounds.recipe.labels
     questions = bench.questions(TASK, "test", settings.process.questions)
@@ -151,8 +151,8 @@ def all_inputs(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     found = [
         first.sft,
         first,
-        asked(lambda: samples.sampled(start.samples_of(first, bench.sft()), bench.tools)),
-        *([loop.label_inputs(rounds, recipe, own)] if recipe else []),  # rewards by outcome need no labels
+        asked(lambda: sample_step.sampled(bootstrap.samples_of(first, bench.sft()), bench.tools)),
+        *([self_improvement.label_inputs(rounds, recipe, own)] if recipe else []),  # rewards by outcome need no labels
         rounds,
         evaluate.evaluate_inputs(bench, reasoner),
         efficiency.efficiency_inputs(bench),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from sapo.records import Question
-from sapo.tasks import gsm8k, hendrycks_math, humaneval, mbpp, mmlu_math
+from sapo.tasks.benchmarks import gsm8k, hendrycks_math, humaneval, mbpp, mmlu_math
 from sapo.tasks.steps import split_code, split_lines
 from sapo.tasks.task import DataSource
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sapo.supervise.detection import detect
-from sapo.supervise.strategies import (
+from sapo.labelling.detection import detect
+from sapo.labelling.search import (
     Finding,
     Strategy,
     good_until,

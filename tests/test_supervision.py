@@ -9,10 +9,13 @@ import pytest
 from fakes import LineTask, ScriptedSampler, TableVerifier, question, trajectory, wins_unless_bad
 from tiny_models import tiny_reasoner
 
-from sapo.configure import PARAMS
-from sapo.methods.bench import Bench
-from sapo.methods.inputs import Folder, Tools, Trajectories
-from sapo.methods.supervision import (
+from sapo.labelling.labellers import LabelItem, Labelled, LabellerName
+from sapo.labelling.rollouts import Evidence
+from sapo.models.loading import load_encoder, save_reasoner
+from sapo.models.verifier import Verifier
+from sapo.recipes.experiment import Bench
+from sapo.recipes.inputs import Folder, Tools, Trajectories
+from sapo.recipes.label_step import (
     LabelInputs,
     LabelRecipe,
     choose_subset,
@@ -21,9 +24,8 @@ from sapo.methods.supervision import (
     score,
     supervise,
 )
-from sapo.models.loading import load_encoder, save_reasoner
-from sapo.models.verifier import Verifier
 from sapo.records import BadInput, Cost, Question, StepLabels, Trajectory, read_json, read_records
+from sapo.runtime.workspace import Workspace, digest
 from sapo.settings import (
     ExpansionSettings,
     FitSettings,
@@ -33,11 +35,9 @@ from sapo.settings import (
     VerifierSettings,
     load_settings,
 )
-from sapo.supervise.labellers import LabelItem, Labelled, LabellerName
-from sapo.supervise.rollouts import Evidence
+from sapo.settings.configure import PARAMS
 from sapo.tasks.catalog import TASKS
 from sapo.tasks.task import DataSource, Split
-from sapo.workspace import Workspace, digest
 
 ROOT = Path(__file__).parents[1]
 WRONG = trajectory("w", ["ok", "bad", "x", "lose"], "q0")

@@ -12,14 +12,14 @@ import yaml
 from fake_trackers import FakeClient, FakeLive, FakeRun, FakeWandb, Metric, Param, with_dvclive, with_mlflow, with_wandb
 
 from sapo.cli import main as command
-from sapo.configure import PARAMS, compose
-from sapo.methods.kept import code_of
 from sapo.records import Outcome, write_json, write_records
 from sapo.report import trackers
 from sapo.report.tracker_rows import Tracked, tracked
 from sapo.report.trackers import TRACKERS, TrackerMissing, check_tracker, send
+from sapo.runtime.cache import code_of
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import Settings
-from sapo.workspace import StageArguments, Workspace
+from sapo.settings.configure import PARAMS, compose
 
 ROOT = Path(__file__).parents[1]
 PLACE = StageArguments("qwen2_nano", "nano_math")
@@ -101,7 +101,7 @@ def test_no_result_can_depend_on_the_setting() -> None:
     graph = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     read = [name for stage in graph.values() for name in stage.get("do", stage).get("params", [])]
     assert "tuning" in read and "tracking" not in read
-    assert Path(trackers.__file__) not in code_of("sapo.methods.loop") | code_of("sapo.stages.evaluate")
+    assert Path(trackers.__file__) not in code_of("sapo.recipes.self_improvement") | code_of("sapo.stages.evaluate")
     assert yaml.safe_load((ROOT / PARAMS).read_text(encoding="utf-8"))["tracking"] == "none"
 
 

@@ -10,11 +10,11 @@ from torch import nn
 from torch.testing import assert_close
 from transformers import PreTrainedModel
 
-from sapo.models import trees
+from sapo.models import prefix_trees
 from sapo.models.encoding import Encoder, Size
 from sapo.records import PreferencePair
 from sapo.settings import FitSettings, OrpoSettings
-from sapo.train.loop import StepLog, TrainingDiverged, Watch, fit, schedule
+from sapo.train.fit import StepLog, TrainingDiverged, Watch, fit, schedule
 from sapo.train.orpo import pair_loss, plant_pairs, train_orpo
 from sapo.train.sft import sft_rows, train_sft
 from sapo.train.trl_runs import IGNORED
@@ -151,7 +151,7 @@ def test_pairs_of_a_prompt_are_one_tree_and_give_what_single_pairs_give() -> Non
     assert [len(entry.tree.units) for entry in together] == [2, 1] and len(apart) == 3
     for settings in (ORPO, OrpoSettings(0.5, "full", ORPO.fit)):
         with torch.no_grad():
-            one, two = (pair_loss(model, trees, encoder.pad_id, settings) for trees in (together, apart))
+            one, two = (pair_loss(model, prefix_trees, encoder.pad_id, settings) for prefix_trees in (together, apart))
         assert_close(one, two, atol=1e-5, rtol=0)
 
 
@@ -201,7 +201,7 @@ def test_orpo_trains_alike_with_logits_in_portions(
         assert model.config.tie_word_embeddings
         if checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
-        monkeypatch.setattr(trees, "LOGITS", places * model.config.vocab_size)
+        monkeypatch.setattr(prefix_trees, "LOGITS", places * model.config.vocab_size)
         log = train_orpo(
             model, encoder, preferences(4), OrpoSettings(0.5, nll, FitSettings(1e-3, 1, 2, 0.0)), seed=1
         ).log

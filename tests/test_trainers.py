@@ -14,9 +14,6 @@ from hand_made import SAMPLES, TwoQuestions, common
 from tiny_models import tiny_reasoner
 from torch import Tensor
 
-from sapo.configure import compose
-from sapo.methods import loop
-from sapo.methods.bench import Bench, read_costs, write_costs
 from sapo.models.encoding import Encoder, Size
 from sapo.models.flops import TRAINING, prefill_flops
 from sapo.models.loading import load_reasoner, save_reasoner
@@ -25,21 +22,24 @@ from sapo.plan.dry_run import _Texts, stand_in
 from sapo.plan.memory import Lengths, Shape, peaks
 from sapo.plan.methods import Place, method_parts
 from sapo.plan.texts import TEXTS
+from sapo.recipes import self_improvement
+from sapo.recipes.experiment import Bench, read_costs, write_costs
 from sapo.records import BadInput, PreferencePair, Trajectory, write_records
-from sapo.report.reading import _read_round
+from sapo.report.load_run import _read_round
+from sapo.runtime.workspace import Workspace
 from sapo.settings import FitSettings, GrpoSettings, OrpoSettings, Settings, SettingsError, method_settings
 from sapo.settings import methods as sections
+from sapo.settings.configure import compose
 from sapo.settings.graph import _check_graph
 from sapo.tasks.catalog import TASKS
 from sapo.train import registry
 from sapo.train.cost import matched, training_cost
+from sapo.train.fit import UNWATCHED, Watch, fit
 from sapo.train.launch import Job, run
-from sapo.train.loop import UNWATCHED, Watch, fit
 from sapo.train.orpo import plant_pairs
 from sapo.train.pairs import PAIRS, PairReport
 from sapo.train.registry import TRAINERS, trainer_of
 from sapo.train.trainer import Memory, Trained, Trainer
-from sapo.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
 NANO = compose(ROOT, ["profile=nano"])[1]
@@ -103,7 +103,7 @@ def made(toy: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
     write_costs(start, {"sampling": dataclasses.replace(training_cost(tiny_reasoner()[0].config, [1], 1), rollouts=6)})
     settings = method_settings(with_toy(common()), "toy_outcome", 1)
     folders: list[Path] = []
-    loop.run(Bench(settings, workspace, "tiny", "lines"), lambda _, folder: folders.append(folder))
+    self_improvement.run(Bench(settings, workspace, "tiny", "lines"), lambda _, folder: folders.append(folder))
     return settings, folders[0]
 
 

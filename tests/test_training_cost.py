@@ -10,7 +10,7 @@ from sapo.models.encoding import Size
 from sapo.models.flops import prefill_flops
 from sapo.settings import FitSettings
 from sapo.train.cost import matched, training_cost
-from sapo.train.loop import StepLog, fit
+from sapo.train.fit import StepLog, fit
 
 FIT = FitSettings(lr=1e-3, epochs=2, batch_size=2, warmup=0.0)
 

@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedModel
 
-from sapo.models import trees as module
-from sapo.models.trees import (
+from sapo.models import prefix_trees as module
+from sapo.models.prefix_trees import (
     LARGEST,
     Tree,
     common,

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from killing import BeforeChange, begun
 
-from sapo import workspace
 from sapo.records import read_json, write_json
-from sapo.workspace import WorkspaceError, stage_directory
+from sapo.runtime import workspace
+from sapo.runtime.workspace import WorkspaceError, stage_directory
 
 NAMES = ("one", "two")
 TOLD = 2  # exit code of the process that was told of the other one

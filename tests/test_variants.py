@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sapo.configure import compose
 from sapo.settings import Settings, method_settings
+from sapo.settings.configure import compose
 
 NANO = compose(Path(__file__).parents[1], ["profile=nano"])[1]
 

@@ -14,7 +14,7 @@ from memory_group import little_memory
 
 from sapo import __main__ as command
 from sapo.records import BadInput
-from sapo.stages.workers import Work, WorkerDied, share
+from sapo.runtime.process_pool import Work, WorkerDied, share
 
 
 def leave(folder: Path, name: str) -> None:
@@ -103,7 +103,7 @@ def end(folder: Path, name: str) -> None:
 SLEEPERS = """
 import sys, time, os
 from pathlib import Path
-from sapo.stages.workers import Work, share
+from sapo.runtime.process_pool import Work, share
 
 def sleep(folder):
     (folder / str(os.getpid())).touch()

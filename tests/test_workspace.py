@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sapo.workspace import (
+from sapo.runtime.workspace import (
     StageArguments,
     Workspace,
     WorkspaceError,
@@ -28,7 +28,7 @@ def test_seeds_differ_by_every_name_and_have_63_bits() -> None:
 
 
 def test_seeds_are_the_same_in_another_process_whatever_its_hash_seed() -> None:
-    code = "from sapo.workspace import derive_seed; import sys; sys.stdout.write(str(derive_seed(3, 'x', 4)))"
+    code = "from sapo.runtime.workspace import derive_seed; import sys; sys.stdout.write(str(derive_seed(3, 'x', 4)))"
     for hash_seed in ("0", "1"):
         environment = os.environ | {"PYTHONHASHSEED": hash_seed}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -65,7 +65,7 @@ SHORT = {
 
 def lay_out(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     """A folder with the inputs of all stages, and settings with `changes` (dotted keys to values)."""
-    from sapo.configure import compose
+    from sapo.settings.configure import compose
 
     folder.mkdir(parents=True, exist_ok=True)
     settings = yaml.safe_load(compose(ROOT, list(OVERRIDES))[0])
@@ -152,7 +152,7 @@ def main(arguments: Sequence[str]) -> None:
     Stages count on that: a process that has computed and forks leaves PyTorch's pool of threads in a state in which
     threads that load weights in the child find none ("Invalid thread pool!").
     """
-    from sapo.arithmetic import apply, chosen
+    from sapo.runtime.arithmetic import apply, chosen
 
     apply(chosen(Path(arguments[0]) / "params.yaml"))
     importlib.import_module("tiny_graph_imports")

@@ -11,10 +11,10 @@ import click
 from safetensors import SafetensorError
 
 from sapo import __doc__ as about
-from sapo.arithmetic import apply, chosen
 from sapo.cli import results, stages, tools
-from sapo.configure import PARAMS
 from sapo.records import BadInput
+from sapo.runtime.arithmetic import apply, chosen
+from sapo.settings.configure import PARAMS
 
 SECTIONS = {
     "Stages of the graph (dvc.yaml), in order": stages.COMMANDS,

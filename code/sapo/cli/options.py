@@ -9,10 +9,10 @@ from typing import Any, get_args
 import click
 from click.shell_completion import CompletionItem
 
-from sapo.configure import PARAMS
 from sapo.records import BadInput
+from sapo.runtime.workspace import Workspace
 from sapo.settings import Settings, load_settings
-from sapo.workspace import Workspace
+from sapo.settings.configure import PARAMS
 
 PATH = click.Path(path_type=Path)
 

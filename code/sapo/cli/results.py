@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from sapo.cli.options import METHOD, MODEL, PATH, TASK, command, opened
-from sapo.configure import PARAMS
 from sapo.evaluate.efficiency import THRESHOLD
 from sapo.evaluate.rerank import AGGREGATES
 from sapo.settings import load_settings, method_settings
+from sapo.settings.configure import PARAMS
 
 
 @command("compare", "sapo compare sapo@1 orpo_outcome --task nano_math")
@@ -23,7 +23,7 @@ def compare(a: str, b: str, model: str | None, task: str | None, show: int) -> N
     A and B are methods of params.yaml, `cot` or `sft`, at their last round, or at another as METHOD@ROUND.
     """
     from sapo.report.comparison import comparison_tables
-    from sapo.report.rendering import show as print_tables
+    from sapo.report.tables.rendering import show as print_tables
 
     settings, workspace = opened()
     places = [(m, t) for m in ([model] if model else settings.models) for t in ([task] if task else settings.tasks)]
@@ -39,7 +39,7 @@ def compare(a: str, b: str, model: str | None, task: str | None, show: int) -> N
 @click.option("--out", type=PATH, default=Path("explorer.html"), show_default=True)
 def explore(model: str | None, task: str | None, method: str, seed: int | None, most: int, out: Path) -> None:
     """Labelled trajectories of a method as one page for a browser."""
-    from sapo.methods.bench import Bench
+    from sapo.recipes.experiment import Bench
     from sapo.report.explorer.choose_run import find_cell, find_seed
     from sapo.report.explorer.collect import collect
     from sapo.report.explorer.render import write_page
@@ -81,8 +81,8 @@ def verify_run(revision: str, show: int) -> int:
     to compare. REVISION is HEAD unless given.
     """
     from sapo.report import verify_run as verify
-    from sapo.report.rendering import show as print_tables
     from sapo.report.run_files import committed, find_commit, present
+    from sapo.report.tables.rendering import show as print_tables
 
     settings, _ = opened()
     folder = Path(settings.report.results)

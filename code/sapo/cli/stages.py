@@ -10,7 +10,7 @@ import click
 from sapo.cli.options import MODEL, TASK, command, opened
 from sapo.report.tracker_rows import tracked
 from sapo.report.trackers import check_tracker, send
-from sapo.workspace import StageArguments, timed
+from sapo.runtime.workspace import StageArguments, timed
 
 # Stages in the order of the graph: module below sapo/stages, what it makes, and the options that name an instance.
 STAGES: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import click
 
 from sapo.cli.options import MODEL, PATH, TASK, OneOf, command, of_record, opened
-from sapo.configure import PARAMS
 from sapo.records import read_plain_json, write_plain_json, write_text
+from sapo.settings.configure import PARAMS
 
 TESTBED = Path("results/lab.json")
 LABORATORY = Path("docs/laboratory.md")
@@ -28,8 +28,8 @@ def _world() -> tuple[type, ...]:
 
 
 def _voting() -> tuple[type, ...]:
-    from sapo.engines.endpoint import Limits
     from sapo.evaluate.process.llm_annotator import LlmSettings
+    from sapo.sampling.http.endpoint import Limits
 
     return (LlmSettings, Limits)
 
@@ -42,7 +42,7 @@ EMBEDDED_TASKS = click.Choice(["nano_math", "nano_code"])
 @click.argument("settings", nargs=-1, metavar="profile=NAME [KEY=VALUE]...")
 def configure(settings: tuple[str, ...]) -> None:
     """Write params.yaml from a profile of code/conf."""
-    from sapo.configure import configure as write_params
+    from sapo.settings.configure import configure as write_params
 
     written = write_params(Path(), list(settings))
     click.echo(f"{PARAMS}: profile {written.profile}, seed {written.seed}")
@@ -66,8 +66,8 @@ def plan(gpu: str | None, measure: bool) -> None:
     from sapo.plan.devices import device_of
     from sapo.plan.forecast import forecast
     from sapo.plan.texts import MEASURED
-    from sapo.report.plan_tables import plan_tables, texts_table
-    from sapo.report.rendering import show
+    from sapo.report.tables.plan_tables import plan_tables, texts_table
+    from sapo.report.tables.rendering import show
 
     settings, workspace = opened()
     if measure:
@@ -94,8 +94,8 @@ def dry_run(model: str | None, device: Literal["cpu", "cuda"] | None, rows: int,
     from sapo.plan.architecture import config_of
     from sapo.plan.dry_run import dry_run, reduced
     from sapo.plan.memory import Lengths, Shape
-    from sapo.report.plan_tables import dry_run_table
-    from sapo.report.rendering import show
+    from sapo.report.tables.plan_tables import dry_run_table
+    from sapo.report.tables.rendering import show
 
     settings, _ = opened()
     tuning = dataclasses.replace(settings.tuning, device=device or settings.tuning.device)
@@ -114,8 +114,8 @@ def dry_run(model: str | None, device: Literal["cpu", "cuda"] | None, rows: int,
 def simulate(reasoner: str | None, out: Path, **given: Any) -> None:
     """Cost of labels by labeller, from 10^3 to 10^9 trajectories."""
     from sapo.evaluate.simulation import World
-    from sapo.report.rendering import show
-    from sapo.report.simulation import REASONERS, write_simulation
+    from sapo.report.figures.simulation import REASONERS, write_simulation
+    from sapo.report.tables.rendering import show
 
     if reasoner:
         given["parameters"] = REASONERS[reasoner]
@@ -141,10 +141,10 @@ def annotate(endpoint: str, model: str, key_variable: str, no_key: bool, dry_run
 
     FILE holds process items or trajectories of our questions. The same command goes on where it was stopped.
     """
-    from sapo.engines.endpoint import Endpoint, Limits, key_from
-    from sapo.engines.replies import Key
     from sapo.evaluate.process.annotate_file import Annotation
     from sapo.evaluate.process.llm_annotator import LlmSettings
+    from sapo.sampling.http.endpoint import Endpoint, Limits, key_from
+    from sapo.sampling.http.replies import Key
 
     limits, settings = of_record(Limits, given), of_record(LlmSettings, given | {"model": model})
     annotation = of_record(Annotation, given | {"settings": settings})
@@ -220,8 +220,8 @@ def pretrain(models: tuple[str, ...], documents: int | None, folder: Path) -> No
 def lab_report(models: tuple[str, ...], tasks: tuple[str, ...], seeds: tuple[int, ...], workers: int) -> None:
     """Do base models and tasks meet the testbed's targets?"""
     from sapo.evaluate.testbed_run import measure_all
-    from sapo.report.laboratory import add_pairs, targets_table
-    from sapo.report.rendering import markdown, show, with_section
+    from sapo.report.tables.rendering import markdown, show, with_section
+    from sapo.report.tables.testbed import add_pairs, targets_table
 
     settings, workspace = opened()
     report = measure_all(settings, models or _base_models(), tasks or EMBEDDED_TASKS.choices, seeds, workers)
@@ -237,7 +237,7 @@ def lab_report(models: tuple[str, ...], tasks: tuple[str, ...], seeds: tuple[int
 @command("pin-assets", "sapo pin-assets")
 def pin_assets() -> None:
     """Accept what assets/ holds: renew pins.json and data.dvc."""
-    from sapo.pins import pin_assets as pin
+    from sapo.runtime.pins import pin_assets as pin
 
     click.echo(f"pinned {pin(Path())} files of assets/")
 

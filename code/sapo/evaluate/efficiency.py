@@ -17,11 +17,11 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from sapo.labelling.labellers import Labelled, LabellerName
+from sapo.labelling.rollouts import CACHED_TOKENS
+from sapo.labelling.search import good_until
 from sapo.records import RecordError, Trajectory
 from sapo.settings import RolloutSettings
-from sapo.supervise.labellers import Labelled, LabellerName
-from sapo.supervise.rollouts import CACHED_TOKENS
-from sapo.supervise.strategies import good_until
 
 LONG = 6
 HELD_OUT = 4  # one in so many training questions, the last ones, is kept from all labellers

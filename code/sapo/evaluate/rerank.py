@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sapo.models.sampling import Request, Sampler
 from sapo.records import Cost, Question
+from sapo.runtime.workspace import derive_seed
+from sapo.sampling.protocol import Request, Sampler
 from sapo.tasks.task import Task
-from sapo.workspace import derive_seed
 
 SUBSETS = 200  # drawn for a vote
 

@@ -20,8 +20,8 @@ from sapo.evaluate.efficiency import first_error
 from sapo.evaluate.process.foreign_json import Node, parse
 from sapo.evaluate.rerank import AGGREGATES, aggregate
 from sapo.models.verifier import Verifier
-from sapo.progress import Progress
 from sapo.records import RecordError, check_lines, write_text
+from sapo.runtime.progress import Progress
 from sapo.tasks.catalog import QuestionBank, find_task
 from sapo.tasks.task import Task
 

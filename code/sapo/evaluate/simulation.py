@@ -9,7 +9,7 @@
    of one prefix that are drawn together read it once. saps adds the verifier's reading of every trajectory, and once
    for all the making of a verifier: omega's labels of `bootstrap` trajectories, and its training on them.
 
-The strategies of `supervise/strategies.py` themselves are run against every combination of answers, each weighed by
+The strategies of `labelling/search.py` themselves are run against every combination of answers, each weighed by
 its probability; only shepherd, which has 2^(n-1) of them, is a formula. Trajectories share no work here: what equal
 prefixes and known texts save (`merge`, `reuse`) depends on the pool and is measured, not simulated.
 """
@@ -24,9 +24,9 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from sapo.labelling.detection import detect
+from sapo.labelling.search import Finding, Strategy, omega, saps, saps_until_located, waves
 from sapo.records import BadInput
-from sapo.supervise.detection import detect
-from sapo.supervise.strategies import Finding, Strategy, omega, saps, saps_until_located, waves
 
 LabellerName = Literal["shepherd", "omega", "saps_once", "saps_until_located"]
 LABELLERS: tuple[LabellerName, ...] = get_args(LabellerName)

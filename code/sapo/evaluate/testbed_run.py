@@ -15,20 +15,20 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from sapo.evaluate.laboratory import Measured, pass_rates, step_statistics, verdicts
-from sapo.evaluate.solve import solve
-from sapo.methods.bench import Bench
+from sapo.evaluate.accuracy import solve
+from sapo.evaluate.testbed_checks import Measured, pass_rates, step_statistics, verdicts
+from sapo.labelling.trajectories import distinct, sample
 from sapo.models.encoding import Encoder
 from sapo.models.loading import load_reasoner
-from sapo.models.local import LocalSampler
+from sapo.recipes.experiment import Bench
 from sapo.records import Trajectory
+from sapo.runtime.workspace import Workspace
+from sapo.sampling.hf_engine import LocalSampler
 from sapo.settings import Settings
-from sapo.supervise.sampling import distinct, sample
 from sapo.tasks.catalog import EMBEDDED
 from sapo.train.orpo import train_orpo
 from sapo.train.pairs import make_pairs, outcome_rewards
 from sapo.train.sft import train_sft
-from sapo.workspace import Workspace
 
 EVALUATED = 300
 

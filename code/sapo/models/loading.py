@@ -27,7 +27,7 @@ from transformers.utils import logging
 from sapo.models.encoding import Encoder
 from sapo.models.fast_linear import use_fast_linears
 from sapo.records import BadInput, RecordError, read_json, write_json
-from sapo.workspace import digest
+from sapo.runtime.workspace import digest
 
 # None lets transformers choose: sdpa where the architecture has it, else eager (Gemma 2). Measured on one core with a
 # 0.46M Qwen2: sdpa trains 10-25 % faster than eager.

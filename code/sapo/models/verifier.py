@@ -19,7 +19,7 @@ from transformers import AutoModel, PreTrainedModel
 from sapo.models.encoding import Encoded, Encoder, budgeted_batches
 from sapo.models.flops import prefill_flops
 from sapo.models.loading import ATTENTION, LoadingError, load_encoder, load_into, load_weights, save_reasoner
-from sapo.models.trees import Tree, gathered, plant, tree_hidden
+from sapo.models.prefix_trees import Tree, gathered, plant, tree_hidden
 from sapo.records import Cost
 
 HEAD = "verifier_head.safetensors"

@@ -14,14 +14,14 @@ from statistics import fmean
 
 from transformers import AutoConfig
 
-from sapo.methods.bench import Bench, read_costs
+from sapo.labelling.trajectories import distinct, gold_trajectories
 from sapo.models.loading import load_encoder
 from sapo.plan.methods import Place, labelling
 from sapo.plan.texts import Texts, texts_of
+from sapo.recipes.experiment import Bench, read_costs
 from sapo.records import BadInput, Cost, Trajectory, read_json, read_plain_json, read_records, write_plain_json
+from sapo.runtime.workspace import Workspace
 from sapo.settings import Settings, method_settings, seeds_of
-from sapo.supervise.sampling import distinct, gold_trajectories
-from sapo.workspace import Workspace
 
 SAPO, OUTCOME = "sapo", "orpo_outcome"
 

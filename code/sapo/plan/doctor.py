@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from sapo.configure import PARAMS
-from sapo.pins import verify
 from sapo.records import BadInput
+from sapo.runtime.pins import verify
+from sapo.runtime.workspace import LIBRARIES, WorkspaceError
 from sapo.settings import Settings, load_settings
+from sapo.settings.configure import PARAMS
 from sapo.tasks.catalog import EMBEDDED
-from sapo.workspace import LIBRARIES, WorkspaceError
 from strict_sandbox import SandboxError, levels, probe, sandbox_report
 
 CONSTRAINTS = Path("constraints.txt")

@@ -21,22 +21,22 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
+from sapo.labelling.labellers import LabelItem, Rules, label
+from sapo.labelling.rollouts import Rollouts
 from sapo.models.adapters import end_training
 from sapo.models.encoding import Encoder
 from sapo.models.hardware import OutOfMemory, cast, check_device, on_device
 from sapo.models.loading import save_reasoner
-from sapo.models.local import LocalSampler
-from sapo.models.sampling import Request
 from sapo.plan.memory import Lengths, phases
 from sapo.records import Question, Trajectory
+from sapo.sampling.hf_engine import LocalSampler
+from sapo.sampling.protocol import Request
 from sapo.settings import ScratchSettings, Settings
-from sapo.supervise.labellers import LabelItem, Rules, label
-from sapo.supervise.rollouts import Rollouts
-from sapo.tasks import gsm8k
+from sapo.tasks.benchmarks import gsm8k
 from sapo.tasks.task import Task
+from sapo.train.fit import Watch
+from sapo.train.from_scratch import build_tokenizer
 from sapo.train.launch import Job, run
-from sapo.train.loop import Watch
-from sapo.train.scratch import build_tokenizer
 from sapo.train.trainer import Trainer
 
 STEPS = 4  # of a made-up trajectory

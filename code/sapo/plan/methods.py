@@ -1,4 +1,4 @@
-"""The loop of `methods/loop.py` and `methods/start.py` in expectation: parts of one method's rounds, and of its start.
+"""The loop of `recipes/self_improvement.py` and `recipes/bootstrap.py` in expectation: parts of one method's rounds, and of its start.
 
 Parts have keys made of what the loop's kept folders are made of, so that what methods share is found here, too.
 """
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 from sapo.evaluate.simulation import Labelling, World, simulate
-from sapo.methods.inputs import Case
-from sapo.methods.rounds import RoundRecipe
-from sapo.methods.supervision import LabelRecipe
 from sapo.plan.devices import Part
 from sapo.plan.texts import Texts
+from sapo.recipes.inputs import Case
+from sapo.recipes.label_step import LabelRecipe
+from sapo.recipes.round_state import RoundRecipe
 from sapo.settings import Settings, TaskSettings
 from sapo.train.cost import Bill, Expected, drawing, learning, reading
 from sapo.train.registry import trainer_of

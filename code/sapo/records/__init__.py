@@ -2,7 +2,7 @@
 
 # ruff: noqa: F401 - names that other packages import from here
 
-from sapo.records.checked import (
+from sapo.records.checksummed import (
     SCHEMA_VERSION,
     BadInput,
     RecordError,
@@ -18,7 +18,7 @@ from sapo.records.checked import (
     write_text,
 )
 from sapo.records.files import read_records, write_records
-from sapo.records.kinds import (
+from sapo.records.schema import (
     Cost,
     LabelCase,
     Outcome,

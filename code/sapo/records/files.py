@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sapo.records.checked import RecordError, parse_object, read_lines, write_lines
+from sapo.records.checksummed import RecordError, parse_object, read_lines, write_lines
 
 Record = TypeVar("Record")
 

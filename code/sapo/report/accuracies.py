@@ -7,11 +7,11 @@ that some seeds did not reach is measured on the others; `missing` names the res
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from sapo.report.intervals import Interval, accuracy_interval, difference_interval, share_interval
 from sapo.report.names import in_order, whole_of
-from sapo.report.results import COT, SFT, BenchmarkResults, Checkpoint, RoundResults, Stopped, TaskResults
+from sapo.report.run_records import COT, SFT, BenchmarkResults, Checkpoint, RoundResults, Stopped, TaskResults
+from sapo.report.stats import Interval, accuracy_interval, difference_interval, share_interval
+from sapo.runtime.workspace import derive_seed
 from sapo.train.registry import trainer_of
-from sapo.workspace import derive_seed
 
 EXPLOSION = 3.0  # times the first loss of an update; the last one should be below
 

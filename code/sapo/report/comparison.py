@@ -6,16 +6,16 @@ Intervals are those of `results/table.md`. A checkpoint is named METHOD (its las
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sapo.configure import PARAMS
 from sapo.records import BadInput, Outcome
 from sapo.report.accuracies import difference
-from sapo.report.intervals import Interval
+from sapo.report.load_run import reached, read_benchmarks, rounds_of
 from sapo.report.names import checkpoint_name, in_order
-from sapo.report.reading import reached, read_benchmarks, rounds_of
-from sapo.report.results import COT, SFT, BenchmarkResults, Checkpoint
-from sapo.report.tables import Table, difference_text
+from sapo.report.run_records import COT, SFT, BenchmarkResults, Checkpoint
+from sapo.report.stats import Interval
+from sapo.report.tables.method_tables import Table, difference_text
+from sapo.runtime.workspace import Workspace, derive_seed
 from sapo.settings import Settings
-from sapo.workspace import Workspace, derive_seed
+from sapo.settings.configure import PARAMS
 
 
 class CompareError(BadInput):

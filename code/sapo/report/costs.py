@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from sapo.records import Cost
 from sapo.report.accuracies import Column
 from sapo.report.names import checkpoint_name, learns_from
-from sapo.report.results import COT, SFT, Checkpoint, TaskResults
-from sapo.report.tables import Table, accuracy_text, shown_rows
+from sapo.report.run_records import COT, SFT, Checkpoint, TaskResults
+from sapo.report.tables.method_tables import Table, accuracy_text, shown_rows
 
 SCORED = ("detection", "scoring")  # parts whose tokens a verifier reads
 

@@ -22,9 +22,9 @@ from sapo.evaluate.efficiency import (
     same_steps,
 )
 from sapo.records import Cost, RecordError, StepScores, Trajectory, read_json, read_plain_json, read_records
-from sapo.report.intervals import Interval, accuracy_interval, difference_interval
+from sapo.report.stats import Interval, accuracy_interval, difference_interval
+from sapo.runtime.workspace import Workspace, derive_seed
 from sapo.settings import Settings
-from sapo.workspace import Workspace, derive_seed
 
 SECONDS = Path("benchmarks/labelling_seconds.json")  # written by benchmarks/labelling.py
 

@@ -8,8 +8,8 @@ import platform
 import re
 from typing import Any
 
-from sapo.arithmetic import CPU_INFO, LEVEL, PINS, level
-from sapo.workspace import environment
+from sapo.runtime.arithmetic import CPU_INFO, LEVEL, PINS, level
+from sapo.runtime.workspace import environment
 
 # Where another run of the same commit gives the same bytes (docs/reproducibility.md).
 EVERYWHERE = "every x86-64 processor with AVX2 and FMA"

@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 from sapo.report.accuracies import Accuracy, Column
 from sapo.report.costs import Spent, spent
-from sapo.report.details import mean, ordered_rounds, supervision
-from sapo.report.intervals import percent_numbers
-from sapo.report.results import Checkpoint, RoundResults, TaskResults
+from sapo.report.run_records import Checkpoint, RoundResults, TaskResults
+from sapo.report.stats import percent_numbers
+from sapo.report.tables.round_tables import mean, ordered_rounds, supervision
 
 Nested = dict[str, object]
 

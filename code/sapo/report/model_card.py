@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from sapo.report.intervals import accuracy_interval
 from sapo.report.names import learns_from, method_name
-from sapo.report.results import BenchmarkResults, Checkpoint
+from sapo.report.run_records import BenchmarkResults, Checkpoint
+from sapo.report.stats import accuracy_interval
+from sapo.runtime.workspace import derive_seed, environment
 from sapo.settings import ModelSettings, Settings
 from sapo.tasks.catalog import EMBEDDED
-from sapo.workspace import derive_seed, environment
 
 LICENCE = "apache-2.0"
 # Of the questions, by task; embedded ones are under the licence of this code.

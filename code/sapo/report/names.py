@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sapo.report.results import Checkpoint
+from sapo.report.run_records import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)

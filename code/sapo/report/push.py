@@ -12,10 +12,10 @@ from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from sapo.models.loading import PICKLES, SEAL, check_seal
 from sapo.records import BadInput, write_text
+from sapo.report.load_run import read_benchmarks
 from sapo.report.model_card import Subject, model_card
-from sapo.report.reading import read_benchmarks
+from sapo.runtime.workspace import Workspace, stage_directory
 from sapo.settings import Settings, method_settings
-from sapo.workspace import Workspace, stage_directory
 
 
 class PushError(BadInput):

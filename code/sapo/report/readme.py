@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sapo.report.names import method_name
-from sapo.report.rendering import markdown
-from sapo.report.tables import Table
+from sapo.report.tables.method_tables import Table
+from sapo.report.tables.rendering import markdown
 
 HEADLINE = "accuracy_by_round"
 # The claims that the papers are read for.

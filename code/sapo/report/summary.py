@@ -9,8 +9,8 @@ from pathlib import Path
 from sapo.records import write_plain_json
 from sapo.report.accuracies import Column
 from sapo.report.efficiency import TaskEfficiency
-from sapo.report.process.results import ProcessResults
-from sapo.report.results import Checkpoint
+from sapo.report.process_records import ProcessResults
+from sapo.report.run_records import Checkpoint
 
 METHODS = ("cot", "sft", "rft", "orpo_outcome", "sapo")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sapo.records import Outcome, read_json, read_records
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import Settings, method_settings
-from sapo.workspace import StageArguments, Workspace
 
 STAGES = ("start", "methods", "evaluate")
 LOGS = {"log.json": "update", "verifier_log.json": "verifier"}

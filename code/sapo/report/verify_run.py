@@ -16,7 +16,7 @@ import yaml
 
 from sapo.records import RecordError
 from sapo.report.environment import NOWHERE, THIS_PROCESSOR
-from sapo.report.tables import Table
+from sapo.report.tables.method_tables import Table
 from sapo.report.verdict_agreement import Agreement, agreement
 
 ENVIRONMENT, CLAIMS = "environment.json", "claims.json"

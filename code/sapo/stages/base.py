@@ -8,12 +8,12 @@ from typing import cast, get_args
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from sapo.methods.bench import Bench
 from sapo.models.encoding import Encoder
 from sapo.models.loading import LoadingError, load_reasoner, save_reasoner, seal
+from sapo.recipes.experiment import Bench
+from sapo.runtime.workspace import StageArguments, Workspace, stage_directory
 from sapo.settings import ModelSettings, Settings, SettingsError
-from sapo.train.scratch import Architecture, train_scratch
-from sapo.workspace import StageArguments, Workspace, stage_directory
+from sapo.train.from_scratch import Architecture, train_scratch
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:

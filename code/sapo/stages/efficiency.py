@@ -14,23 +14,23 @@ from pathlib import Path
 
 from sapo.evaluate import efficiency
 from sapo.evaluate.efficiency import LABELLERS, LENGTHS, RIGHT, Chosen, LabelRow, TruthRow
-from sapo.methods.bench import Bench, read_costs, write_costs
-from sapo.methods.inputs import Case, DrawSettings, Folder, Questions, Tools
-from sapo.methods.kept import SECONDS, kept
-from sapo.methods.supervision import LabelRecipe, scorable, score
+from sapo.labelling.expansion import expand
+from sapo.labelling.labellers import LabelItem, Labelled, Rules, label
+from sapo.labelling.rollouts import Rollouts
+from sapo.labelling.trajectories import distinct
 from sapo.models.loading import load_reasoner
+from sapo.recipes.experiment import Bench, read_costs, write_costs
+from sapo.recipes.experiments import first_bench
+from sapo.recipes.inputs import Case, DrawSettings, Folder, Questions, Tools
+from sapo.recipes.label_step import LabelRecipe, scorable, score
+from sapo.recipes.stage_cache import hand_over
 from sapo.records import Cost, Question, StepScores, Trajectory, read_records, write_json, write_records
+from sapo.runtime.cache import SECONDS, kept
+from sapo.runtime.process_pool import Work, share
+from sapo.runtime.workspace import StageArguments, Workspace, stage_directory
 from sapo.settings import Settings
-from sapo.stages.benches import first_bench
-from sapo.stages.keeping import hand_over
-from sapo.stages.workers import Work, share
-from sapo.supervise.expansion import expand
-from sapo.supervise.labellers import LabelItem, Labelled, Rules, label
-from sapo.supervise.rollouts import Rollouts
-from sapo.supervise.sampling import distinct
 from sapo.tasks.catalog import EMBEDDED
 from sapo.train.verifier import VerifierExample, train_verifier
-from sapo.workspace import StageArguments, Workspace, stage_directory
 
 PARTS = 4  # labellers that share one preparation: every so many-th of them
 

@@ -10,18 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sapo.evaluate.solve import flawed, solve, unparsable_kinds
-from sapo.methods.bench import Bench
-from sapo.methods.inputs import DrawSettings, Folder, Questions, Tools
-from sapo.methods.kept import kept
+from sapo.evaluate.accuracy import flawed, solve, unparsable_kinds
+from sapo.recipes.experiment import Bench
+from sapo.recipes.inputs import DrawSettings, Folder, Questions, Tools
+from sapo.recipes.stage_cache import hand_over
 from sapo.records import Outcome, write_json, write_records
+from sapo.runtime.cache import kept
+from sapo.runtime.process_pool import Work, share
+from sapo.runtime.workspace import StageArguments, Workspace, stage_directory
 from sapo.settings import Settings, seeds_of
-from sapo.stages.keeping import hand_over
-from sapo.stages.workers import Work, share
+from sapo.tasks.benchmarks.protocols import conditions
 from sapo.tasks.catalog import EMBEDDED, PROGRAMS, find_task, programs_found
-from sapo.tasks.protocols import conditions
 from sapo.tasks.task import ProtocolName
-from sapo.workspace import StageArguments, Workspace, stage_directory
 
 
 @dataclass(frozen=True, slots=True)

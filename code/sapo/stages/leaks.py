@@ -12,9 +12,9 @@ from pathlib import Path
 
 from sapo.evaluate.leaks import Held, Leak, refuse
 from sapo.records import Question, RecordError, StepLabels, Trajectory, read_records, write_json
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import Settings
 from sapo.tasks.catalog import EMBEDDED, find_task, source_of
-from sapo.workspace import StageArguments, Workspace
 
 
 @dataclass(slots=True)

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-from sapo.methods.bench import Bench, copy_output
-from sapo.methods.loop import run as run_method
+from sapo.recipes.experiment import Bench, copy_output
+from sapo.recipes.self_improvement import run as run_method
 from sapo.records import write_json
+from sapo.runtime.process_pool import Work, share
+from sapo.runtime.workspace import StageArguments, Workspace, stage_directory
 from sapo.settings import Settings, method_settings
-from sapo.stages.workers import Work, share
-from sapo.train.loop import TrainingDiverged
+from sapo.train.fit import TrainingDiverged
 from sapo.train.pairs import PairError
 from sapo.train.registry import trainer_of
 from sapo.train.trainer import NothingLeft
-from sapo.workspace import StageArguments, Workspace, stage_directory
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:

@@ -8,8 +8,8 @@ import sys
 import typst
 
 from sapo.records import BadInput, write_bytes
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import Settings
-from sapo.workspace import StageArguments, Workspace
 
 SOURCE = "paper/main.typ"
 

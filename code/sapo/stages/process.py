@@ -12,21 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sapo.evaluate.process import annotate
-from sapo.evaluate.process.card import Facts, data_card, statistics
-from sapo.evaluate.process.choose import Candidate, choose, gather
+from sapo.evaluate.process.data_card import Facts, data_card, statistics
 from sapo.evaluate.process.items import ProcessItem, read_items, write_items
-from sapo.methods.bench import Bench
-from sapo.methods.inputs import Case, DrawSettings, Folder, Questions, Tools
-from sapo.methods.kept import NOT_KEY, kept, parts
-from sapo.models.journal import Journal
+from sapo.evaluate.process.select_pairs import Candidate, choose, gather
+from sapo.labelling.rollouts import CACHED_TOKENS, Rollouts
+from sapo.labelling.trajectories import sample
+from sapo.recipes.experiment import Bench
+from sapo.recipes.experiments import first_bench
+from sapo.recipes.inputs import Case, DrawSettings, Folder, Questions, Tools
 from sapo.records import RecordError, Trajectory, read_records, write_plain_json, write_records, write_text
+from sapo.runtime.cache import NOT_KEY, kept, parts
+from sapo.runtime.process_pool import Work, share
+from sapo.runtime.workspace import StageArguments, Workspace, stage_directory
+from sapo.sampling.resumable import Journal
 from sapo.settings import ProcessBenchmarkSettings, RolloutSettings, SamplingSettings, Settings
-from sapo.stages.benches import first_bench
-from sapo.stages.workers import Work, share
-from sapo.supervise.rollouts import CACHED_TOKENS, Rollouts
-from sapo.supervise.sampling import sample
 from sapo.tasks.catalog import EMBEDDED
-from sapo.workspace import StageArguments, Workspace, stage_directory
 
 AT_ONCE = 2**14  # rollouts that are on disk together: what a kill costs at most
 NAMES = {"gsm8k": "gsm_process"}  # as the papers call it; others are TASK_process

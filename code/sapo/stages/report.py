@@ -8,28 +8,17 @@ from collections.abc import Callable, Sequence
 
 from sapo.records import write_plain_json, write_text
 from sapo.report.accuracies import Column, measure
-from sapo.report.beside import beside_tables
 from sapo.report.claims.evidence import Evidence
 from sapo.report.claims.report import claims_report
 from sapo.report.costs import cost_table
-from sapo.report.details import filters_table, pairs_table, samples_table, supervision_table
 from sapo.report.efficiency import SECONDS, read_efficiency, read_seconds
-from sapo.report.efficiency_figure import figure6
-from sapo.report.efficiency_tables import agreement_table, efficiency_metrics, targets_table
-from sapo.report.efficiency_tables import cost_table as labelling_cost_table
 from sapo.report.environment import here
-from sapo.report.exports import as_data, latex, page
 from sapo.report.figures.ablations import ablations
 from sapo.report.figures.accuracy import accuracy_by_round
 from sapo.report.figures.drawing import Drawn, Findings
 from sapo.report.figures.flops import accuracy_by_flops
-from sapo.report.figures.reasoning import flawed_reasoning
-from sapo.report.figures.rounds import scores_and_pairs_by_round
-from sapo.report.figures.samples import length_and_diversity
-from sapo.report.figures.sweeps import sweeps
-from sapo.report.figures.training import log_probabilities
-from sapo.report.metrics import metrics
-from sapo.report.process.figures import (
+from sapo.report.figures.labelling_cost import figure6
+from sapo.report.figures.process_figures import (
     best_of_n,
     gap_by_round,
     label_noise,
@@ -38,8 +27,25 @@ from sapo.report.process.figures import (
     sapo_and_outcome_verifier,
     verifiers_by_round,
 )
-from sapo.report.process.results import ProcessResults, read_process
-from sapo.report.process.tables import (
+from sapo.report.figures.reasoning import flawed_reasoning
+from sapo.report.figures.rounds import scores_and_pairs_by_round
+from sapo.report.figures.samples import length_and_diversity
+from sapo.report.figures.sweeps import sweeps
+from sapo.report.figures.training import log_probabilities
+from sapo.report.load_run import read_results
+from sapo.report.metrics import metrics
+from sapo.report.process_records import ProcessResults, read_process
+from sapo.report.readme import answer
+from sapo.report.readme import results as readme_results
+from sapo.report.run_records import TaskResults
+from sapo.report.style import save
+from sapo.report.summary import summaries, write_summaries
+from sapo.report.tables.exports import as_data, latex, page
+from sapo.report.tables.labelling_tables import agreement_table, efficiency_metrics, targets_table
+from sapo.report.tables.labelling_tables import cost_table as labelling_cost_table
+from sapo.report.tables.method_tables import Table, ablation_tables, accuracy_tables, difference_tables, process_tables
+from sapo.report.tables.paper_comparison import beside_tables
+from sapo.report.tables.process_tables import (
     benchmark_table,
     choice_table,
     label_table,
@@ -47,17 +53,11 @@ from sapo.report.process.tables import (
     self_verification_table,
     verifier_table,
 )
-from sapo.report.reading import read_results
-from sapo.report.readme import answer
-from sapo.report.readme import results as readme_results
-from sapo.report.rendering import document, show, with_sections
-from sapo.report.results import TaskResults
-from sapo.report.seconds import seconds_table
-from sapo.report.style import save
-from sapo.report.summary import summaries, write_summaries
-from sapo.report.tables import Table, ablation_tables, accuracy_tables, difference_tables, process_tables
+from sapo.report.tables.rendering import document, show, with_sections
+from sapo.report.tables.round_tables import filters_table, pairs_table, samples_table, supervision_table
+from sapo.report.timing import seconds_table
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import Settings
-from sapo.workspace import StageArguments, Workspace
 
 # Files of the figures folder, in the order of the README, and what draws them where the run has anything to show.
 FIGURES: dict[str, Callable[[Findings], Drawn | None]] = {

@@ -3,12 +3,12 @@
 Writes `TASK/SEED/`.
 """
 
-from sapo.methods.bench import Bench, copy_output
-from sapo.methods.start import begin, start_inputs
+from sapo.recipes.bootstrap import begin, start_inputs
+from sapo.recipes.experiment import Bench, copy_output
+from sapo.recipes.experiments import benches_of
+from sapo.runtime.process_pool import Work, share
+from sapo.runtime.workspace import StageArguments, Workspace, stage_directory
 from sapo.settings import Settings
-from sapo.stages.benches import benches_of
-from sapo.stages.workers import Work, share
-from sapo.workspace import StageArguments, Workspace, stage_directory
 
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:

@@ -19,13 +19,17 @@ from sapo.evaluate.process.items import ProcessItem, read_items
 from sapo.evaluate.process.label_truth import label_truth, reward_truth
 from sapo.evaluate.process.self_verification import as_trajectory, self_verify
 from sapo.evaluate.rerank import Beam, beam_search
-from sapo.methods.bench import Bench
-from sapo.methods.inputs import Case, DrawSettings, Folder, Questions, Tools, inference
-from sapo.methods.kept import NOT_KEY, kept
-from sapo.methods.supervision import scorable, score
+from sapo.labelling.labellers import LabelItem, Rules, label
+from sapo.labelling.rollouts import CACHED_TOKENS, Rollouts
+from sapo.labelling.trajectories import distinct, sample
 from sapo.models.encoding import Encoded
 from sapo.models.loading import load_encoder
 from sapo.models.verifier import Verifier
+from sapo.recipes.experiment import Bench
+from sapo.recipes.experiments import benches_of
+from sapo.recipes.inputs import Case, DrawSettings, Folder, Questions, Tools, inference
+from sapo.recipes.label_step import scorable, score
+from sapo.recipes.stage_cache import hand_over
 from sapo.records import (
     Question,
     RecordError,
@@ -36,6 +40,9 @@ from sapo.records import (
     write_json,
     write_records,
 )
+from sapo.runtime.cache import NOT_KEY, kept
+from sapo.runtime.process_pool import Work, share
+from sapo.runtime.workspace import StageArguments, Workspace, digest, stage_directory
 from sapo.settings import (
     DetectSettings,
     LabelSettings,
@@ -46,15 +53,8 @@ from sapo.settings import (
     TuningSettings,
     method_settings,
 )
-from sapo.stages.benches import benches_of
-from sapo.stages.keeping import hand_over
-from sapo.stages.workers import Work, share
-from sapo.supervise.labellers import LabelItem, Rules, label
-from sapo.supervise.rollouts import CACHED_TOKENS, Rollouts
-from sapo.supervise.sampling import distinct, sample
 from sapo.tasks.catalog import EMBEDDED
 from sapo.tasks.task import Task
-from sapo.workspace import StageArguments, Workspace, digest, stage_directory
 
 RECORDS = ("labelled.jsonl", "labels.jsonl", "sampled.jsonl")  # of a round, besides its verifier
 MCE = ("sapo", "sapo_without_pf")  # with and without process supervision (figure 1)

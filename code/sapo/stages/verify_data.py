@@ -1,9 +1,9 @@
 """Stage `verify_data`: the embedded inputs are those that the results were made from, or nothing runs."""
 
-from sapo.pins import verify
 from sapo.records import write_plain_json
+from sapo.runtime.pins import verify
+from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import Settings
-from sapo.workspace import StageArguments, Workspace
 
 
 def run(settings: Settings, workspace: Workspace, arguments: StageArguments) -> None:

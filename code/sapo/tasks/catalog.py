@@ -12,18 +12,9 @@ from typing import cast, get_args
 
 from sapo.records import Question, Verdict, write_records
 from sapo.settings import DataSettings, SettingsError
-from sapo.tasks import (
-    gsm8k,
-    hendrycks_math,
-    humaneval,
-    mbpp,
-    mmlu_math,
-    nano_code,
-    nano_code_ood,
-    nano_math,
-    nano_math_ood,
-)
-from sapo.tasks.protocols import PROTOCOLS
+from sapo.tasks.benchmarks import gsm8k, hendrycks_math, humaneval, mbpp, mmlu_math
+from sapo.tasks.benchmarks.protocols import PROTOCOLS
+from sapo.tasks.nano import nano_code, nano_code_ood, nano_math, nano_math_ood
 from sapo.tasks.task import CodeTask, DataSource, EmbeddedTask, ProtocolName, Split, Task
 
 EMBEDDED: dict[str, EmbeddedTask] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from sapo.records import Question, Verdict
-from sapo.tasks.program_text import ProgramRule, ProgramText
+from sapo.tasks.program_grading.program_text import ProgramRule, ProgramText
 
 Split = Literal["train", "dev", "test"]
 ProtocolName = Literal["paper", "standard"]

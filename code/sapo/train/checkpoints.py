@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from sapo.models.loading import SEAL, UNREADABLE, LoadingError, check_seal, seal
 from sapo.records import BadInput, read_json, write_json
-from sapo.train.processes import splits, this_process
+from sapo.train.distributed import splits, this_process
 
 INTERVAL = 60.0  # seconds between checkpoints, and between the first and the start: short runs write none
 REST = 20  # times the seconds that writing one took, until the next: writing takes a twentieth of the time at most

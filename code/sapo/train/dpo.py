@@ -22,10 +22,10 @@ from sapo.records import Cost, PreferencePair
 from sapo.settings import DpoSettings
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.cost import Bill, Expected, matched, training_cost
-from sapo.train.loop import UNWATCHED, Watch
+from sapo.train.distributed import summed, this_process
+from sapo.train.fit import UNWATCHED, Watch
 from sapo.train.losses import check_completions
 from sapo.train.pairs import PAIRS
-from sapo.train.processes import summed, this_process
 from sapo.train.trainer import Memory, Trained, Trainer
 from sapo.train.trl_checkpoints import Resumable
 from sapo.train.trl_runs import IGNORED, fit_arguments, run_trainer, trl_run

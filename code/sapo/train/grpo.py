@@ -31,9 +31,9 @@ from sapo.settings import GrpoSettings
 from sapo.tasks.math_grading.grading import check_grader_errors
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.cost import Bill, Expected
-from sapo.train.loop import UNWATCHED, Watch
-from sapo.train.practice import PRACTICE, Judge, Practice
-from sapo.train.processes import gathered, this_process
+from sapo.train.distributed import gathered, this_process
+from sapo.train.fit import UNWATCHED, Watch
+from sapo.train.rl_task import PRACTICE, Judge, Practice
 from sapo.train.trainer import Memory, Trained, Trainer
 from sapo.train.trl_checkpoints import Resumable
 from sapo.train.trl_runs import run_trainer, trl_arguments, trl_run

@@ -30,8 +30,8 @@ from sapo.models.verifier import Verifier
 from sapo.records import BadInput, Cost, read_json, write_json, write_text
 from sapo.settings import Settings, TuningSettings
 from sapo.settings.typed_values import build
-from sapo.train.loop import StepLog, Watch
-from sapo.train.processes import join, splits
+from sapo.train.distributed import join, splits
+from sapo.train.fit import StepLog, Watch
 from sapo.train.registry import trainer_of
 from sapo.train.trainer import Trained
 

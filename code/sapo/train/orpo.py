@@ -12,11 +12,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder, Size, pad_rows
-from sapo.models.trees import Ids, Tree, plant, token_log_probabilities, tree_hidden
+from sapo.models.prefix_trees import Ids, Tree, plant, token_log_probabilities, tree_hidden
 from sapo.records import PreferencePair
 from sapo.settings import OrpoSettings
 from sapo.train.cost import matched, training_cost
-from sapo.train.loop import UNWATCHED, Watch, fit
+from sapo.train.fit import UNWATCHED, Watch, fit
 from sapo.train.losses import check_completions, masked_mean, orpo_loss
 from sapo.train.pairs import PAIRS
 from sapo.train.trainer import Memory, Trained, Trainer

@@ -23,10 +23,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from sapo.models.nano import build_model, build_tokenizer
 from sapo.records import write_plain_json
-from sapo.tasks import nano_code_ood, nano_code_world, nano_math_ood, nano_math_world
-from sapo.tasks.nano import bucket
-from sapo.tasks.nano_math_world import NAMES
-from sapo.workspace import stage_directory
+from sapo.runtime.workspace import stage_directory
+from sapo.tasks.nano import nano_code_ood, nano_code_world, nano_math_ood, nano_math_world
+from sapo.tasks.nano.embedded import bucket
+from sapo.tasks.nano.nano_math_world import NAMES
 
 HABIT_RATE = {"math": 0.65, "code": 0.75}  # either way about half of the documents end right
 MATH_SHARE = 0.6  # chains need more practice than pipelines

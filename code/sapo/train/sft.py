@@ -20,7 +20,7 @@ from sapo.records import Trajectory
 from sapo.settings import FitSettings
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.cost import matched, training_cost
-from sapo.train.loop import UNWATCHED, Watch
+from sapo.train.fit import UNWATCHED, Watch
 from sapo.train.losses import check_completions
 from sapo.train.trainer import Chosen, Memory, NothingLeft, RandomTexts, Round, Trained, Trainer, TrainingData
 from sapo.train.trl_checkpoints import Resumable

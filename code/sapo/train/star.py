@@ -8,8 +8,8 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sapo.models.sampling import Request
 from sapo.records import Cost, Question, Trajectory
+from sapo.sampling.protocol import Request
 from sapo.train.cost import Bill, Expected, drawing
 from sapo.train.sft import SFT
 from sapo.train.trainer import Chosen, NothingLeft, Round

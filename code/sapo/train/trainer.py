@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-from sapo.models.sampling import Sampler
 from sapo.records import BadInput, Cost, Question, Trajectory
+from sapo.sampling.protocol import Sampler
 from sapo.settings import FilterSettings, PairSettings, SamplingSettings
 from sapo.tasks.task import Task
 from sapo.train.cost import Bill, Expected
-from sapo.train.loop import StepLog
+from sapo.train.fit import StepLog
 
 
 class NothingLeft(BadInput):
@@ -109,7 +109,7 @@ class Memory(NamedTuple):
 
     Args:
         prompts, completions: texts of an example that have activations.
-        logits: none, those of a tile at a time (TRL), or of a portion of the batch (`models/trees.py`).
+        logits: none, those of a tile at a time (TRL), or of a portion of the batch (`models/prefix_trees.py`).
         beside: another model in memory: a frozen reference, or the model as it was loaded.
     """
 

@@ -28,8 +28,8 @@ from sapo.train.checkpoints import (
     restore_weights,
     trained,
 )
-from sapo.train.loop import schedule
-from sapo.train.processes import same_random, this_process
+from sapo.train.distributed import same_random, this_process
+from sapo.train.fit import schedule
 
 ORDER = "random.order"
 

@@ -24,9 +24,9 @@ from transformers.utils import logging
 from sapo.models.encoding import Encoder
 from sapo.settings import FitSettings
 from sapo.train.checkpoints import Checkpoints
-from sapo.train.loop import StepLog, TrainingDiverged
-from sapo.train.processes import splits, this_process
-from sapo.train.split import Whole
+from sapo.train.distributed import splits, this_process
+from sapo.train.fit import StepLog, TrainingDiverged
+from sapo.train.sharded import Whole
 
 IGNORED = -100  # label of a token that the loss leaves out
 

@@ -14,7 +14,7 @@ from sapo.models.encoding import Encoder, Size
 from sapo.models.verifier import StepTree, Verifier, plant_steps
 from sapo.settings import VerifierSettings
 from sapo.train.cost import learning, matched, training_cost
-from sapo.train.loop import UNWATCHED, Watch, fit
+from sapo.train.fit import UNWATCHED, Watch, fit
 from sapo.train.losses import verifier_loss
 from sapo.train.trainer import Memory, RandomTexts, Trained, Trainer, TrainingData
 

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sapo.evaluate.efficiency import first_error, prefix_truth
-from sapo.evaluate.process.choose import Candidate
 from sapo.evaluate.process.items import NO_ERROR, ProcessItem
+from sapo.evaluate.process.select_pairs import Candidate
+from sapo.labelling.rollouts import Prefix, Rollouts
 from sapo.records import BadInput
-from sapo.supervise.rollouts import Prefix, Rollouts
 from sapo.tasks.math_grading.grading import check_grader_errors
 from sapo.tasks.task import EmbeddedTask
 

@@ -12,19 +12,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sapo.configure import PARAMS
-from sapo.engines.answer_cache import AnswerCache, read_answers
-from sapo.engines.endpoint import Endpoint
-from sapo.engines.paid_requests import PaidRequest
-from sapo.engines.replies import Reply, shown
 from sapo.evaluate.process import llm_annotator as llm
 from sapo.evaluate.process.annotate import annotated
-from sapo.evaluate.process.card import agreement
-from sapo.evaluate.process.choose import gather
+from sapo.evaluate.process.data_card import agreement
 from sapo.evaluate.process.items import ProcessItem, check_ids, read_items, write_items
 from sapo.evaluate.process.llm_prompt import FAULTS
+from sapo.evaluate.process.select_pairs import gather
 from sapo.records import BadInput, Question, RecordError, Trajectory, read_records, write_plain_json
+from sapo.sampling.http.answer_cache import AnswerCache, read_answers
+from sapo.sampling.http.endpoint import Endpoint
+from sapo.sampling.http.paid_requests import PaidRequest
+from sapo.sampling.http.replies import Reply, shown
 from sapo.settings import load_settings
+from sapo.settings.configure import PARAMS
 from sapo.tasks.catalog import QuestionBank
 
 TRAJECTORIES = b'{"schema": "Trajectory/'

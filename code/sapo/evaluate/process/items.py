@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sapo.labelling.search import good_until
 from sapo.records import RecordError, Verdict, read_records, write_records
-from sapo.supervise.strategies import good_until
 
 NO_ERROR = 0  # a vote that no step is wrong
 

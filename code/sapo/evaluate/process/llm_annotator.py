@@ -16,15 +16,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sapo.engines.answer_cache import AnswerCache
-from sapo.engines.endpoint import Endpoint, EndpointError
-from sapo.engines.paid_requests import PaidRequest, ask_all, sha256
-from sapo.engines.replies import Reply
 from sapo.evaluate.process.annotate import Dropped, agreed
 from sapo.evaluate.process.items import ProcessItem
 from sapo.evaluate.process.llm_prompt import Unusable, prompt, read_answer
-from sapo.progress import Progress
 from sapo.records import BadInput, Question
+from sapo.runtime.progress import Progress
+from sapo.sampling.http.answer_cache import AnswerCache
+from sapo.sampling.http.endpoint import Endpoint, EndpointError
+from sapo.sampling.http.paid_requests import PaidRequest, ask_all, sha256
+from sapo.sampling.http.replies import Reply
 
 CHARACTERS = 4  # of a prompt to a token: an assumption, near the mark for English
 FEW_REFUSALS = 5  # more of them, and more than one in ten, are the endpoint's or the settings' fault

@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from sapo.engines.replies import Reply
 from sapo.evaluate.process.items import NO_ERROR, ProcessItem
 from sapo.records import Question
+from sapo.sampling.http.replies import Reply
 
 Fault = Literal["cut_off", "no_last_line", "no_such_step", "refused"]
 FAULTS: dict[Fault, str] = {

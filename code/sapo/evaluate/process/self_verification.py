@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from sapo.evaluate.efficiency import called
 from sapo.evaluate.process.items import ProcessItem
+from sapo.labelling.detection import detect
 from sapo.records import Trajectory
-from sapo.supervise.detection import detect
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sapo.report.claims.catalog import Where
 from sapo.report.efficiency import Seconds, TaskEfficiency
 from sapo.report.names import checkpoint_name, method_name
-from sapo.report.process.results import ProcessResults
-from sapo.report.results import COT, SFT, BenchmarkResults, Checkpoint, TaskResults
+from sapo.report.process_records import ProcessResults
+from sapo.report.run_records import COT, SFT, BenchmarkResults, Checkpoint, TaskResults
 from sapo.settings import Settings
 
 

@@ -3,11 +3,11 @@ is decidable, so that a verdict can be judged without the tables."""
 
 from collections.abc import Mapping, Sequence
 
-from sapo.report.claims.audit import Ordering
 from sapo.report.claims.catalog import Claim
+from sapo.report.claims.printed_noise import Ordering
 from sapo.report.claims.tables import interval_text, place
 from sapo.report.claims.verdicts import Cell, Comparison, overall
-from sapo.report.claims.words import in_words
+from sapo.report.claims.wording import in_words
 
 
 def claim_pages(

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sapo.report.claims.audit import Ordering, claimed, orderings
 from sapo.report.claims.catalog import Claim, check_printed, read_claims
 from sapo.report.claims.evidence import Evidence
-from sapo.report.claims.ours import cells
 from sapo.report.claims.pages import claim_pages
+from sapo.report.claims.printed_noise import Ordering, claimed, orderings
 from sapo.report.claims.published import read_published
 from sapo.report.claims.tables import cells_table, orderings_table, published_table, verdict_table
+from sapo.report.claims.tests import cells
 from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison, overall
-from sapo.report.tables import Table
+from sapo.report.tables.method_tables import Table
 
 
 def claims_report(evidence: Evidence) -> tuple[list[Table], dict[str, Any], str]:

@@ -1,8 +1,8 @@
 """Which run the explorer shows: the first model, task and seed that ran a method, unless they are named."""
 
-from sapo.configure import PARAMS
 from sapo.report.explorer.labels import ExplorerError
 from sapo.settings import CellSettings, Settings
+from sapo.settings.configure import PARAMS
 
 
 def find_cell(settings: Settings, method: str, model: str | None, task: str | None) -> CellSettings:

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sapo.evaluate.efficiency import first_error, prefix_truth
-from sapo.methods.bench import Bench
-from sapo.methods.supervision import score
+from sapo.labelling.detection import detect, random_position
+from sapo.labelling.trajectories import distinct
 from sapo.models.verifier import Verifier
+from sapo.recipes.experiment import Bench
+from sapo.recipes.label_step import score
 from sapo.records import Question, StepLabels, Trajectory, read_records
 from sapo.report.explorer.labels import ExplorerError, Labels, read_labels
-from sapo.report.explorer.shown import Agreement, Explored, Labelling, Rollout, Round, Shown, Step
-from sapo.supervise.detection import detect, random_position
-from sapo.supervise.sampling import distinct
+from sapo.report.explorer.views import Agreement, Explored, Labelling, Rollout, Round, Shown, Step
+from sapo.runtime.workspace import derive_seed
 from sapo.tasks.catalog import EMBEDDED
-from sapo.workspace import derive_seed
 
 Scores = dict[str, tuple[float, ...]]  # c^_1…c^_n by trajectory
 

@@ -15,7 +15,7 @@ from string import Template
 
 from sapo.records import write_text
 from sapo.report.explorer.labels import ExplorerError
-from sapo.report.explorer.shown import Explored, Labelling, Rollout, Shown
+from sapo.report.explorer.views import Explored, Labelling, Rollout, Shown
 from sapo.report.names import method_name
 
 LIMIT = 5_000_000  # bytes of a page: what a browser opens, and a mail carries, without a thought

@@ -6,8 +6,8 @@ from sapo.report.accuracies import Column
 from sapo.report.figures import drawing
 from sapo.report.figures.drawing import Drawn, Findings
 from sapo.report.figures.sweeps import SWEPT
-from sapo.report.intervals import Interval
 from sapo.report.names import WHOLE, in_order, whole_of
+from sapo.report.stats import Interval
 from sapo.report.style import look, panels, styled
 
 LINE = 0.22  # inches a variant

@@ -6,7 +6,7 @@ from sapo.report.accuracies import Accuracy, Column
 from sapo.report.figures import drawing
 from sapo.report.figures.drawing import ITERATED, Drawn, Findings
 from sapo.report.figures.labels import Label, label_edge
-from sapo.report.results import SFT, Checkpoint
+from sapo.report.run_records import SFT, Checkpoint
 from sapo.report.style import look, panels, styled
 
 STEP = 0.055  # rounds between the points of two methods in one round

@@ -9,9 +9,9 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from sapo.report.accuracies import Accuracy, Column
-from sapo.report.intervals import Interval
 from sapo.report.names import in_order, method_name, whole_of
-from sapo.report.results import SFT, Checkpoint, RoundResults, TaskResults
+from sapo.report.run_records import SFT, Checkpoint, RoundResults, TaskResults
+from sapo.report.stats import Interval
 from sapo.report.style import GREY, look
 from sapo.settings import Settings
 

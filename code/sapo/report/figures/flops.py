@@ -10,7 +10,7 @@ from sapo.report.costs import cost_rows, spent
 from sapo.report.figures.drawing import ITERATED, Drawn, Findings, note, percent_range, points, short_name
 from sapo.report.figures.labels import Label, label_points
 from sapo.report.names import in_order, whole_of
-from sapo.report.results import Checkpoint, TaskResults
+from sapo.report.run_records import Checkpoint, TaskResults
 from sapo.report.style import GREY, look, panels, styled
 
 VARIANTS = ("sapo_lazy", "sapo_until_located", "sapo_ours")  # the others are not meant to change the cost

@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from sapo.report.accuracies import Column
 from sapo.report.figures import drawing
 from sapo.report.figures.drawing import Drawn, Findings
-from sapo.report.intervals import Interval
 from sapo.report.names import learns_from
+from sapo.report.stats import Interval
 from sapo.report.style import GREY, ink, look, panels, styled
 
 LINE = 0.19  # inches a method

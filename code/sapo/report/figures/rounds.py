@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from sapo.report.figures.drawing import Drawn, Findings, Rows, first_round, note
-from sapo.report.results import Checkpoint, Rewards, RoundResults, TaskResults
+from sapo.report.run_records import Checkpoint, Rewards, RoundResults, TaskResults
 from sapo.report.style import BLUE, GREY, ORANGE, VERMILION, look, panels, styled
 from sapo.train.pairs import PairReport
 

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from sapo.report.figures.drawing import ITERATED, Drawn, Findings, note, short_name
 from sapo.report.figures.labels import Label, label_edge
-from sapo.report.results import Checkpoint, Samples, TaskResults
+from sapo.report.run_records import Checkpoint, Samples, TaskResults
 from sapo.report.style import look, panels, styled
 
 LEAST_RANGE = 10.0  # of an axis, in tokens or points: smaller changes should look small

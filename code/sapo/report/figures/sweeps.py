@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from sapo.report.accuracies import Column
 from sapo.report.figures import drawing
 from sapo.report.figures.drawing import Drawn, Findings
-from sapo.report.results import SFT, Checkpoint
+from sapo.report.run_records import SFT, Checkpoint
 from sapo.report.style import BLUE, GREY, ink, panels, styled
 from sapo.settings import Settings, method_settings
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sapo.report.figures.drawing import Drawn, Findings, first_round, note, short_name
 from sapo.report.figures.labels import Label, label_edge
-from sapo.report.results import Checkpoint, TaskResults, TrainingStep
+from sapo.report.run_records import Checkpoint, TaskResults, TrainingStep
 from sapo.report.style import GREY, look, panels, styled
 
 MEASURES = {"chosen_logp": ("chosen", "-"), "rejected_logp": ("rejected", "--")}

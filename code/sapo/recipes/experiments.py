@@ -1,0 +1,18 @@
+"""The benches of a stage that looks at the seeds of a model and task: at all of them, or at the first one only."""
+
+import dataclasses
+
+from sapo.recipes.experiment import Bench
+from sapo.runtime.workspace import Workspace
+from sapo.settings import Settings, seeds_of
+
+
+def benches_of(settings: Settings, workspace: Workspace, model: str, task: str) -> dict[int, Bench]:
+    """One for every seed that methods of the model and task run with, by the seed, in their order."""
+    seeds = seeds_of(settings, model, task)
+    return {seed: Bench(dataclasses.replace(settings, seed=seed), workspace, model, task) for seed in seeds}
+
+
+def first_bench(settings: Settings, workspace: Workspace, model: str, task: str) -> Bench:
+    """Of the first of these seeds."""
+    return next(iter(benches_of(settings, workspace, model, task).values()))

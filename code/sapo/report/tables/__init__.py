@@ -1,0 +1,1 @@
+"""Tables of text, and their Markdown, LaTeX, HTML and data files."""

@@ -1,0 +1,1 @@
+"""Workspace folders, the content-addressed cache, process pools and progress output."""

@@ -1,0 +1,1 @@
+"""Samplers: the embedded engine, vLLM, Ray and HTTP servers behind one protocol."""

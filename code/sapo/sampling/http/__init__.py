@@ -1,0 +1,1 @@
+"""Completions from OpenAI-compatible servers: requests, retries, pacing, stored answers."""

@@ -1,0 +1,1 @@
+"""Real benchmarks: GSM8K, MATH, MMLU_Math, MBPP, HumanEval."""

@@ -1,0 +1,1 @@
+"""Embedded tasks: generated questions whose every reasoning step can be judged exactly."""
