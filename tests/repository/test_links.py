@@ -1,0 +1,75 @@
+"""Links of the documents and notebooks: those within the repository lead somewhere, and so do their anchors; the files
+that documents name are there; what the paper cites is in its bibliography, and the other way round."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS_OF_DOCUMENTS = ("", "docs", "docs/nano_full", "results", "benchmarks", "tests/attacks")
+MARKDOWN = [path for folder in FOLDERS_OF_DOCUMENTS for path in (ROOT / folder).glob("*.md")]
+DOCUMENTS = sorted([*MARKDOWN, *(ROOT / "notebooks").glob("*.ipynb")])
+FOLDERS = "assets|benchmarks|code|docs|figures|notebooks|paper|results|tests|\\.ci"  # of files in git, that prose names
+
+
+def anchor(heading: str) -> str:
+    """What GitHub makes of a heading: `What labels cost` → `what-labels-cost`."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def text_of(path: Path) -> str:
+    """The document without its blocks of code; of a notebook, its prose."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return re.sub(r"```.*?```", "", text, flags=re.S)
+
+
+def links(path: Path) -> list[str]:
+    return re.findall(r"\]\(([^)\s]+)\)", text_of(path))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=[path.name for path in DOCUMENTS])
+def test_links_lead_somewhere(path: Path) -> None:
+    broken = []
+    for link in links(path):
+        if re.match(r"https?://", link):
+            continue
+        target, _, name = link.partition("#")
+        file = (path.parent / target) if target else path
+        if not file.exists():
+            broken.append(link)
+        elif name:
+            headings = re.findall(r"^#+ (.*)$", text_of(file), flags=re.M)
+            if name not in map(anchor, headings):
+                broken.append(link)
+    assert not broken, f"{path.name}: {broken}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=[path.name for path in DOCUMENTS])
+def test_files_that_prose_names_are_there(path: Path) -> None:
+    """`code/sapo/records.py` in a document is a file of the repository; capitals and braces stand for others."""
+    named = re.findall(rf"`((?:{FOLDERS})/[\w./-]*)`", text_of(path))
+    assert [name for name in named if not (ROOT / name).exists() and not re.search(r"[A-Z]{3}", name)] == []
+
+
+def test_the_paper_cites_what_its_bibliography_has() -> None:
+    source = (ROOT / "paper" / "main.typ").read_text(encoding="utf-8")
+    entries = re.findall(r"^@\w+\{(\w+),", (ROOT / "paper" / "references.bib").read_text(encoding="utf-8"), flags=re.M)
+    drawn = {*re.findall(r'#drawing\("(\w+)"', source), *re.findall(r"<(\w+)>$", source, flags=re.M)}
+    cited = set(re.findall(r"(?<![\w\\])@([a-z]\w*)", source))
+    assert len(entries) == len(set(entries)) and cited - drawn == set(entries)
+
+
+def test_commands_in_the_readme_exist() -> None:
+    """Every `python -m sapo COMMAND` is a stage or a command; every script of benchmarks/ is there."""
+    from sapo.cli.main import COMMANDS
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:python -m |`)sapo ([a-z][a-z_-]*)", text))
+    assert named <= COMMANDS.keys(), named
+    scripts = set(re.findall(r"python (benchmarks/\w+\.py)", text))
+    assert scripts == {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")}
