@@ -11,6 +11,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ ASSETS = Path(__file__).parents[1] / "assets"
 MODELS = ("qwen2_nano", "gemma2_nano")
 FIT = FitSettings(lr=1e-3, epochs=2, batch_size=4, warmup=0.1)
 QUESTIONS = 8
+# Before the names of what no variable holds to one level: MKL's vector functions, which no stage calls.
+UNPINNED = "unpinned: "
 
 
 def hashed(values: Iterable[Any]) -> str:
@@ -89,10 +92,10 @@ def numbers(*shape: int) -> Tensor:
     return torch.randint(-(2**20), 2**20, shape, generator=generator).float() / 2**18
 
 
-def linear() -> nn.Module:
-    """A layer of a nano model by oneDNN (models/fast_linear.py)."""
-    layer = nn.Sequential(nn.Linear(96, 256))
-    layer[0].weight.data, layer[0].bias.data = numbers(256, 96), numbers(256)
+def linear(width: int) -> nn.Module:
+    """A layer of `width` inputs by oneDNN (models/fast_linear.py); those of nano models have 96."""
+    layer = nn.Sequential(nn.Linear(width, 256))
+    layer[0].weight.data, layer[0].bias.data = numbers(256, width), numbers(256)
     use_fast_linears(layer)
     return layer
 
@@ -108,6 +111,22 @@ def through(work: Callable[[Tensor], Tensor], given: Tensor) -> list[Tensor]:
 
 def attention(x: Tensor) -> Tensor:
     return nn.functional.scaled_dot_product_attention(x, x.flip(-1), x, is_causal=True)
+
+
+def unpinned(name: str) -> list[Tensor]:
+    """One of MKL's vector functions, of 1001 numbers in (0, 1)."""
+    return [getattr(torch, name)(numbers(1001).abs() / 8 + 2**-20)]
+
+
+def adam(fused: bool) -> list[Tensor]:
+    """Three steps of AdamW with clipped gradients."""
+    weight = nn.Parameter(numbers(33, 96))
+    optimizer = torch.optim.AdamW([weight], lr=1e-3, fused=fused)
+    for n in range(3):
+        weight.grad = numbers(33, 96).roll(n)
+        nn.utils.clip_grad_norm_([weight], 1.0)
+        optimizer.step()
+    return [weight]
 
 
 OPERATIONS: dict[str, Callable[[], Iterable[Any]]] = {
@@ -128,25 +147,19 @@ OPERATIONS: dict[str, Callable[[], Iterable[Any]]] = {
     "attention": lambda: through(attention, numbers(2, 6, 37, 16)),
     "product (MKL)": lambda: [numbers(37, 96) @ numbers(96, 256), numbers(1, 96) @ numbers(96, 257)],
     "batched product (MKL)": lambda: [numbers(6, 37, 16) @ numbers(6, 16, 37)],
-    "linear (oneDNN)": lambda: through(linear(), numbers(128, 96)),
-    "Adam": lambda: adam(),
+    "linear (oneDNN)": lambda: through(linear(96), numbers(128, 96)),
+    "linear of 1000 (oneDNN)": lambda: through(linear(1000), numbers(128, 1000)),
+    "AdamW, fused": lambda: adam(fused=True),
+    f"{UNPINNED}AdamW, not fused": lambda: adam(fused=False),
+    **{f"{UNPINNED}torch.{name}": partial(unpinned, name) for name in ("sqrt", "log10", "tan", "atan", "asin", "acos")},
     "numpy.exp": lambda: [np.exp(numbers(1001).numpy()), np.exp(numbers(1001).double().numpy())],
     "numpy.log": lambda: [np.log(np.abs(numbers(1001).double().numpy()) + 1)],
     "numpy.sum": lambda: [numbers(1001).numpy().sum(), numbers(33, 1001).double().numpy().mean(0)],
     "numpy product (OpenBLAS)": lambda: [numbers(37, 96).numpy() @ numbers(96, 256).numpy()],
-    "numpy product, float64": lambda: [numbers(37, 96).double().numpy() @ numbers(96, 256).double().numpy()],
+    "numpy product of 1000, float64": lambda: [
+        numbers(37, 1000).double().numpy() @ numbers(1000, 256).double().numpy()
+    ],
 }
-
-
-def adam() -> list[Tensor]:
-    """Three steps of AdamW with clipped gradients."""
-    weight = nn.Parameter(numbers(33, 96))
-    optimizer = torch.optim.AdamW([weight], lr=1e-3)
-    for n in range(3):
-        weight.grad = numbers(33, 96).roll(n)
-        nn.utils.clip_grad_norm_([weight], 1.0)
-        optimizer.step()
-    return [weight]
 
 
 def moved(offset: int) -> dict[str, str]:
@@ -158,7 +171,7 @@ def moved(offset: int) -> dict[str, str]:
         memory[offset:] = tensor.flatten()
         views.append(memory[offset:].view_as(tensor))
     one, other = views
-    fast = linear()
+    fast = linear(96)
     with torch.no_grad():
         return {
             "sum": hashed([one.sum(), other.sum(0), other.sum(1)]),

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sapo.evaluate.interval import Interval
 from sapo.report.claims.catalog import read_claims
 from sapo.report.claims.printed_noise import DECISIVE, STANDINGS, claimed, count, newcombe, ordering, orderings, wilson
 from sapo.report.claims.published import Row, read_published
 from sapo.report.claims.verifier_metrics import mover
-from sapo.report.stats import Interval
 
 
 def row(percent: float, items: int | None = 1319, benchmark: str = "GSM8K", method: str = "SFT") -> Row:

@@ -13,6 +13,7 @@ import pytest
 from claims_evidence import evidence_of
 from report_runs import MODEL, OOD, TASK, stop, tiny_settings, write_runs
 
+from sapo.evaluate.interval import Interval
 from sapo.report.claims.catalog import (
     AccuracyTest,
     ChangeTest,
@@ -30,7 +31,6 @@ from sapo.report.claims.verifier_metrics import measured
 from sapo.report.efficiency import Seconds
 from sapo.report.process_records import ProcessResults, Rerank, Verified
 from sapo.report.run_records import Checkpoint
-from sapo.report.stats import Interval
 
 
 @pytest.fixture(scope="module")

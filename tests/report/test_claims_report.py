@@ -7,12 +7,12 @@ import pytest
 from claims_evidence import evidence_of
 from report_runs import tiny_settings, write_runs
 
+from sapo.evaluate.interval import Interval
 from sapo.report.claims.catalog import read_claims
 from sapo.report.claims.report import claims_report
 from sapo.report.claims.tables import cell_counts, interval_text
 from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison
 from sapo.report.claims.wording import in_words
-from sapo.report.stats import Interval
 from sapo.report.tables.method_tables import Table
 from sapo.report.tables.rendering import markdown
 

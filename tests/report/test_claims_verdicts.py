@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sapo.evaluate.interval import Interval
 from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison, Verdict, cell_verdict, overall
-from sapo.report.stats import Interval
 
 OPPOSITE: dict[Verdict, Verdict] = {"holds": "contradicted", "contradicted": "holds"}
 

@@ -9,6 +9,7 @@ import yaml
 from command_line import run
 from report_runs import ANSWERS, MODEL, OOD, TASK, stop, tiny_settings, write_runs
 
+from sapo.evaluate.interval import Interval
 from sapo.records import BadInput, RecordError
 from sapo.report.accuracies import measure
 from sapo.report.comparison import (
@@ -21,7 +22,6 @@ from sapo.report.comparison import (
 )
 from sapo.report.load_run import read_results
 from sapo.report.run_records import COT, SFT, Checkpoint
-from sapo.report.stats import Interval
 from sapo.runtime.workspace import Workspace
 from sapo.settings.configure import PARAMS
 

@@ -6,13 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sapo.report.stats import (
-    Interval,
-    accuracy_interval,
-    difference_interval,
-    mean_interval,
-    share_interval,
-)
+from sapo.evaluate.interval import Interval
+from sapo.report.stats import accuracy_interval, difference_interval, mean_interval, share_interval
 
 
 @pytest.mark.parametrize("right", [True, False])

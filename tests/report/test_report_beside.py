@@ -9,12 +9,12 @@ import pytest
 from claims_evidence import FLOPS, labelling
 from report_runs import MODEL, OOD, TASK, tiny_settings, write_runs
 
+from sapo.evaluate.interval import Interval
 from sapo.report.accuracies import Column, measure
 from sapo.report.claims.evidence import Evidence
 from sapo.report.efficiency import Seconds
 from sapo.report.load_run import read_results
 from sapo.report.process_records import ProcessResults, Rerank
-from sapo.report.stats import Interval
 from sapo.report.summary import summaries, write_summaries
 from sapo.report.tables.method_tables import Table
 from sapo.report.tables.paper_comparison import beside_tables, paper_model

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tiny_models import tiny_reasoner
 
 from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.records import BadInput
-from sapo.sampling.factory import Drawing, open_sampler
+from sapo.sampling.factory import Drawing, open_sampler, opener
 from sapo.sampling.hf_engine import LocalSampler
 from sapo.sampling.protocol import Request
 from sapo.sampling.token_requests import EngineError
@@ -56,8 +57,7 @@ def test_what_a_killed_actor_was_drawing_is_drawn_again(reasoner: Path, tmp_path
     """The first actor is killed as soon as a piece of work has come to it, by `until`, which runs where it draws."""
     model, encoder = load_reasoner(reasoner)
     local, _ = LocalSampler(model, encoder, 16).complete(REQUESTS, 1.0, 24)
-    sampler = open_sampler(reasoner, DRAWING, tmp_path)
-    assert isinstance(sampler, RaySampler)
+    sampler = RaySampler(partial(opener, reasoner, DRAWING, tmp_path), SETTINGS.engine, False)
     first, second = (ray.get(actor.__ray_call__.remote(lambda drawer: os.getpid())) for actor in sampler.actors)
     killed = tmp_path / "killed"
 

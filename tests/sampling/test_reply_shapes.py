@@ -183,6 +183,7 @@ def test_the_wait_without_retry_after_grows_and_varies() -> None:
     answers = [failure(522), failure(524, Retry_After="0"), GOOD]
     with serve(lambda body, number: answers[number]) as server:
         Endpoint(server.url, Key(""), LIMITS, clock.time()).complete(BODY, threading.Event())
+    assert {headers["Accept"] for headers in server.headers} == {"application/json"}
     assert [int(wait) for wait in clock.waits] in ([1, 2], [1, 3], [2, 2], [2, 3])
 
 
@@ -256,6 +257,10 @@ def lines(data: list[str], start: str = "data: ", between: str = "\n\n", end: st
 )
 def test_streams_of_every_form_are_one_answer(body: bytes) -> None:
     assert answer_of(Response(body, headers=EVENTS), path=TEXT) == (WHOLE, 1)
+
+
+def test_a_stream_that_calls_itself_json_is_read() -> None:
+    assert answer_of(Response(lines(events(*TEXTS))), path=TEXT) == (WHOLE, 1)
 
 
 def test_chat_streams_count_in_their_last_choice_and_think_first() -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 from report_runs import MODEL, TASK, tiny_settings
 
+from sapo.evaluate.interval import Interval
 from sapo.report.claims.evidence import Evidence
 from sapo.report.efficiency import Agreement, Each, Measured, TaskEfficiency
 from sapo.report.load_run import read_results
-from sapo.report.stats import Interval
 from sapo.runtime.workspace import Workspace
 
 FLOPS = {"shepherd": 600.0, "omega": 600.0, "saps": 1200.0}  # of one labelled trajectory

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from report_runs import tiny_settings
 
+from sapo.evaluate.interval import Interval
 from sapo.records import Cost
 from sapo.report.accuracies import Accuracy, Column
 from sapo.report.figures.drawing import Findings
@@ -18,7 +19,6 @@ from sapo.report.run_records import (
     TaskResults,
 )
 from sapo.report.run_records import TrainingStep as Step
-from sapo.report.stats import Interval
 from sapo.settings import Settings
 from sapo.train.pairs import PairReport
 

@@ -1,9 +1,17 @@
 """Which part of a completion is its answer, and why there is none."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from sapo.evaluate.accuracy import unparsable_kinds
+from sapo.records import Outcome
+from sapo.report.accuracies import Accuracy, Column
+from sapo.report.run_records import COT
+from sapo.report.stats import Interval
+from sapo.report.tables.method_tables import notes
+from sapo.tasks.benchmarks import gsm8k
 from sapo.tasks.math_grading.final_answer import answered, final_answer, unparsable_kind
 from sapo.tasks.math_grading.grading import grade_latex, grade_number
 
@@ -74,3 +82,17 @@ def test_a_rationale_ends_with_its_answer_line_and_not_with_a_heading() -> None:
     assert answered("#### Step 1: add 2\n2+2\n#### Sum\n") is None
     assert answered("#### Step 1\n2+2\n#### 4\n") == len("#### Step 1\n2+2\n#### 4\n")
     assert answered("2+2 #### 4") is None
+
+
+def test_unparsable_answers_are_counted_by_kind_and_named_in_the_report() -> None:
+    """Of 10 answers 4 have no marker and 1 has two values: 50 % unparsable."""
+    texts = ["It is 18"] * 4 + ["#### 18 or 19"]
+    outcomes = [Outcome(str(n), "g", text, "unparsable") for n, text in enumerate(texts)]
+    outcomes += [Outcome(str(n), "g", "no marker either, but judged", "wrong") for n in range(5, 10)]
+    kinds = unparsable_kinds(gsm8k, outcomes)
+    assert kinds == {"no marker": 4, "several values": 1}
+    accuracy = Accuracy(10, (1,), Interval(0.0, 0.0, 0.0), unparsable=Counter(kinds))
+    column = Column("m", "gsm8k", "gsm8k", 10, {COT: accuracy}, {}, {})
+    assert [note.partition(": ")[2] for note in notes([column], {"cot"})] == [
+        "50 % unparsable (40 % no marker, 10 % several values)."
+    ]

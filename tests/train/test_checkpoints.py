@@ -70,13 +70,8 @@ def dpo(place: Path, arm: Arm) -> Run:
 
 
 def orpo(place: Path, arm: Arm) -> Run:
-    model, encoder = tiny_reasoner()
-    arm(model)
-    return (
-        model,
-        train_orpo(model, encoder, PAIRS, OrpoSettings(0.5, "completion", FIT), 1, Watch(None, place)).log,
-        None,
-    )
+    arm((loaded := tiny_reasoner())[0])
+    return *train_orpo(*loaded, PAIRS, OrpoSettings(0.5, "completion", FIT), 1, Watch(None, place))[:2], None
 
 
 def verifier(place: Path, arm: Arm) -> Run:

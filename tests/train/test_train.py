@@ -202,9 +202,8 @@ def test_orpo_trains_alike_with_logits_in_portions(
         if checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
         monkeypatch.setattr(prefix_trees, "LOGITS", places * model.config.vocab_size)
-        log = train_orpo(
-            model, encoder, preferences(4), OrpoSettings(0.5, nll, FitSettings(1e-3, 1, 2, 0.0)), seed=1
-        ).log
+        settings = OrpoSettings(0.5, nll, FitSettings(1e-3, 1, 2, 0.0))
+        log = train_orpo(model, encoder, preferences(4), settings, 1).log
         made.append((flat(model), [(entry.loss, entry.gradient_norm) for entry in log]))
     (whole, log), (portions, again) = made
     assert [*chain(*again)] == pytest.approx([*chain(*log)], rel=1e-5)
@@ -247,8 +246,7 @@ def test_sft_loss_is_the_mean_over_completion_tokens(tmp_path: Path) -> None:
 
 
 def train(seed: int, workdir: Path, settings: FitSettings = SFT) -> tuple[PreTrainedModel, list[StepLog]]:
-    model, encoder = tiny_reasoner()
-    return model, train_sft(model, encoder, TEXTS, settings, seed, Watch(None, workdir)).log
+    return train_sft(*tiny_reasoner(), TEXTS, settings, seed, Watch(None, workdir))[:2]
 
 
 def test_sft_learns_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

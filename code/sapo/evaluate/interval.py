@@ -36,7 +36,7 @@ class Interval:
         return self.high < other.low
 
 
-def percentile_interval(value: float, draws_R: np.ndarray | Sequence[Any]) -> Interval:
+def percentile_interval(value: float | np.floating, draws_R: np.ndarray | Sequence[Any]) -> Interval:
     """A number with the percentile bootstrap interval of its values `draws_R` in resamples."""
     low, high = np.quantile(draws_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(value), float(low), float(high))

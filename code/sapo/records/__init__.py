@@ -1,7 +1,5 @@
 """Frozen records that stages exchange (`kinds`), and checked files in and out (`files`, `checked`)."""
 
-# ruff: noqa: F401 - names that other packages import from here
-
 from sapo.records.checksummed import (
     SCHEMA_VERSION,
     BadInput,
@@ -29,3 +27,30 @@ from sapo.records.schema import (
     Trajectory,
     Verdict,
 )
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "BadInput",
+    "Cost",
+    "LabelCase",
+    "Outcome",
+    "PreferencePair",
+    "Question",
+    "RecordError",
+    "StepLabels",
+    "StepScores",
+    "Trajectory",
+    "Verdict",
+    "check_lines",
+    "parse_object",
+    "read_json",
+    "read_lines",
+    "read_plain_json",
+    "read_records",
+    "same_file",
+    "write_bytes",
+    "write_json",
+    "write_plain_json",
+    "write_records",
+    "write_text",
+]

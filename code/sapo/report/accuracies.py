@@ -7,9 +7,10 @@ that some seeds did not reach is measured on the others; `missing` names the res
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from sapo.evaluate.interval import Interval
 from sapo.report.names import in_order, whole_of
 from sapo.report.run_records import COT, SFT, BenchmarkResults, Checkpoint, RoundResults, Stopped, TaskResults
-from sapo.report.stats import Interval, accuracy_interval, difference_interval, share_interval
+from sapo.report.stats import accuracy_interval, difference_interval, share_interval
 from sapo.runtime.workspace import derive_seed
 from sapo.train.registry import trainer_of
 

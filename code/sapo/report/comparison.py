@@ -6,12 +6,12 @@ Intervals are those of `results/table.md`. A checkpoint is named METHOD (its las
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sapo.evaluate.interval import Interval
 from sapo.records import BadInput, Outcome
 from sapo.report.accuracies import difference
 from sapo.report.load_run import reached, read_benchmarks, rounds_of
 from sapo.report.names import checkpoint_name, in_order
 from sapo.report.run_records import COT, SFT, BenchmarkResults, Checkpoint
-from sapo.report.stats import Interval
 from sapo.report.tables.method_tables import Table, difference_text
 from sapo.runtime.workspace import Workspace, derive_seed
 from sapo.settings import Settings

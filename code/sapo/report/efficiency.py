@@ -21,8 +21,9 @@ from sapo.evaluate.efficiency import (
     same_first_error,
     same_steps,
 )
+from sapo.evaluate.interval import Interval
 from sapo.records import Cost, RecordError, StepScores, Trajectory, read_json, read_plain_json, read_records
-from sapo.report.stats import Interval, accuracy_interval, difference_interval
+from sapo.report.stats import accuracy_interval, difference_interval
 from sapo.runtime.workspace import Workspace, derive_seed
 from sapo.settings import Settings
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sapo.evaluate.interval import Interval
 from sapo.evaluate.process.items import ProcessItem, read_items
 from sapo.evaluate.process.metrics import Bin
 from sapo.evaluate.process.verifier_eval import across, as_scores, judge
@@ -16,7 +17,7 @@ from sapo.records import RecordError, StepLabels, StepScores, read_json, read_re
 from sapo.report.files import numbers
 from sapo.report.load_run import planned
 from sapo.report.run_records import Checkpoint
-from sapo.report.stats import Interval, mean_interval
+from sapo.report.stats import mean_interval
 from sapo.runtime.workspace import Workspace, derive_seed
 from sapo.settings import Settings, seeds_of
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import vllm  # pyright: ignore[reportMissingImports]
 from vllm.inputs import tokens_input  # pyright: ignore[reportMissingImports]
@@ -21,7 +20,12 @@ from vllm.inputs import tokens_input  # pyright: ignore[reportMissingImports]
 from sapo.records import Cost
 from sapo.runtime.progress import Progress
 from sapo.sampling.protocol import Completion, Request, Until
-from sapo.sampling.token_requests import Ask, Drawn, EngineError, first_complete, read_shape
+from sapo.sampling.token_requests import Drawn, EngineError, first_complete, read_shape
+
+# Of `vllm.LLM`; `generation_config`: the model's own sampling settings are not taken.
+ENGINE = {"enable_prefix_caching": True, "generation_config": "vllm", "seed": 0, "trust_remote_code": False}
+# Of `vllm.SamplingParams`: one draw from the model's own distribution, without top-p, top-k or min-p.
+UNTOUCHED = {"n": 1, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "skip_special_tokens": True, "detokenize": False}
 
 
 class VllmSampler:
@@ -38,7 +42,7 @@ class VllmSampler:
     def __init__(self, reasoner: Path, memory: float, dtype: str, what: str = "") -> None:
         self.reader = read_shape(reasoner)
         sys.stderr.write(f"engine: vllm {vllm.__version__} draws from {reasoner}\n")
-        self.engine = vllm.LLM(str(reasoner), **engine_arguments(memory, dtype)).llm_engine
+        self.engine = vllm.LLM(str(reasoner), dtype=dtype, gpu_memory_utilization=memory, **ENGINE).llm_engine
         self.what = what
         self._numbers = itertools.count()
 
@@ -48,7 +52,8 @@ class VllmSampler:
         """See `Sampler.complete`. Raises EngineError: vLLM gave another number of completions than it was asked for."""
         asks = {str(next(self._numbers)): ask for ask in self.reader.asks(requests, max_new_tokens)}
         for name, ask in asks.items():
-            parameters = vllm.SamplingParams(**sampling_arguments(ask, temperature))
+            own = {"seed": ask.seed, "max_tokens": ask.limit, "temperature": temperature}
+            parameters = vllm.SamplingParams(**own, **UNTOUCHED)
             self.engine.add_request(name, tokens_input(list(ask.ids)), parameters)
         progress = Progress(self.what, len(asks)) if self.what and asks else None
         with progress or nullcontext():
@@ -96,30 +101,3 @@ class VllmSampler:
     def _drawn(self, ids: Sequence[int], reason: str | None) -> Drawn:
         ended = list(ids[-1:]) == [self.reader.encoder.eos_id]
         return Drawn(self._text(ids[:-1] if ended else ids), len(ids), ended or reason == "stop")
-
-
-def engine_arguments(memory: float, dtype: str) -> dict[str, Any]:
-    """Of `vllm.LLM`, besides the model. `generation_config`: the model's own sampling settings are not taken."""
-    return {
-        "dtype": dtype,
-        "enable_prefix_caching": True,
-        "generation_config": "vllm",
-        "gpu_memory_utilization": memory,
-        "seed": 0,
-        "trust_remote_code": False,
-    }
-
-
-def sampling_arguments(ask: Ask, temperature: float) -> dict[str, Any]:
-    """Of `vllm.SamplingParams`: the model's own distribution, without top-p, top-k or min-p."""
-    return {
-        "n": 1,
-        "temperature": temperature,
-        "seed": ask.seed,
-        "max_tokens": ask.limit,
-        "top_p": 1.0,
-        "top_k": 0,
-        "min_p": 0.0,
-        "skip_special_tokens": True,
-        "detokenize": False,
-    }

@@ -10,38 +10,8 @@ from typing import Any, Literal
 
 import yaml
 
-from sapo.settings import methods
-from sapo.settings.methods import (
-    BudgetSettings,
-    DetectSettings,
-    DpoSettings,
-    ExpansionSettings,
-    FilterSettings,
-    FitSettings,
-    GrpoSettings,
-    LabelSettings,
-    LoopSettings,
-    OrpoSettings,
-    PairSettings,
-    RolloutSettings,
-    SamplingSettings,
-    SapsSettings,
-    VerifierSettings,
-)
-from sapo.settings.run import (
-    CellSettings,
-    DataSettings,
-    EfficiencySettings,
-    EngineSettings,
-    GroupSettings,
-    ModelSettings,
-    ProcessBenchmarkSettings,
-    ProcessSettings,
-    ReportSettings,
-    ScratchSettings,
-    TaskSettings,
-    TuningSettings,
-)
+from sapo.settings import methods as sections
+from sapo.settings import run as about
 from sapo.settings.typed_values import SettingsError, build, changed
 
 
@@ -55,34 +25,34 @@ class Settings:
     workers: int
     arithmetic: Literal["pinned", "native"]
     tracking: Literal["none", "dvclive", "mlflow", "wandb"]
-    data: DataSettings
-    models: dict[str, ModelSettings]
-    tasks: dict[str, TaskSettings]
-    groups: dict[str, GroupSettings]
-    cells: dict[str, CellSettings]
+    data: about.DataSettings
+    models: dict[str, about.ModelSettings]
+    tasks: dict[str, about.TaskSettings]
+    groups: dict[str, about.GroupSettings]
+    cells: dict[str, about.CellSettings]
     methods: dict[str, dict[str, Any]]
-    tuning: TuningSettings
-    engine: EngineSettings
-    scratch: ScratchSettings
-    loop: LoopSettings
-    sampling: SamplingSettings
-    rollouts: RolloutSettings
-    labels: LabelSettings
-    detect: DetectSettings
-    saps: SapsSettings
-    expansion: ExpansionSettings
-    sft: FitSettings
-    verifier: VerifierSettings
-    pairs: PairSettings
-    orpo: OrpoSettings
-    dpo: DpoSettings
-    grpo: GrpoSettings
-    filter: FilterSettings
-    budget: BudgetSettings
-    efficiency: EfficiencySettings
-    process_benchmarks: dict[str, ProcessBenchmarkSettings]
-    process: ProcessSettings
-    report: ReportSettings
+    tuning: about.TuningSettings
+    engine: about.EngineSettings
+    scratch: about.ScratchSettings
+    loop: sections.LoopSettings
+    sampling: sections.SamplingSettings
+    rollouts: sections.RolloutSettings
+    labels: sections.LabelSettings
+    detect: sections.DetectSettings
+    saps: sections.SapsSettings
+    expansion: sections.ExpansionSettings
+    sft: sections.FitSettings
+    verifier: sections.VerifierSettings
+    pairs: sections.PairSettings
+    orpo: sections.OrpoSettings
+    dpo: sections.DpoSettings
+    grpo: sections.GrpoSettings
+    filter: sections.FilterSettings
+    budget: sections.BudgetSettings
+    efficiency: about.EfficiencySettings
+    process_benchmarks: dict[str, about.ProcessBenchmarkSettings]
+    process: about.ProcessSettings
+    report: about.ReportSettings
 
 
 def load_settings(path: Path, where: str = "") -> Settings:
@@ -150,7 +120,7 @@ def _check_graph(settings: Settings, where: str) -> None:
         updates = method_settings(settings, method, settings.seed, where).loop.updates
         if not updates:
             raise SettingsError(f"{where}: methods: {method}: loop: updates: () has no round")
-        _check_known(updates, methods.UPDATES, f"{where}: methods: {method}: loop: updates")
+        _check_known(updates, sections.UPDATES, f"{where}: methods: {method}: loop: updates")
     for name, group in settings.groups.items():
         _check_known(group.methods, settings.methods, f"{where}: groups: {name}: methods")
         if not group.seeds or len({*group.seeds}) < len(group.seeds):

@@ -15,7 +15,7 @@ from sapo.sampling.http.replies import Reply
 
 Fault = Literal["cut_off", "no_last_line", "no_such_step", "refused"]
 FAULTS: dict[Fault, str] = {
-    "cut_off": "ended at the limit of tokens",
+    "cut_off": "was cut off by the limit of tokens or a filter",
     "no_last_line": "last line is not `first error: NUMBER`",
     "no_such_step": "names a step that does not exist",
     "refused": "the endpoint refused the request",

@@ -14,10 +14,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from sapo.evaluate.interval import Interval
 from sapo.report.claims.catalog import AccuracyTest, Claim, Printed
 from sapo.report.claims.published import Row
 from sapo.report.claims.verifier_metrics import mover
-from sapo.report.stats import Interval
 
 Z = 1.959964  # 97.5 % quantile of the normal distribution
 DECISIVE = 6  # least items of a one-sided difference that an exact McNemar test calls different from none, at 5 %

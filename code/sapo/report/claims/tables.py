@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from sapo.evaluate.interval import Interval
 from sapo.report.claims.catalog import Claim
 from sapo.report.claims.printed_noise import DECISIVE, STANDINGS, Ordering, claimed
 from sapo.report.claims.verdicts import VERDICTS, Cell, Comparison, exact, overall
-from sapo.report.stats import Interval
 from sapo.report.tables.method_tables import NONE, Table
 
 _DIGITS = {"points": 1, "times": 2, "nats": 4}

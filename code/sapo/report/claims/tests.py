@@ -1,8 +1,8 @@
 """Claims tested on the run's results: a cell of comparisons a model and benchmark. `verdicts.py` has the rules.
 
 Accuracies are paired by question and seed and drawn with the seed of the tables. Costs are counts. Measures of training
-are compared by epoch, because epochs see the same pairs; intervals draw steps within each epoch, and seeds. Those of
-differences of verifier metrics are made from those of the two sides as if independent (`mover`), which is cautious.
+are compared by epoch, because epochs see the same pairs; intervals draw steps within each epoch, and seeds. Differences
+of verifier metrics get their interval from those of the two sides as if independent (`mover`), which is cautious.
 """
 
 import itertools
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sapo.evaluate.interval import Interval, percentile_interval
 from sapo.report.accuracies import difference
 from sapo.report.claims.catalog import AccuracyTest, ChangeTest, Claim, CostTest, ProcessTest, TrendTest
 from sapo.report.claims.evidence import Evidence, absence, benchmarks_of, checkpoint, name, speaks_of
@@ -20,7 +21,6 @@ from sapo.report.efficiency import Seconds, TaskEfficiency
 from sapo.report.names import method_name
 from sapo.report.process_records import ProcessResults
 from sapo.report.run_records import BenchmarkResults, TaskResults
-from sapo.report.stats import Interval, percentile_interval
 from sapo.runtime.workspace import derive_seed
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sapo.report.stats import Interval
+from sapo.evaluate.interval import Interval
 
 Verdict = Literal["holds", "contradicted", "not decided", "not run"]
 VERDICTS: tuple[Verdict, ...] = ("holds", "contradicted", "not decided", "not run")

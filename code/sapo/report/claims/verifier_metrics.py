@@ -7,9 +7,9 @@ reasoner's MCE; `error` of self-verification, as the reasoner says (the paper ha
 
 import math
 
+from sapo.evaluate.interval import Interval
 from sapo.report.process_records import ProcessResults
 from sapo.report.run_records import Checkpoint
-from sapo.report.stats import Interval
 
 Measured = tuple[Interval, int]  # in points, and of how many seeds
 

@@ -2,12 +2,12 @@
 
 from matplotlib.axes import Axes
 
+from sapo.evaluate.interval import Interval
 from sapo.report.accuracies import Column
 from sapo.report.figures import drawing
-from sapo.report.figures.drawing import Drawn, Findings
+from sapo.report.figures.drawing import Drawn, Findings, Rows
 from sapo.report.figures.sweeps import SWEPT
 from sapo.report.names import WHOLE, in_order, whole_of
-from sapo.report.stats import Interval
 from sapo.report.style import look, panels, styled
 
 LINE = 0.22  # inches a variant
@@ -34,7 +34,7 @@ def ablations(found: Findings) -> Drawn | None:
             for axes, column in zip(panel, pair, strict=True):
                 _draw(axes, column, whole, reach)
         drawing.note(figure, "To the right of the line: better than the whole method. Filled: learns from the process.")
-    return figure, [
+    numbers: Rows = [
         {**drawing.place(column), "whole": whole, "method": method}
         | {"seeds": len(column.accuracies[drawing.final(column, method)].seeds)}
         | drawing.percents("difference", interval)
@@ -42,6 +42,7 @@ def ablations(found: Findings) -> Drawn | None:
         for column in pair
         for method, interval in _differences(column, whole).items()
     ]
+    return figure, numbers
 
 
 def _differences(column: Column, whole: str) -> Differences:

@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from sapo.evaluate.interval import Interval
 from sapo.report.accuracies import Accuracy, Column
 from sapo.report.names import in_order, method_name, whole_of
 from sapo.report.run_records import SFT, Checkpoint, RoundResults, TaskResults
-from sapo.report.stats import Interval
 from sapo.report.style import GREY, look
 from sapo.settings import Settings
 
-Rows = list[dict[str, object]]
+Rows = list[dict[str, Any]]
 Drawn = tuple[Figure, Rows]
 
 ITERATED = ("star", "online_rft", "srf", "rpo", "psrf", "sipf", "sapo")  # their rounds repeat one update

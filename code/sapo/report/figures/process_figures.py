@@ -7,12 +7,13 @@ from functools import partial
 import numpy as np
 from matplotlib.axes import Axes
 
+from sapo.evaluate.interval import Interval
 from sapo.evaluate.rerank import best_of, pass_at, voted
 from sapo.report.figures.drawing import Drawn, Rows, note, percent_range, percents
 from sapo.report.figures.labels import Label, label_edge
 from sapo.report.process_names import LOOKS, MCE, NAMES, OTHER, verifier_name
 from sapo.report.process_records import V0, ProcessResults
-from sapo.report.stats import Interval, mean_interval
+from sapo.report.stats import mean_interval
 from sapo.report.style import Look, ink, panels, styled
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64)

@@ -2,11 +2,11 @@
 
 from matplotlib.axes import Axes
 
+from sapo.evaluate.interval import Interval
 from sapo.report.accuracies import Column
 from sapo.report.figures import drawing
-from sapo.report.figures.drawing import Drawn, Findings
+from sapo.report.figures.drawing import Drawn, Findings, Rows
 from sapo.report.names import learns_from
-from sapo.report.stats import Interval
 from sapo.report.style import GREY, ink, look, panels, styled
 
 LINE = 0.19  # inches a method
@@ -30,7 +30,7 @@ def flawed_reasoning(found: Findings) -> Drawn | None:
                 _draw(axes, column)
         words = "hollow: from outcomes; dashed line: SFT."
         drawing.note(figure, f"Filled markers: methods that learn from the process; {words}")
-    return figure, [
+    numbers: Rows = [
         {**drawing.place(column), "method": method, "round": drawing.final(column, method).round}
         | {"learns_from": learns_from(method)}
         | drawing.percents("flawed", interval)
@@ -38,6 +38,7 @@ def flawed_reasoning(found: Findings) -> Drawn | None:
         for column in pair
         for method, interval in _known(column).items()
     ]
+    return figure, numbers
 
 
 def _known(column: Column) -> dict[str, Interval]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from matplotlib.axes import Axes
 
-from sapo.report.figures.drawing import ITERATED, Drawn, Findings, note, short_name
+from sapo.report.figures.drawing import ITERATED, Drawn, Findings, Rows, note, short_name
 from sapo.report.figures.labels import Label, label_edge
 from sapo.report.run_records import Checkpoint, Samples, TaskResults
 from sapo.report.style import look, panels, styled
@@ -35,7 +35,7 @@ def length_and_diversity(found: Findings) -> Drawn | None:
                 _draw(axes, entry, quantity)
                 axes.set_title(f"{entry.model} on {entry.task}", loc="left")
         note(figure, "Round 1 samples from SFT, each later round from the round before. Whiskers: all seeds.")
-    return figure, [
+    numbers: Rows = [
         {"model": entry.model, "task": entry.task, "quantity": quantity, "method": method, "round": number}
         | {"mean": mean, "low": low, "high": high}
         for entry in shown
@@ -43,6 +43,7 @@ def length_and_diversity(found: Findings) -> Drawn | None:
         for method in METHODS
         for number, (mean, low, high) in _spans(entry, method, quantity).items()
     ]
+    return figure, numbers
 
 
 def _spans(entry: TaskResults, method: str, quantity: str) -> Spans:

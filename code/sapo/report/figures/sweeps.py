@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from sapo.report.accuracies import Column
 from sapo.report.figures import drawing
-from sapo.report.figures.drawing import Drawn, Findings
+from sapo.report.figures.drawing import Drawn, Findings, Rows
 from sapo.report.run_records import SFT, Checkpoint
 from sapo.report.style import BLUE, GREY, ink, panels, styled
 from sapo.settings import Settings, method_settings
@@ -54,12 +54,13 @@ def sweeps(found: Findings) -> Drawn | None:
             for axes, sweep, own in zip(panel, SWEEPS, values, strict=True):
                 _draw(axes, column, sweep, own, _missing(found.settings, column, sweep, own))
         drawing.note(figure, "Large point: SAPO with its own value. The values stand side by side at equal distances.")
-    return figure, [
+    numbers: Rows = [
         {"setting": sweep.name.split(",")[0].lower(), "value": value} | drawing.accuracy_row(column, one)
         for column, values in rows
         for sweep, own in zip(SWEEPS, values, strict=True)
         for one, value in own.items()
     ]
+    return figure, numbers
 
 
 def _points(settings: Settings, column: Column, sweep: Sweep) -> Points:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from sapo.report.figures.drawing import Drawn, Findings, first_round, note, short_name
+from sapo.report.figures.drawing import Drawn, Findings, Rows, first_round, note, short_name
 from sapo.report.figures.labels import Label, label_edge
 from sapo.report.run_records import Checkpoint, TaskResults, TrainingStep
 from sapo.report.style import GREY, look, panels, styled
@@ -48,7 +48,7 @@ def log_probabilities(found: Findings) -> Drawn | None:
         begin = "the pretrained model" if found.settings.loop.start == "base" else "SFT"
         words = f"Round 1, first seed; ORPO starts from {begin}, DPO from SFT."
         note(figure, f"{words} Thin: steps. Thick: means of epochs, with 95 % intervals over steps.")
-    return figure, [
+    numbers: Rows = [
         {"model": entry.model, "task": entry.task, "method": method, "round": 1}
         | {"epoch": step.epoch, "step": step.step}
         | {name: step.measures[name] for name in MEASURES}
@@ -56,6 +56,7 @@ def log_probabilities(found: Findings) -> Drawn | None:
         for method in methods.values()
         for step in _log(entry, method)
     ]
+    return figure, numbers
 
 
 def _log(entry: TaskResults, method: str) -> tuple[TrainingStep, ...]:

@@ -7,10 +7,10 @@ Nothing is averaged away: a cell that lacks seeds is marked, and the note says w
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 
+from sapo.evaluate.interval import Interval
 from sapo.report.accuracies import Column
 from sapo.report.names import BY_ROUND, checkpoint_name, in_order, learns_from, method_name, whole_of
 from sapo.report.run_records import COT, SFT, Checkpoint
-from sapo.report.stats import Interval
 
 MARKS = {"sft": "†", "orpo_outcome": "‡"}
 UNFINISHED = "§"

@@ -7,6 +7,7 @@ over SFT, loss without a part, error beyond that of the last round) is what a re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from sapo.evaluate.interval import Interval
 from sapo.report.accuracies import Column
 from sapo.report.claims.evidence import Evidence
 from sapo.report.claims.published import Row, read_published
@@ -14,7 +15,6 @@ from sapo.report.claims.verifier_metrics import mover
 from sapo.report.names import checkpoint_name
 from sapo.report.process_records import ProcessResults
 from sapo.report.run_records import COT, SFT, Checkpoint
-from sapo.report.stats import Interval
 from sapo.report.tables.method_tables import NONE, Table, difference_text
 from sapo.settings import ModelSettings
 

@@ -21,7 +21,7 @@ from sapo.sampling.http.replies import Reply
 
 HEADER = b'{"schema": "PaidAnswers/2"}\n'
 CHECK = "sha256"
-FIELDS = ("key", "model", "item", "vote", "text", "complete", "prompt_tokens", "completion_tokens")
+FIELDS: tuple[str, ...] = ("key", "model", "item", "vote", "text", "complete", "prompt_tokens", "completion_tokens")
 
 
 def read_answers(path: Path) -> dict[str, Reply]:

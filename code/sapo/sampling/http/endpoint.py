@@ -41,9 +41,8 @@ BACK_OFF = tenacity.wait_exponential_jitter(max=60)
 LARGEST_BODY = 2**23
 STREAM = "text/event-stream"
 # An error that names `seed` and says that it is not taken; statuses that never mean that.
-SEED = re.compile(
-    r"(?is)(?=.*\bseed\b).*(support|recogni|unknown|unexpected|extra|permit|allow|forbid|valid|must|range|less|greater)"
-)
+SEED = re.compile(r"(?i)\bseed\b")
+NOT_TAKEN = re.compile("(?i)support|recogni|unknown|unexpected|extra|permit|allow|forbid|valid|must|range|less|greater")
 NOT_THE_SEED = {None, 401, 402, 403, 408, 429}
 
 
@@ -101,11 +100,11 @@ class Endpoint:
         self._key, self._time = key, time or Time()
         self._pace = Pace(limits.per_minute, self._time)
         self._lock = threading.Lock()
-        headers = {"Content-Type": "application/json", "Accept": f"application/json, {STREAM}", "User-Agent": "sapo"}
+        headers = {"Content-Type": "application/json", "User-Agent": "sapo", "Accept-Encoding": "identity"}
         if key.value:
             headers["Authorization"] = f"Bearer {key.value}"
         self._client = httpx2.Client(
-            headers=headers | {"Accept-Encoding": "identity"},
+            headers=headers,
             timeout=limits.timeout,
             trust_env=urlsplit(self.url).hostname not in LOOPBACK,  # proxies
             verify=_certificates(),
@@ -163,7 +162,8 @@ class Endpoint:
         try:
             return self._send(without if self.seedless else body, stop, enough)
         except NoCompletion as error:
-            if self.seedless or without == body or error.status in NOT_THE_SEED or not SEED.search(error.said):
+            refused = SEED.search(error.said) and NOT_TAKEN.search(error.said) and error.status not in NOT_THE_SEED
+            if not refused or self.seedless or without == body:
                 raise
         self._count_again()
         reply = self._send(without, stop, enough)
@@ -177,9 +177,10 @@ class Endpoint:
         self._pace.take(stop)
         with self._lock:
             self.sent += 1
-        wait = None
+        wait, data = None, json.dumps(body).encode("ascii")
+        accepted = {"Accept": f"application/json, {STREAM}" if enough else "application/json"}
         try:
-            with self._client.stream("POST", self.url, content=json.dumps(body).encode("ascii")) as response:
+            with self._client.stream("POST", self.url, content=data, headers=accepted) as response:
                 wait = seconds_of(response.headers)
                 return self._read(response, body, enough)
         except NoCompletion as error:
@@ -200,8 +201,10 @@ class Endpoint:
             raise NoCompletion(f"status {code}", self._key.hide(said), code)
         if response.headers.get("Content-Type", "").lower().startswith(STREAM):
             return read_stream(chunks, self._key, enough or (lambda text: False))
-        limit = body.get("max_tokens", body.get("max_completion_tokens"))
-        return parse_reply(b"".join(chunks), self._key, limit if isinstance(limit, int) else None)
+        raw, limit = b"".join(chunks), body.get("max_tokens", body.get("max_completion_tokens"))
+        if raw.startswith(b"data:"):  # a stream that does not say so
+            return read_stream([raw], self._key, lambda text: False)
+        return parse_reply(raw, self._key, limit if isinstance(limit, int) else None)
 
     def _chunks(self, response: httpx2.Response) -> Iterator[bytes]:
         """What arrives, within the time limit as a whole and not only for each part of it. Raises NoCompletion."""

@@ -13,12 +13,16 @@ class Stopped(Exception):
     """`stop` was set while a request waited for its turn."""
 
 
+def _wait(seconds: float, stop: threading.Event) -> None:
+    stop.wait(seconds)
+
+
 @dataclass(frozen=True, slots=True)
 class Time:
     """The clock and the waiting, which ends early when `stop` is set; tests replace both."""
 
     now: Callable[[], float] = time.monotonic
-    wait: Callable[[float, threading.Event], object] = lambda seconds, stop: stop.wait(seconds)
+    wait: Callable[[float, threading.Event], None] = _wait
 
 
 class Pace:

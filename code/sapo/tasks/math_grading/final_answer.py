@@ -19,8 +19,7 @@ MAX_ATTEMPTS = 16  # boxes without an end before the search for one with an end 
 
 _RUN_ON_MARKS = ("Question:", "Problem:", "Q:")  # looked for first: the pattern takes longer
 _RUN_ON = re.compile(r"(?<=\S)\s*\n[ \t]*(?:Question|Problem|Q):")
-_HASH = re.compile(r"#{4,}([^\n#]*)")
-_HASH_LINE = re.compile(r"^[^\S\n]*#{4,}([^\n]*)\n", re.MULTILINE)
+_HASH_LINE = re.compile(r"^[^\S\n]*####([^\n]*)\n", re.MULTILINE)
 _HEADING = re.compile(
     r"[\W_]*(?:(?:step|part|case|solution|explanation|given|calculations?|method|approach|problem|question|example|"
     r"note|check|verification|summary|reasoning|analysis|conclusion|understanding)\b(?! *(?:=|is\b|[:\w ]+= *\S)).*"
@@ -94,7 +93,7 @@ def answered(text: str) -> int | None:
     A heading, a boxed answer or a sentence does not end a rationale, since more may follow it.
     """
     for line in _HASH_LINE.finditer(text):
-        if not _is_heading(line[1], followed=True):
+        if not _is_heading(line[1].lstrip("#"), followed=True):
             return line.end()
     return None
 

@@ -19,10 +19,10 @@ _LABEL = re.compile(
     rf"|\\(?:min|max) ?[a-z]?|\([a-z] ?\\circ ?[a-z]\)\([^()]*\)|{_DERIVATIVE}"
     r"|(?:\\text\{[^{}]*\} ?(?:of)? ?)+(?:[A-Z]{1,4})?|[A-Z]?[a-z]{3,}(?: [A-Za-z]+)*|(?:[A-Za-z]+ )?\\text\{[^{}]*\}"
 )
-_NAME = r"(?:[A-Z]{1,3}|[a-z]|\\(?:alpha|beta|gamma|theta|phi|lambda|mu))(?:_(?:[0-9A-Za-z]|\{[0-9A-Za-z]+\}))?"
+_NAME = r"(?>[A-Z]{1,3}|[a-z]|\\(?:alpha|beta|gamma|theta|phi|lambda|mu))(?:_(?:[0-9A-Za-z]|\{[0-9A-Za-z]+\}))?"
 _CLAIM = re.compile(
-    rf"\|{_NAME}(?:[-+]{_NAME})+\||"
-    rf"{_NAME}(?: ?(?:[-+/:]|\\cdot ?)? ?{_NAME})+|\\frac\{{{_NAME}(?:[-+]?{_NAME})*\}}\{{{_NAME}(?:[-+]?{_NAME})*\}}"
+    rf"\|{_NAME}(?:[-+]{_NAME})+\||{_NAME}(?:(?: ?[-+/:] ?| ?\\cdot ?| )?{_NAME})+"
+    rf"|\\frac\{{{_NAME}(?:[-+]?{_NAME})*\}}\{{{_NAME}(?:[-+]?{_NAME})*\}}"
 )
 _NO_VARIABLE = re.compile(
     r"\\text\{[^{}]*\}|(?<=[0-9]) [a-z]{3,}|(?<![A-Za-z])[ei](?![A-Za-z])"
