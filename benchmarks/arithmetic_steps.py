@@ -1,8 +1,8 @@
 """SHA-256 digests of small training, sampling and scoring steps and of single operations, as JSON on stdout.
 
 What `arithmetic.py` and the nightly tests compare between processors, real or emulated: the libraries take the kernels
-that this process's environment variables allow (`sapo.runtime.arithmetic`). Inputs are drawn once, from PyTorch's and NumPy's
-integer generators, and are the same everywhere.
+that this process's environment variables allow (`sapo.runtime.arithmetic`). Inputs are drawn once, from PyTorch's and
+NumPy's integer generators, and are the same everywhere.
 Run alone, from the repository's root: python benchmarks/arithmetic_steps.py [THREADS] → {"orpo": "…", "exp": "…", …}
 """
 

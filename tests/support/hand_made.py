@@ -1,4 +1,4 @@
-"""The hand-made set of tests/recipes/test_methods.py: two questions, five samples, and what notes who is trained on what."""
+"""The hand-made set of tests/recipes/test_methods.py: two questions, five samples, and who is trained on what."""
 
 import dataclasses
 import json

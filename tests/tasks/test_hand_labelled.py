@@ -1,8 +1,8 @@
 """The oracle against whole solutions of frozen questions that were written and labelled by hand, a sign a step.
 
 `tests/data/hand_labelled_*.jsonl`: the labels come from the definitions in `tasks/nano/nano_math.py` and
-`tasks/nano/nano_code.py` and were written down before the oracle saw any of the texts. A label may change only where the
-definition does; `note` then says how it was read before.
+`tasks/nano/nano_code.py` and were written down before the oracle saw any of the texts. A label may change only where
+the definition does; `note` then says how it was read before.
 """
 
 import json

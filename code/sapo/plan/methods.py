@@ -1,4 +1,4 @@
-"""The loop of `recipes/self_improvement.py` and `recipes/bootstrap.py` in expectation: parts of one method's rounds, and of its start.
+"""Expected work of one method's start (`recipes/bootstrap.py`) and rounds (`recipes/self_improvement.py`).
 
 Parts have keys made of what the loop's kept folders are made of, so that what methods share is found here, too.
 """

@@ -154,8 +154,7 @@ def scorable_items(bench: Bench, items: Sequence[ProcessItem]) -> tuple[ProcessI
     rows = load_encoder(bench.start / "sft").attempt_steps([(item.prompt, item.steps) for item in items])
     usable = tuple(item for item, row in zip(items, rows, strict=True) if isinstance(row, Encoded))
     if not usable:
-        where = f"{bench.model}, {bench.task_name}"
-        raise RecordError(f"{where}: none of {len(items)} process items can be scored: {rows[0]}")
+        raise RecordError(f"{bench.model}, {bench.task_name}: none of {len(items)} items can be scored: {rows[0]}")
     return usable
 
 

@@ -15,7 +15,7 @@ from sapo.report.environment import EVERYWHERE, NOWHERE, THIS_PROCESSOR, builds,
 from sapo.runtime.arithmetic import LEVEL, PINS, apply, chosen, level, processor_level
 from sapo.runtime.cache import kept
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STEPS = ROOT / "benchmarks" / "arithmetic_steps.py"
 UNPINNED = "unpinned: "
 has_avx2 = pytest.mark.skipif(processor_level() not in ("x86-64-v3", "x86-64-v4"), reason="no AVX2")
