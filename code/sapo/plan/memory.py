@@ -4,7 +4,7 @@
    4 bits (and their scales) 0.52 a weight. Adapters have rank x (in + out) weights a layer.
 2. Activations of a token: what the layers keep, or with checkpointing the input of every layer and one layer's own.
 3. Logits: those of a portion at most in ORPO (`models/prefix_trees.py`), in the backward pass three times in float32;
-   of one tile, in their dtype, where TRL trains (`trl/kernels/chunked_logprob.py`; on a CPU it makes copies in float32).
+   of one tile, in their dtype, where TRL trains (`trl/kernels/chunked_logprob.py`; on a CPU with copies in float32).
 4. DPO and GRPO hold a reference, DPO's in 4 bits where the model is; a verifier is made beside the reasoner that it
    starts from.
 """
