@@ -24,7 +24,7 @@ from sapo.plan.memory import GIB
 from sapo.plan.methods import Place, method_parts, start_parts
 from sapo.plan.texts import texts_of
 from sapo.recipes.bootstrap import begin, fine_tuned, samples_of, start_inputs
-from sapo.recipes.experiment import Bench, copy_output, read_costs
+from sapo.recipes.experiment import Experiment, copy_output, read_costs
 from sapo.recipes.inputs import Folder
 from sapo.recipes.sample_step import sampled
 from sapo.recipes.self_improvement import State, round_inputs, run_round
@@ -56,7 +56,9 @@ def measure(settings: Settings, root: Path) -> list[Phase]:
     """All phases of the first model and task, in order; `root` is an empty folder."""
     place = StageArguments(next(iter(settings.models)), next(iter(settings.tasks)))
     (root / "data").symlink_to(Path("assets").resolve())
-    bench = Bench(method_settings(settings, "sapo", settings.seed), Workspace(root, settings.profile), *_names(place))
+    experiment = Experiment(
+        method_settings(settings, "sapo", settings.seed), Workspace(root, settings.profile), *_names(place)
+    )
     device, phases = settings.tuning.device, []
 
     def run(stage: str, call: Callable[[], Path]) -> Path:
@@ -68,14 +70,14 @@ def measure(settings: Settings, root: Path) -> list[Phase]:
         return made
 
     began = time.perf_counter()
-    base.run(settings, bench.workspace, place)
+    base.run(settings, experiment.workspace, place)
     phases.append(Phase("base", "model", Cost(seconds=time.perf_counter() - began), peak_memory(device)))
-    given, tools = start_inputs(bench), bench.tools
+    given, tools = start_inputs(experiment), experiment.tools
     tuned = run("start", lambda: fine_tuned(given.sft, tools))
     run("start", lambda: sampled(samples_of(given, Folder.of(tuned / "sft")), tools))
-    copy_output(run("start", lambda: begin(given, tools)), bench.start)
-    first = State(bench.start / "sft", bench.start / "verifier", ())
-    run("methods", lambda: run_round(round_inputs(bench, 1, first), tools))
+    copy_output(run("start", lambda: begin(given, tools)), experiment.start)
+    first = State(experiment.start / "sft", experiment.start / "verifier", ())
+    run("methods", lambda: run_round(round_inputs(experiment, 1, first), tools))
     return [phase for phase in phases if (phase.stage, phase.what) != ("methods", "sampling")]  # those of the start
 
 

@@ -20,8 +20,8 @@ import torch
 
 from sapo.evaluate.efficiency import RIGHT, Length
 from sapo.labelling.labellers import LabelItem
-from sapo.recipes.experiment import Bench
-from sapo.recipes.experiments import first_bench
+from sapo.recipes.experiment import Experiment
+from sapo.recipes.experiments import first_experiment
 from sapo.records import write_plain_json
 from sapo.report.efficiency import SECONDS
 from sapo.report.figures.labelling_cost import SHOWN
@@ -48,11 +48,11 @@ def main() -> None:
     workspace = Workspace(Path(), settings.profile)
     settings = replace(settings, workers=2)  # no progress lines
     places = [(model, task) for model in settings.models for task in settings.tasks]
-    benches = {f"{model}/{task}": first_bench(settings, workspace, model, task) for model, task in places}
-    taken: dict[str, Taken] = {name: {labeller: [] for labeller in SHOWN} for name in benches}
+    experiments = {f"{model}/{task}": first_experiment(settings, workspace, model, task) for model, task in places}
+    taken: dict[str, Taken] = {name: {labeller: [] for labeller in SHOWN} for name in experiments}
     for number in range(given.repetitions):
-        for name, bench in benches.items():
-            for labeller, seconds in one_repetition(bench, given.trajectories, number % 2 == 1).items():
+        for name, experiment in experiments.items():
+            for labeller, seconds in one_repetition(experiment, given.trajectories, number % 2 == 1).items():
                 taken[name][labeller].append(seconds)
     medians = {name: {k: statistics.median(v) for k, v in own.items()} for name, own in taken.items()}
     show([table(medians, taken)])
@@ -61,9 +61,9 @@ def main() -> None:
         sys.stdout.write(f"{SECONDS}\n")
 
 
-def one_repetition(bench: Bench, most: int, backwards: bool) -> dict[str, float]:
+def one_repetition(experiment: Experiment, most: int, backwards: bool) -> dict[str, float]:
     """Seconds per trajectory of each labeller; preparing anew also measures detection anew."""
-    comparison, detection = only_long(prepare(efficiency_inputs(bench), bench.tools), most)
+    comparison, detection = only_long(prepare(efficiency_inputs(experiment), experiment.tools), most)
     count = sum(map(len, comparison.items.values()))
     found = {}
     for name in reversed(SHOWN) if backwards else SHOWN:

@@ -20,7 +20,7 @@ import torch
 from sapo.labelling.trajectories import distinct, sample
 from sapo.models import verifier as scoring
 from sapo.models.loading import load_reasoner
-from sapo.models.verifier import Verifier, plant_steps
+from sapo.models.verifier import Verifier, build_step_trees
 from sapo.records import PreferencePair, Question, Trajectory
 from sapo.sampling.hf_engine import LocalSampler
 from sapo.settings import load_settings
@@ -49,8 +49,8 @@ def main() -> None:
     encoded, asked = encoder.encode_steps_many(items), [prompt for prompt, _ in items]
     pairs = pairs_of(by_id, different)
     for name, planted in (
-        ("scoring", lambda most: [len(entry.tree.ids) for entry in plant_steps(encoded, asked, most)]),
-        ("ORPO", lambda most: [len(entry.tree.ids) for entry in orpo.plant_pairs(encoder, pairs, most)]),
+        ("scoring", lambda most: [len(entry.tree.ids) for entry in build_step_trees(encoded, asked, most)]),
+        ("ORPO", lambda most: [len(entry.tree.ids) for entry in orpo.build_pair_trees(encoder, pairs, most)]),
     ):
         sys.stdout.write(f"{name}: {sum(planted(64)) / sum(planted(1)):.2f} of the tokens are left to compute\n")
     most = scoring.MOST
@@ -62,7 +62,7 @@ def main() -> None:
 
     def train(largest: int) -> None:
         fit = settings.orpo.fit
-        trees = orpo.plant_pairs(encoder, pairs, min(largest, fit.batch_size))
+        trees = orpo.build_pair_trees(encoder, pairs, min(largest, fit.batch_size))
         own = copy.deepcopy(model)
         step = max(1, fit.batch_size * len(trees) // len(pairs))
         for start in range(0, len(trees), step):

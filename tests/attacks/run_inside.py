@@ -113,7 +113,7 @@ def peak_memory() -> int:
     return max(peaks)
 
 
-class Watch:
+class RunContext:
     """Judges one program at a time and says what it has done to the box."""
 
     def __init__(self) -> None:
@@ -188,7 +188,7 @@ def main() -> None:
         from strict_sandbox.worker import FEATURES
 
         FEATURES.update(seccomp=False, landlock=False)
-    watch = Watch()
+    watch = RunContext()
     programs = [path for path in sorted(Path(sys.argv[-1]).iterdir()) if path.read_text().startswith(f"# {path.stem}")]
     findings = [watch.attack(path) for path in programs if not weak or not path.stem.startswith(TIME_ONLY)]
     watch.sandbox.close()

@@ -154,7 +154,7 @@ def test_what_two_trajectories_share_is_counted_once(merge: bool, drawn: set[int
 
 def test_the_compared_labellers_differ_only_in_what_their_names_say() -> None:
     base, settings = LABELLERS["saps"], RolloutSettings(16, 0.7, True, True, True, 9)
-    for name in ("witness", "merge", "reuse", "lazy", "cached"):
+    for name in ("known_correct", "merge", "reuse", "lazy", "cached"):
         assert LABELLERS[f"saps_{name}"] == dataclasses.replace(base, trains=False, **{name: True})
     until = dataclasses.replace(base, trains=False, search="until_located")
     assert LABELLERS["saps_until_located"] == until

@@ -48,7 +48,9 @@ def test_offsets_are_cut_at_three_steps() -> None:
 
 
 def test_no_error_named_has_no_precision() -> None:
-    found = label_truth(TASK, QUESTIONS, [trajectory("t", ["ok", "win"])], [StepLabels("t", (1, 1), (), "witness")])
+    found = label_truth(
+        TASK, QUESTIONS, [trajectory("t", ["ok", "win"])], [StepLabels("t", (1, 1), (), "known_correct")]
+    )
     assert (found.precision, found.recall, found.offsets) == (None, None, {})
 
 

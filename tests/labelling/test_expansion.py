@@ -4,14 +4,14 @@ from fakes import question, trajectory
 
 from sapo.labelling.expansion import expand
 from sapo.labelling.labellers import LabelItem, Labelled
-from sapo.labelling.rollouts import Evidence
+from sapo.labelling.rollouts import PrefixEstimate
 from sapo.records import LabelCase, StepLabels, Trajectory
 
 
 def labelled(
     made: Trajectory, labels: tuple[int, ...], evidence: dict[int, list[Trajectory]], case: LabelCase = "a"
 ) -> Labelled:
-    known = {j: Evidence(any(c.right for c in made_), tuple(made_)) for j, made_ in evidence.items()}
+    known = {j: PrefixEstimate(any(c.right for c in made_), tuple(made_)) for j, made_ in evidence.items()}
     return Labelled(LabelItem(question(made.question_id), made), StepLabels(made.id, labels, tuple(known), case), known)
 
 
@@ -110,6 +110,6 @@ def test_what_the_cap_leaves_out_may_come_from_another_trajectory() -> None:
 def test_a_prefix_that_another_text_proves_expands_to_nothing() -> None:
     """Step 1 was proven without a rollout, step 2 after a failure of its own: neither is new, no failure is bad."""
     made = trajectory("t", ["a", "b", "lose"])
-    known = {1: Evidence(True, ()), 2: Evidence(True, (trajectory("x", ["a", "b", "c", "lose"]),))}
+    known = {1: PrefixEstimate(True, ()), 2: PrefixEstimate(True, (trajectory("x", ["a", "b", "c", "lose"]),))}
     item = LabelItem(question(), made)
     assert found([Labelled(item, StepLabels("t", (1, 1, 0), (1, 2), "b"), known)]) == []

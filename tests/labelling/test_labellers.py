@@ -21,9 +21,9 @@ VERIFIER = TableVerifier(
 )
 
 
-def rules(witness: bool = True, monotone: bool = False, located: bool = False) -> Rules:
+def rules(known_correct: bool = True, monotone: bool = False, located: bool = False) -> Rules:
     return Rules(
-        LabelSettings("saps", "reasoner", witness, monotone, 1, 1),
+        LabelSettings("saps", "reasoner", known_correct, monotone, 1, 1),
         DROP,
         SapsSettings("until_located" if located else "once"),
     )
@@ -102,8 +102,8 @@ def test_saps_corrects_what_the_scores_get_wrong() -> None:
     ("name", "unproven"),
     [
         ("shepherd", ((1, 0, 1), "every_step", [2])),
-        ("omega", ((1, 1, 1), "witness", [])),
-        ("saps", ((1, 1, 1), "witness", [2])),
+        ("omega", ((1, 1, 1), "known_correct", [])),
+        ("saps", ((1, 1, 1), "known_correct", [2])),
     ],
 )
 def test_a_right_trajectory_is_its_own_witness(name: LabellerName, unproven: object) -> None:
@@ -114,17 +114,19 @@ def test_a_right_trajectory_is_its_own_witness(name: LabellerName, unproven: obj
     """
     lucky = item(trajectory("t", ["good", "bad", "win"]))
     entry, sampler, _ = run(name, [lucky])
-    assert (entry[0].labels.labels, entry[0].labels.case, sampler.sizes) == ((1, 1, 1), "witness", [])
-    entry, sampler, _ = run(name, [lucky], rules(witness=False))
+    assert (entry[0].labels.labels, entry[0].labels.case, sampler.sizes) == ((1, 1, 1), "known_correct", [])
+    entry, sampler, _ = run(name, [lucky], rules(known_correct=False))
     assert (entry[0].labels.labels, entry[0].labels.case, sampler.sizes) == unproven
-    entry, _, _ = run(name, [lucky], rules(witness=False, monotone=True))
+    entry, _, _ = run(name, [lucky], rules(known_correct=False, monotone=True))
     assert entry[0].labels.labels == (1, 1, 1)
 
 
 @pytest.mark.parametrize("name", ["outcome", "shepherd", "omega", "saps"])
-@pytest.mark.parametrize("witness", [True, False])
-def test_a_single_step_has_the_label_of_the_outcome(name: LabellerName, witness: bool) -> None:
-    labelled, sampler, _ = run(name, [item(trajectory("r", ["win"])), item(trajectory("w", ["lose"]))], rules(witness))
+@pytest.mark.parametrize("known_correct", [True, False])
+def test_a_single_step_has_the_label_of_the_outcome(name: LabellerName, known_correct: bool) -> None:
+    labelled, sampler, _ = run(
+        name, [item(trajectory("r", ["win"])), item(trajectory("w", ["lose"]))], rules(known_correct)
+    )
     assert [entry.labels.labels for entry in labelled] == [(1,), (0,)]
     assert sampler.sizes == []
 
@@ -184,12 +186,12 @@ def test_right_items_are_witnesses_of_wrong_ones_where_both_switches_say_so() ->
     """r = good odd win. w = good odd bad lose shares its first two steps: c_1 and c_2 are proven, c_3 is asked."""
     items = [item(trajectory("w", ["good", "odd", "bad", "lose"])), item(trajectory("r", ["good", "odd", "win"]))]
     asked: dict[tuple[bool, bool], list[int]] = {}
-    for witness, reuse in itertools.product([True, False], repeat=2):
+    for known_correct, reuse in itertools.product([True, False], repeat=2):
         sampler = ScriptedSampler(wins_unless_bad)
         rollouts = Rollouts(LineTask(), sampler, RolloutSettings(1, 1.0, False, False, reuse, 0), 50, 1)
-        labelled = label("shepherd", items, rollouts, rules(witness))
+        labelled = label("shepherd", items, rollouts, rules(known_correct))
         assert [entry.labels.labels for entry in labelled] == [(1, 1, 0, 0), (1, 1, 1)]
-        asked[witness, reuse] = sampler.sizes
+        asked[known_correct, reuse] = sampler.sizes
     assert asked == {
         (True, True): [1],  # c_3 of w
         (True, False): [3],  # w

@@ -30,7 +30,7 @@ class Switches:
     lazy: bool = False
     merge: bool = False
     reuse: bool = False
-    witness: bool = False
+    known_correct: bool = False
     monotone: bool = False
 
 
@@ -44,7 +44,7 @@ def with_switches(
     settings = RolloutSettings(3, 1.0, switches.lazy, switches.merge, switches.reuse, 0)
     rollouts = Rollouts(LineTask(), ScriptedSampler(reply), settings, 50, 1)
     saps = SapsSettings("until_located" if how[1] else "once")
-    rules = Rules(LabelSettings("saps", "reasoner", switches.witness, switches.monotone, 1, 1), DROP, saps)
+    rules = Rules(LabelSettings("saps", "reasoner", switches.known_correct, switches.monotone, 1, 1), DROP, saps)
     return label(how[0], items, rollouts, rules), rollouts
 
 
@@ -95,7 +95,7 @@ def test_with_a_monotone_reasoner_no_switch_changes_a_label(
         check_costs(labelled, rollouts)
         spent[switches] = rollouts.cost.rollouts
     for switches, cost in spent.items():
-        for name in ("lazy", "merge", "reuse", "witness", "monotone"):
+        for name in ("lazy", "merge", "reuse", "known_correct", "monotone"):
             assert spent[dataclasses.replace(switches, **{name: True})] <= cost
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_rollouts import TRAJECTORIES, lucky, prefix, replies, rollouts, sizes
 
-from sapo.labelling.rollouts import Evidence, Prefix, Rollouts
+from sapo.labelling.rollouts import Prefix, PrefixEstimate, Rollouts
 from sapo.records import Trajectory
 from sapo.sampling.protocol import Request
 
@@ -144,7 +144,9 @@ def by_prefix(request: Request) -> str:
     return "win\n" if request.prefix.count("up") % 2 == 0 else "lose\n"
 
 
-def asked_once(wanted: Sequence[Prefix], per_position: int, lazy: bool, merge: bool) -> tuple[list[Evidence], int]:
+def asked_once(
+    wanted: Sequence[Prefix], per_position: int, lazy: bool, merge: bool
+) -> tuple[list[PrefixEstimate], int]:
     asked = rollouts(by_prefix, per_position, lazy, merge)
     return asked.ask(wanted), asked.cost.rollouts
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_rollouts import TRAJECTORIES, lucky, prefix, replies, rollouts, sizes
 
-from sapo.labelling.rollouts import Evidence
+from sapo.labelling.rollouts import PrefixEstimate
 from sapo.records import Trajectory
 
 RIGHT = trajectory("w", ["one", "more", "win"])
@@ -15,24 +15,24 @@ RIGHT = trajectory("w", ["one", "more", "win"])
 def test_a_witness_proves_its_step_prefixes_in_every_trajectory_of_its_question() -> None:
     """w begins with `one`, as t does at 1 but no longer at 2; another question's `one` is another prefix."""
     asked = rollouts(lambda _: "lose\n", 2, reuse=True)
-    asked.witness([trajectory("x", ["one", "two", "lose"]), RIGHT])
+    asked.known_correct([trajectory("x", ["one", "two", "lose"]), RIGHT])
     stranger = trajectory("s", ["one", "lose"], "other")
     told = asked.ask([prefix(1), prefix(2), prefix(1, stranger, "other")])
-    assert told[0] == Evidence(True, ())
+    assert told[0] == PrefixEstimate(True, ())
     assert [(e.label, len(e.completions)) for e in told[1:]] == [(False, 2), (False, 2)]
     assert asked.cost.rollouts == 4
 
 
 def test_without_reuse_nobody_is_a_witness() -> None:
     asked = rollouts(lambda _: "lose\n", 2)
-    asked.witness([RIGHT])
+    asked.known_correct([RIGHT])
     assert not asked.ask([prefix(1)])[0].label
 
 
 def test_a_prefix_that_ends_inside_a_step_is_not_proven() -> None:
     """The witness has the step `1` with a blank line, or `12`; the text `1` begins both and is a step of neither."""
     asked = rollouts(lambda _: "lose\n", 1, reuse=True)
-    asked.witness(
+    asked.known_correct(
         Trajectory(f"w{i}", "q", (step, "win\n"), "right", "sample") for i, step in enumerate(["1\n\n", "12\n"])
     )
     cut = [Trajectory(f"t{i}", "q", (step, "lose\n"), "wrong", "sample") for i, step in enumerate(["1\n", "1"])]
@@ -47,7 +47,7 @@ def test_a_completion_that_won_proves_prefixes_of_other_trajectories() -> None:
         prefix(1, trajectory("v", ["one", "lose"])),
         prefix(3, trajectory("u", ["one", "two", "next", "lose"])),
     ]
-    assert asked.ask(others) == [Evidence(True, ()), Evidence(True, ())]
+    assert asked.ask(others) == [PrefixEstimate(True, ()), PrefixEstimate(True, ())]
     assert asked.cost.rollouts == 1
 
 
@@ -74,8 +74,8 @@ def test_a_success_found_later_overrules_failures() -> None:
     """`one` fails twice; then a witness that begins with it comes. Its failures stay what they are."""
     asked = rollouts(lambda _: "lose\n", 2, reuse=True)
     failed = asked.ask([prefix(1)])[0]
-    asked.witness([RIGHT])
-    assert not failed.label and asked.ask([prefix(1)]) == [Evidence(True, failed.completions)]
+    asked.known_correct([RIGHT])
+    assert not failed.label and asked.ask([prefix(1)]) == [PrefixEstimate(True, failed.completions)]
     assert asked.cost.rollouts == 2
 
 

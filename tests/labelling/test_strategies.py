@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 
 from sapo.labelling.detection import detect
 from sapo.labelling.search import (
-    Finding,
+    SearchResult,
     Strategy,
     good_until,
+    known_correct,
     omega,
     outcome,
     saps,
     saps_until_located,
     shepherd,
-    witness,
 )
 
 
-def drive(strategy: Strategy, truth: Callable[[int], bool]) -> tuple[Finding, list[int]]:
+def drive(strategy: Strategy, truth: Callable[[int], bool]) -> tuple[SearchResult, list[int]]:
     """What a strategy finds, and the positions it asked for in order."""
     asked: list[int] = []
     answers: dict[int, bool] | None = None
@@ -48,7 +48,7 @@ def test_labels_stand_until_the_last_good_step() -> None:
 def test_outcome_and_witness_ask_nothing() -> None:
     assert drive(outcome(3, True), first_error(1)) == (((1, 1, 1), "outcome"), [])
     assert drive(outcome(3, False), first_error(3)) == (((0, 0, 0), "outcome"), [])
-    assert drive(witness(2), first_error(1)) == (((1, 1), "witness"), [])
+    assert drive(known_correct(2), first_error(1)) == (((1, 1), "known_correct"), [])
 
 
 def test_shepherd_asks_every_step_but_the_last() -> None:

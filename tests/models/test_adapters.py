@@ -19,8 +19,8 @@ from sapo.models.verifier import Verifier
 from sapo.records import PreferencePair
 from sapo.settings import AdapterSettings, DpoSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
 from sapo.train.dpo import train_dpo
-from sapo.train.fit import Watch, fit
-from sapo.train.orpo import pair_loss, plant_pairs, train_orpo
+from sapo.train.fit import RunContext, fit
+from sapo.train.orpo import build_pair_trees, pair_loss, train_orpo
 from sapo.train.sft import train_sft
 from sapo.train.verifier import VerifierExample, train_verifier
 
@@ -123,7 +123,7 @@ def test_a_saved_merged_reasoner_is_an_ordinary_one(tmp_path: Path, reasoner: tu
     assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
     with arithmetic(tuning):
         log = train_sft(
-            model, encoder, TEXTS, FitSettings(1e-2, 4, 4, 0.0, micro_batch=2), 1, Watch(None, tmp_path)
+            model, encoder, TEXTS, FitSettings(1e-2, 4, 4, 0.0, micro_batch=2), 1, RunContext(None, tmp_path)
         ).log
     assert log[-1].loss < log[0].loss
     end_training(model, tuning)
@@ -155,7 +155,7 @@ def test_a_verifier_learns_by_adapters_of_its_own(reasoner: tuple[PreTrainedMode
 
 def test_checkpointing_changes_no_gradient(reasoner: tuple[PreTrainedModel, Encoder]) -> None:
     model, encoder = reasoner
-    trees = plant_pairs(encoder, PAIRS, 8)
+    trees = build_pair_trees(encoder, PAIRS, 8)
     gradients = []
     for checkpointing in (False, True):
         own = copy.deepcopy(model)
@@ -179,7 +179,7 @@ def test_trl_turns_checkpointing_off_and_on_without_a_word(
         trained = copy.deepcopy(model)
         begin_training(trained, own, SIZES, 1)
         settings = DpoSettings(0.1, 0.0, FitSettings(1e-2, 2, 4, 0.0))
-        logs.append(train_dpo(trained, encoder, PAIRS, settings, 1, Watch(None, tmp_path)).log)
+        logs.append(train_dpo(trained, encoder, PAIRS, settings, 1, RunContext(None, tmp_path)).log)
         end_training(trained, own)
     assert [entry.loss for entry in logs[1]] == pytest.approx([entry.loss for entry in logs[0]], abs=1e-5)
 
@@ -227,7 +227,7 @@ def test_trl_takes_as_many_steps_whatever_is_computed_at_once(
     logs = []
     for at_once in (0, 2):
         settings = DpoSettings(0.1, 0.0, FitSettings(1e-3, 1, 4, 0.0, micro_batch=at_once))
-        logs.append(train_dpo(copy.deepcopy(model), encoder, PAIRS * 2, settings, 1, Watch(None, tmp_path)).log)
+        logs.append(train_dpo(copy.deepcopy(model), encoder, PAIRS * 2, settings, 1, RunContext(None, tmp_path)).log)
     assert [len(log) for log in logs] == [2, 2]
     whole, parts = (log[0].measures for log in logs)
     assert parts["chosen_logp"] == pytest.approx(whole["chosen_logp"], abs=1e-5)

@@ -18,10 +18,10 @@ from sapo.models import prefix_trees as module
 from sapo.models.prefix_trees import (
     LARGEST,
     Tree,
+    build_tree,
     common,
     gathered,
     head_logits,
-    plant,
     token_log_probabilities,
     tree_hidden,
 )
@@ -34,7 +34,7 @@ def test_a_tree_by_hand() -> None:
 
     In the order of the walk: ab is a part of abcd, ad branches off behind a.
     """
-    (tree,) = plant([((1, 2),), ((1, 4),), ((1, 2, 3, 4),)], ["q"] * 3, 9)
+    (tree,) = build_tree([((1, 2),), ((1, 4),), ((1, 2, 3, 4),)], ["q"] * 3, 9)
     assert tree == Tree(
         ids=(1, 2, 3, 4, 4),
         positions=(0, 1, 2, 3, 1),
@@ -49,7 +49,7 @@ def test_every_unit_is_in_one_tree_of_its_group_and_keeps_its_sequences(
     drawn: list[tuple[tuple[int, ...], tuple[int, ...], int]], most: int
 ) -> None:
     units, groups = [entry[:2] for entry in drawn], [entry[2] for entry in drawn]
-    trees = plant(units, groups, most)
+    trees = build_tree(units, groups, most)
     assert sorted(number for tree in trees for number in tree.units) == list(range(len(units)))
     for tree in trees:
         assert len(tree.units) <= most and len({groups[number] for number in tree.units}) == 1
@@ -65,7 +65,7 @@ def test_every_unit_is_in_one_tree_of_its_group_and_keeps_its_sequences(
 
 def test_a_tree_is_cut_before_it_grows_too_large() -> None:
     """Seven sequences of 5 tokens that share nothing, at most 2 * 5 tokens a tree."""
-    trees = plant([((number,) * 5,) for number in range(7)], [0] * 7, 99)
+    trees = build_tree([((number,) * 5,) for number in range(7)], [0] * 7, 99)
     assert [len(tree.ids) for tree in trees] == [LARGEST * 5] * 3 + [5]
 
 
@@ -75,7 +75,7 @@ def test_hidden_states_and_gradients_equal_those_of_separate_rows(architecture: 
     """Also under a sliding window shorter than the rows, and beside a longer tree that adds padding."""
     model = tiny_model(architecture, 20, window=window)
     units = [((1, 2, 3, 4, 5),), ((1, 2, 3, 9),), ((1, 7),), ((1, 2, 3, 4, 5, 6, 7, 8),), ((5, 4, 3),)]
-    trees = plant(units, [0, 0, 0, 0, 1], 9)
+    trees = build_tree(units, [0, 0, 0, 0, 1], 9)
     hidden = tree_hidden(model.get_decoder(), trees, 0)
     rows = [row for row, tree in enumerate(trees) for _ in tree.paths]
     found, mask = gathered(hidden, rows, [path for tree in trees for path in tree.paths])

@@ -9,14 +9,14 @@ from fakes import LineTask, question
 from tiny_models import tiny_reasoner
 
 from sapo.models.hardware import OutOfMemory
-from sapo.recipes.inputs import Roomy
+from sapo.recipes.inputs import OomHintSampler
 from sapo.records import BadInput, PreferencePair
 from sapo.sampling.hf_engine import LocalSampler
 from sapo.sampling.protocol import Request
 from sapo.settings import DpoSettings, FitSettings, GrpoSettings, OrpoSettings, VerifierSettings, load_settings
 from sapo.settings.configure import PARAMS
-from sapo.train.fit import Watch
-from sapo.train.grpo import Practice
+from sapo.train.fit import RunContext
+from sapo.train.grpo import RlTask
 from sapo.train.launch import Job, run
 from sapo.train.verifier import VerifierExample
 
@@ -32,16 +32,16 @@ JOBS: dict[str, tuple[list[Any], object]] = {
     "orpo": (PAIRS, OrpoSettings(0.1, "completion", FIT)),
     "dpo": (PAIRS, DpoSettings(0.1, 0.0, FIT)),
     "verifier": ([EXAMPLE], VerifierSettings("mse", FIT)),
-    "grpo": ([Practice(LineTask(), [question()], 2)], GrpoSettings(0.0, 2, 1.0, 1, 1, 1e-3)),
+    "grpo": ([RlTask(LineTask(), [question()], 2)], GrpoSettings(0.0, 2, 1.0, 1, 1, 1e-3)),
 }
 
 
 def train(name: str, model: Any, encoder: Any, folder: Path) -> object:
-    return run(Job(name, folder, *JOBS[name], 1, 1), (model, encoder), PLAIN, Watch(None, folder))
+    return run(Job(name, folder, *JOBS[name], 1, 1), (model, encoder), PLAIN, RunContext(None, folder))
 
 
 def sample(_: str, model: Any, encoder: Any, folder: Path) -> object:
-    return Roomy(LocalSampler(model, encoder, 2)).complete([Request("Ben has 3.\n", "", 1)], 1.0, 2)
+    return OomHintSampler(LocalSampler(model, encoder, 2)).complete([Request("Ben has 3.\n", "", 1)], 1.0, 2)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tiny_models import tiny_reasoner
 
 from sapo.labelling.labellers import LabelItem, Labelled
 from sapo.models.loading import save_reasoner
-from sapo.recipes.experiment import Bench, read_costs
+from sapo.recipes.experiment import Experiment, read_costs
 from sapo.recipes.label_step import LEFT_OUT, fit_verifier
 from sapo.recipes.sample_step import sampled
 from sapo.recipes.self_improvement import sample_statistics
@@ -42,23 +42,25 @@ class Pieces(LineTask):
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     monkeypatch.setitem(TASKS, "lines", Golden())
-    made = Bench(small(load_settings(ROOT / PARAMS)), Workspace(tmp_path, "test"), "tiny", "lines")
+    made = Experiment(small(load_settings(ROOT / PARAMS)), Workspace(tmp_path, "test"), "tiny", "lines")
     save_reasoner(*tiny_reasoner(), made.base)
     return made
 
 
-def test_gold_rationales_that_do_not_fit_are_no_gold(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [q.id for q in bench.gold_rationales()] == ["q0", "q1", "q2"]
-    assert [q.id for q in bench.gold_questions()] == ["q0", "q2"]
+def test_gold_rationales_that_do_not_fit_are_no_gold(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [q.id for q in experiment.gold_rationales()] == ["q0", "q1", "q2"]
+    assert [q.id for q in experiment.gold_questions()] == ["q0", "q2"]
     monkeypatch.setattr(Golden, "load", lambda *_: [dataclasses.replace(question(), solution=LONG)] * 4)
     with pytest.raises(RecordError, match=r"lines: gold rationales: none of 4 can be learned from: has \d+ tokens"):
-        bench.gold_questions()
+        experiment.gold_questions()
 
 
 @pytest.mark.parametrize("bad", ["long", "merged"])
-def test_samples_that_cannot_be_scored_are_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+def test_samples_that_cannot_be_scored_are_counted(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
     """Of 4 questions x 8 samples, all of one question cannot be used: 8 of 32."""
     reply = {"q1": LONG if bad == "long" else "has\n"}
     monkeypatch.setitem(TASKS, "lines", Golden() if bad == "long" else Pieces())
@@ -67,21 +69,21 @@ def test_samples_that_cannot_be_scored_are_counted(bench: Bench, monkeypatch: py
     def said(request: Request) -> str:
         return reply.get(request.prompt.removeprefix("Prompt of ").removesuffix(".\n"), "win\n")
 
-    monkeypatch.setattr(Bench, "sampler", lambda *_: ScriptedSampler(said))
-    folder = sampled(bench, 1, bench.base)
+    monkeypatch.setattr(Experiment, "sampler", lambda *_: ScriptedSampler(said))
+    folder = sampled(experiment, 1, experiment.base)
     own = read_records(folder / "sampled.jsonl", Trajectory)
     assert {t.question_id for t in own} == {"q0", "q2", "q3"} and len(own) == 24
-    found = sample_statistics(bench, own, read_costs(folder)["sampling"])
+    found = sample_statistics(experiment, own, read_costs(folder)["sampling"])
     assert (found["trajectories"], found["left_out"]) == (24, 8)
 
 
-def test_a_verifier_learns_from_the_others(bench: Bench, tmp_path: Path) -> None:
+def test_a_verifier_learns_from_the_others(experiment: Experiment, tmp_path: Path) -> None:
     long = Trajectory("long", "q0", ("ok\n", LONG), "wrong", "sample")
     merged = Trajectory("merged", "q0", ("h", "as"), "wrong", "sample")
     unusable = [
         Labelled(LabelItem(question("q0"), t), StepLabels(t.id, (1, 0), (), "bisection"), {}) for t in (long, merged)
     ]
-    fit_verifier(bench, 1, bench.base, [unusable[0], *labelled_examples(), unusable[1]], tmp_path / "made")
+    fit_verifier(experiment, 1, experiment.base, [unusable[0], *labelled_examples(), unusable[1]], tmp_path / "made")
     assert read_json(tmp_path / "made" / LEFT_OUT) == {"labelled": 2}
     seen = read_records(tmp_path / "made" / "labelled.jsonl", Trajectory)
     assert [t.id for t in seen] == ["w", "r", "w/after2/0"]

@@ -37,7 +37,7 @@ from tiny_models import tiny_reasoner
 from sapo.models.loading import save_reasoner
 from sapo.models.verifier import Verifier
 from sapo.recipes import round_state, self_improvement
-from sapo.recipes.experiment import Bench, read_costs, write_costs
+from sapo.recipes.experiment import Experiment, read_costs, write_costs
 from sapo.recipes.inputs import Tools
 from sapo.recipes.label_step import OUTPUTS, LabelInputs
 from sapo.records import Cost, Question, Trajectory, read_json, write_records
@@ -227,9 +227,11 @@ def test_star_without_a_right_rationale_stops_and_says_so(
 ) -> None:
     monkeypatch.setattr(Tools, "sampler", lambda *_: ScriptedSampler(lambda _: "lose\n"))
     wrong = [SAMPLES[1], SAMPLES[3]]
-    bench = Bench(method_settings(common(), "star", 1), workspace, "tiny", "lines")
+    experiment = Experiment(method_settings(common(), "star", 1), workspace, "tiny", "lines")
     state = self_improvement.State(workspace.base("tiny"), workspace.base("tiny"), ())
-    this = round_state.round_of(self_improvement.round_inputs(bench, 1, state), bench.tools, wrong, wrong, [0.0, 0.0])
+    this = round_state.round_of(
+        self_improvement.round_inputs(experiment, 1, state), experiment.tools, wrong, wrong, [0.0, 0.0]
+    )
     with pytest.raises(NothingLeft, match=r"no rationale ends right.*'unaided': 0, 'rationalised': 0"):
         star.choose(this)
 

@@ -13,7 +13,7 @@ import yaml
 from sapo.evaluate.process.items import ProcessItem
 from sapo.recipes import bootstrap, label_step, sample_step, self_improvement
 from sapo.recipes.bootstrap import start_inputs
-from sapo.recipes.experiment import Bench, write_costs
+from sapo.recipes.experiment import Experiment, write_costs
 from sapo.records import Cost, Trajectory, read_records, write_records, write_text
 from sapo.runtime.cache import made_from, name_of
 from sapo.runtime.workspace import Workspace
@@ -117,7 +117,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     made.data.symlink_to(ROOT / "assets")
     monkeypatch.chdir(tmp_path)
     write_text(made.base(MODEL) / "weights", "base")
-    question = Bench(NANO, made, MODEL, TASK).train_questions().items[0]
+    question = Experiment(NANO, made, MODEL, TASK).train_questions().items[0]
     drawn = [Trajectory(f"{question.id}/s/{k}", question.id, (f"{k}\n",), "wrong", "sample") for k in range(3)]
     for seed in (1, 2):
         folder = made.start(MODEL, TASK, seed)
@@ -138,28 +138,28 @@ def asked(call: Callable[[], object]) -> Any:
 
 def all_inputs(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """The inputs of one step of each kind, by their type's name."""
-    bench = Bench(settings, workspace, MODEL, TASK)
-    first, reasoner = start_inputs(bench), bench.start / "sft"
-    state = self_improvement.State(reasoner, bench.start / "verifier", ())
-    rounds = self_improvement.round_inputs(bench, 1, state)
-    own = [*read_records(bench.start / "sampled.jsonl", Trajectory)]
+    experiment = Experiment(settings, workspace, MODEL, TASK)
+    first, reasoner = start_inputs(experiment), experiment.start / "sft"
+    state = self_improvement.State(reasoner, experiment.start / "verifier", ())
+    rounds = self_improvement.round_inputs(experiment, 1, state)
+    own = [*read_records(experiment.start / "sampled.jsonl", Trajectory)]
     recipe = rounds.recipe.labels
-    questions = bench.questions(TASK, "test", settings.process.questions)
+    questions = experiment.questions(TASK, "test", settings.process.questions)
     q = questions.items[0]
     item = ProcessItem(q.id, q.id, q.group, q.prompt, ("a\n",), 1, "wrong", "oracle", (), "m")
-    items, made = Items((item,), "items"), Made("1/sapo/1", bench.start, reasoner)
+    items, made = Items((item,), "items"), Made("1/sapo/1", experiment.start, reasoner)
     found = [
         first.sft,
         first,
-        asked(lambda: sample_step.sampled(bootstrap.samples_of(first, bench.sft()), bench.tools)),
+        asked(lambda: sample_step.sampled(bootstrap.samples_of(first, experiment.sft()), experiment.tools)),
         *([self_improvement.label_inputs(rounds, recipe, own)] if recipe else []),  # rewards by outcome need no labels
         rounds,
-        evaluate.evaluate_inputs(bench, reasoner),
-        efficiency.efficiency_inputs(bench),
-        asked(lambda: process.draw(bench, questions)),
-        asked(lambda: verifiers.judge(bench, items, made, workspace.root)),
-        asked(lambda: verifiers.estimate(bench, items, reasoner, [])),
-        asked(lambda: verifiers.rerank(bench, [made], workspace.root)),
+        evaluate.evaluate_inputs(experiment, reasoner),
+        efficiency.efficiency_inputs(experiment),
+        asked(lambda: process.draw(experiment, questions)),
+        asked(lambda: verifiers.judge(experiment, items, made, workspace.root)),
+        asked(lambda: verifiers.estimate(experiment, items, reasoner, [])),
+        asked(lambda: verifiers.rerank(experiment, [made], workspace.root)),
     ]
     return {type(one).__name__: one for one in found}
 

@@ -10,10 +10,10 @@ from fakes import LineTask, ScriptedSampler, TableVerifier, question, trajectory
 from tiny_models import tiny_reasoner
 
 from sapo.labelling.labellers import LabelItem, Labelled, LabellerName
-from sapo.labelling.rollouts import Evidence
+from sapo.labelling.rollouts import PrefixEstimate
 from sapo.models.loading import load_encoder, save_reasoner
 from sapo.models.verifier import Verifier
-from sapo.recipes.experiment import Bench
+from sapo.recipes.experiment import Experiment
 from sapo.recipes.inputs import Folder, Tools, Trajectories
 from sapo.recipes.label_step import (
     LabelInputs,
@@ -54,10 +54,10 @@ class FourLines(LineTask):
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     """Of a task whose steps are lines; the verifier is trained for two epochs in batches of two."""
     monkeypatch.setitem(TASKS, "lines", FourLines())
-    return Bench(small(load_settings(ROOT / PARAMS)), Workspace(tmp_path, "test"), "tiny", "lines")
+    return Experiment(small(load_settings(ROOT / PARAMS)), Workspace(tmp_path, "test"), "tiny", "lines")
 
 
 def small(nano: Settings) -> Settings:
@@ -86,7 +86,7 @@ def sampler(monkeypatch: pytest.MonkeyPatch) -> ScriptedSampler:
 
 
 def given(
-    bench: Bench,
+    experiment: Experiment,
     labeller: LabellerName,
     subset: Sequence[Trajectory],
     reasoner: Path = Path("m"),
@@ -95,9 +95,9 @@ def given(
 ) -> tuple[LabelInputs, Tools]:
     """Inputs and tools of a label step."""
     who, looks = Folder(str(reasoner), reasoner), Folder(str(scorer), scorer) if scorer else None
-    read = Trajectories.of(subset), Trajectories.of([]), bench.train_questions(), bench.draw
-    recipe = LabelRecipe.of(bench.settings, labeller)
-    return LabelInputs(bench.case, number, labeller, who, looks, who, *read, recipe), bench.tools
+    read = Trajectories.of(subset), Trajectories.of([]), experiment.train_questions(), experiment.draw
+    recipe = LabelRecipe.of(experiment.settings, labeller)
+    return LabelInputs(experiment.case, number, labeller, who, looks, who, *read, recipe), experiment.tools
 
 
 def many(right: int, wrong: int) -> list[Trajectory]:
@@ -138,22 +138,22 @@ def test_the_seed_draws_the_subset() -> None:
     assert {t.id for t in drawn[0]} != {f"t{number}" for number in (*range(5), *range(20, 25))}
 
 
-def test_omega_bisects_a_subset_with_the_benchs_rollouts(bench: Bench, sampler: ScriptedSampler) -> None:
+def test_omega_bisects_a_subset_with_the_benchs_rollouts(experiment: Experiment, sampler: ScriptedSampler) -> None:
     """ok | bad x lose: c_2 = 0, then c_1 = 1. The right one is its own witness, a single step is its outcome.
 
     Two positions, two rollouts each.
     """
-    labelled, costs = label_subset(*given(bench, "omega", [WRONG, RIGHT, ONE]))
+    labelled, costs = label_subset(*given(experiment, "omega", [WRONG, RIGHT, ONE]))
     assert [entry.labels.labels for entry in labelled] == [(1, 0, 0, 0), (1, 1), (0,)]
     assert [entry.labels.asked for entry in labelled] == [(2, 1), (), ()]
     assert sampler.sizes == [2, 2]
     assert {name: cost.rollouts for name, cost in costs.items()} == {"labelling": 4}
     prompts = {request.prompt for call in sampler.calls for request in call}
-    assert prompts == {bench.train_questions().items[0].prompt}
+    assert prompts == {experiment.train_questions().items[0].prompt}
 
 
 @pytest.mark.usefixtures("sampler")
-def test_saps_asks_where_the_scorer_sees_the_drop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saps_asks_where_the_scorer_sees_the_drop(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     """Scores .9 .8 .1 .1 drop most behind step 2: c_2 and c_3 are asked, both are 0, so step 2 is wrong too (c)."""
     loaded: list[Path] = []
 
@@ -164,7 +164,7 @@ def test_saps_asks_where_the_scorer_sees_the_drop(bench: Bench, monkeypatch: pyt
         return cast(Verifier, verifier)
 
     monkeypatch.setattr(Tools, "verifier", load)
-    labelled, costs = label_subset(*given(bench, "saps", [WRONG], scorer=Path("v"), number=1))
+    labelled, costs = label_subset(*given(experiment, "saps", [WRONG], scorer=Path("v"), number=1))
     assert (labelled[0].labels.labels, labelled[0].labels.asked) == ((1, 0, 0, 0), (2, 3))
     assert labelled[0].labels.case == "c"
     assert loaded == [Path("v")]
@@ -176,31 +176,31 @@ def labelled_examples() -> list[Labelled]:
     """A wrong trajectory with a rollout that proves step 2 wrong, and a right one."""
     rollout = trajectory("w/after2/0", ["ok", "bad", "no", "lose"], "q0")
     item = LabelItem(question("q0"), WRONG)
-    found = Labelled(item, StepLabels("w", (1, 0, 0, 0), (2,), "bisection"), {2: Evidence(False, (rollout,))})
-    right = Labelled(LabelItem(question("q0"), RIGHT), StepLabels("r", (1, 1), (), "witness"), {})
+    found = Labelled(item, StepLabels("w", (1, 0, 0, 0), (2,), "bisection"), {2: PrefixEstimate(False, (rollout,))})
+    right = Labelled(LabelItem(question("q0"), RIGHT), StepLabels("r", (1, 1), (), "known_correct"), {})
     return [found, right]
 
 
-def expanding(bench: Bench, most: int) -> Bench:
-    settings = dataclasses.replace(bench.settings, expansion=ExpansionSettings(most))
-    return dataclasses.replace(bench, settings=settings)
+def expanding(experiment: Experiment, most: int) -> Experiment:
+    settings = dataclasses.replace(experiment.settings, expansion=ExpansionSettings(most))
+    return dataclasses.replace(experiment, settings=settings)
 
 
 @pytest.mark.parametrize(("most", "names", "steps"), [(0, ["w", "r"], 2), (4, ["w", "r", "w/after2/0"], 4)])
 def test_a_verifier_is_on_file_with_all_that_it_saw(
-    bench: Bench, reasoner: Path, tmp_path: Path, most: int, names: list[str], steps: int
+    experiment: Experiment, reasoner: Path, tmp_path: Path, most: int, names: list[str], steps: int
 ) -> None:
     """Batches of two, two epochs: 2 examples are 2 optimiser steps, 3 are 4."""
     before = digest(reasoner)
     cost = fit_verifier(
-        *given(expanding(bench, most), "omega", [], reasoner, number=1), labelled_examples(), tmp_path / "made"
+        *given(expanding(experiment, most), "omega", [], reasoner, number=1), labelled_examples(), tmp_path / "made"
     )
     seen = read_records(tmp_path / "made" / "labelled.jsonl", Trajectory)
     labels = read_records(tmp_path / "made" / "labels.jsonl", StepLabels)
     assert [t.id for t in seen] == [c.trajectory_id for c in labels] == names
     assert [c.labels for c in labels][2:] == [(1, 0, 0, 0)] * (len(names) - 2)
     assert len(read_json(tmp_path / "made" / "verifier_log.json", list)) == steps
-    asked = bench.train_questions().by_id
+    asked = experiment.train_questions().by_id
     loaded = score(Verifier.load(tmp_path / "made" / "verifier"), asked, [WRONG, ONE])
     assert [(s.trajectory_id, len(s.scores)) for s in loaded] == [("w", 4), ("o", 1)]
     assert digest(reasoner) == before
@@ -208,25 +208,31 @@ def test_a_verifier_is_on_file_with_all_that_it_saw(
     assert cost.trained_tokens == 2 * sum(len(row.ids) for row in rows)
 
 
-def test_the_same_labels_and_round_give_the_same_verifier(bench: Bench, reasoner: Path, tmp_path: Path) -> None:
+def test_the_same_labels_and_round_give_the_same_verifier(
+    experiment: Experiment, reasoner: Path, tmp_path: Path
+) -> None:
     for name, number in (("a", 1), ("b", 1), ("c", 2)):
-        fit_verifier(*given(bench, "omega", [], reasoner, number=number), labelled_examples(), tmp_path / name)
+        fit_verifier(*given(experiment, "omega", [], reasoner, number=number), labelled_examples(), tmp_path / name)
     first, again, seeded = (digest(tmp_path / name / "verifier") for name in "abc")
     assert first == again != seeded
 
 
-def test_no_labels_at_all_is_one_clear_error(bench: Bench, reasoner: Path, tmp_path: Path) -> None:
+def test_no_labels_at_all_is_one_clear_error(experiment: Experiment, reasoner: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing to train on"):
-        fit_verifier(*given(bench, "omega", [], reasoner, number=1), [], tmp_path / "made")
+        fit_verifier(*given(experiment, "omega", [], reasoner, number=1), [], tmp_path / "made")
 
 
-def test_supervision_is_done_once_for_the_same_settings(bench: Bench, reasoner: Path, sampler: ScriptedSampler) -> None:
+def test_supervision_is_done_once_for_the_same_settings(
+    experiment: Experiment, reasoner: Path, sampler: ScriptedSampler
+) -> None:
     """eta is no business of labels; the number of rollouts is."""
-    eta = dataclasses.replace(bench.settings, pairs=dataclasses.replace(bench.settings.pairs, eta=0.9))
-    more = dataclasses.replace(bench.settings, rollouts=dataclasses.replace(bench.settings.rollouts, per_position=3))
+    eta = dataclasses.replace(experiment.settings, pairs=dataclasses.replace(experiment.settings.pairs, eta=0.9))
+    more = dataclasses.replace(
+        experiment.settings, rollouts=dataclasses.replace(experiment.settings.rollouts, per_position=3)
+    )
     made = []
-    for settings in (bench.settings, eta, more):
-        own = dataclasses.replace(bench, settings=settings)
+    for settings in (experiment.settings, eta, more):
+        own = dataclasses.replace(experiment, settings=settings)
         made.append(supervise(*given(own, "omega", [WRONG, RIGHT], reasoner, number=1)))
     assert made[0] == made[1] != made[2]
     assert sampler.sizes == [2, 2, 3, 3]

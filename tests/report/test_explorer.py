@@ -11,7 +11,7 @@ from explorer_runs import (
     RIGHT,
     ROLLOUT,
     WRONG,
-    bench,
+    experiment,
     steps,
     write_round,
     write_run,
@@ -23,7 +23,7 @@ from sapo.report.explorer.labels import Drawn, ExplorerError, read_labels
 from sapo.report.explorer.views import Labelling, Rollout, Round, Shown
 from sapo.tasks.catalog import EMBEDDED
 
-WITNESS = Labelling("witness", (), None, (), "agrees", ())
+WITNESS = Labelling("known_correct", (), None, (), "agrees", ())
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_run_by_hand(run: Path) -> None:
     """Scores of round 1 are V_1's, t^ is found with V_0's; equal samples are one; the rollout hangs on its parent."""
-    explored = collect(bench(), "sapo", 10)
+    explored = collect(experiment(), "sapo", 10)
     assert (explored.model, explored.task, explored.method, explored.seed) == ("tiny", "lines", "sapo", 1)
     assert [question.id for question in explored.questions] == ["q0", "q1"]
     start, first, second = explored.rounds
@@ -51,13 +51,13 @@ def test_a_run_by_hand(run: Path) -> None:
 
 
 def test_a_round_may_be_cut_down_to_its_labelled_trajectories(run: Path) -> None:
-    explored = collect(bench(), "sapo", 1)
+    explored = collect(experiment(), "sapo", 1)
     assert [(own.different, len(own.shown)) for own in explored.rounds] == [(1, 1), (3, 2), (1, 1)]
 
 
 def test_without_a_laboratory_nothing_is_true(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(EMBEDDED, "lines")
-    for own in collect(bench(), "sapo", 10).rounds:
+    for own in collect(experiment(), "sapo", 10).rounds:
         for shown in own.shown:
             assert shown.first_error is None
             assert not shown.labelling or shown.labelling.agreement is None
@@ -65,9 +65,9 @@ def test_without_a_laboratory_nothing_is_true(run: Path, monkeypatch: pytest.Mon
 
 def test_what_was_asked_overrules_scores(run: Path) -> None:
     """V_0's scores say t^ = 2. Had the labeller asked about 3 first, another machine had found t^ = 3."""
-    labels = [StepLabels(WRONG.id, (1, 0, 0, 0), (3,), "c"), StepLabels(RIGHT.id, (1, 1), (), "witness")]
+    labels = [StepLabels(WRONG.id, (1, 0, 0, 0), (3,), "c"), StepLabels(RIGHT.id, (1, 1), (), "known_correct")]
     write_records(run / "1" / "labels.jsonl", [*labels, StepLabels(ROLLOUT.id, (1, 0, 0), (), "expansion")], StepLabels)
-    labelling = collect(bench(), "sapo", 10).rounds[1].shown[0].labelling
+    labelling = collect(experiment(), "sapo", 10).rounds[1].shown[0].labelling
     assert labelling and labelling.detected == 3
 
 
@@ -75,7 +75,7 @@ def test_a_random_step_has_no_suspicion(tmp_path: Path, monkeypatch: pytest.Monk
     """`sapo_without_dv` verifies a random step; asked (2, 3) says that it was t^ = 2."""
     monkeypatch.chdir(tmp_path)
     write_run(monkeypatch, "sapo_without_dv")
-    first = collect(bench("sapo_without_dv"), "sapo_without_dv", 10).rounds[1]
+    first = collect(experiment("sapo_without_dv"), "sapo_without_dv", 10).rounds[1]
     labelling = first.shown[0].labelling
     assert first.suspects == "random"
     assert labelling and (labelling.detected, labelling.suspicion) == (2, ())
@@ -86,9 +86,9 @@ def test_right_trajectories_that_were_verified_all_the_same_have_a_detected_step
     verified = Trajectory("q0/s/3", "q0", ("ok\n", "ok\n", "win\n"), "right", "sample")
     (run / "1" / "verifier" / "table.json").unlink()
     (run / "1" / "verifier").rmdir()
-    write_round(run / "1", [verified], [(verified, (1, 1, 1), (1,), "witness")], 1)
-    (shown,) = collect(bench(), "sapo", 10).rounds[1].shown
-    assert shown.labelling == Labelling("witness", (1,), 0, (0.9, 0.9, 0.9), "agrees", ())
+    write_round(run / "1", [verified], [(verified, (1, 1, 1), (1,), "known_correct")], 1)
+    (shown,) = collect(experiment(), "sapo", 10).rounds[1].shown
+    assert shown.labelling == Labelling("known_correct", (1,), 0, (0.9, 0.9, 0.9), "agrees", ())
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,9 @@ def ask_another_question(folder: Path) -> None:
 def test_files_that_do_not_fit_together_are_named(run: Path, spoil: Callable[[Path], None], message: str) -> None:
     spoil(run / "1")
     with pytest.raises((ExplorerError, RecordError), match=message):
-        collect(bench(), "sapo", 10)
+        collect(experiment(), "sapo", 10)
 
 
 def test_a_method_without_rounds_is_named(run: Path) -> None:
     with pytest.raises(ExplorerError, match=r"methods/lines/1/rft: no round of rft is on file"):
-        collect(bench("rft"), "rft", 10)
+        collect(experiment("rft"), "rft", 10)

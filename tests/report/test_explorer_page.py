@@ -11,7 +11,7 @@ import click
 import pytest
 import yaml
 from command_line import run as run_command
-from explorer_runs import WRONG, bench, made_up, settings, write_run
+from explorer_runs import WRONG, experiment, made_up, settings, write_run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,16 +34,16 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_data_is_packed_as_the_page_reads_it(run: Path) -> None:
     """Thousandths, digits, and -1 for what is not there."""
-    data = packed(collect(bench(), "sapo", 10))
+    data = packed(collect(experiment(), "sapo", 10))
     assert data["rounds"] == [[0, "omega", "", 1], [1, "saps", "scores", 3], [2, "", "", 1]]
     assert data["questions"] == [["q0", "Prompt of q0.\n", "win"], ["q1", "Prompt of q1.\n", "win"]]
-    witness = ["witness", [], -1, [], "agrees", []]
+    known_correct = ["known_correct", [], -1, [], "agrees", []]
     rollout = [2, 5, "wrong", ["lose\n"], [0], "0", 2]
     case = ["c", [2, 3], 2, [900, 800, 100, 100], "agrees", [rollout]]
     assert data["trajectories"] == [
-        [0, 0, "s/1", "right", 1, ["ok\n", "win\n"], [900, 900], "11", 0, witness],
+        [0, 0, "s/1", "right", 1, ["ok\n", "win\n"], [900, 900], "11", 0, known_correct],
         [1, 0, "s/0", "wrong", 2, [*WRONG.steps], [1000, 250, 500, 0], "1000", 2, case],
-        [1, 0, "s/1", "right", 1, ["ok\n", "win\n"], [1000, 750], "11", 0, witness],
+        [1, 0, "s/1", "right", 1, ["ok\n", "win\n"], [1000, 750], "11", 0, known_correct],
         [1, 1, "s/0", "right", 1, ["bad\n", "win\n"], [250, 750], "", 1, None],
         [2, 1, "s/0", "right", 1, ["bad\n", "win\n"], [], "", 1, None],
     ]
@@ -83,7 +83,7 @@ def test_the_page_has_no_way_to_make_text_into_code_or_to_reach_out() -> None:
 
 
 def test_equal_input_gives_equal_bytes(run: Path) -> None:
-    assert render(collect(bench(), "sapo", 10)) == render(collect(bench(), "sapo", 10))
+    assert render(collect(experiment(), "sapo", 10)) == render(collect(experiment(), "sapo", 10))
 
 
 def test_two_thousand_trajectories_are_small_and_more_than_a_page_holds_is_refused(
@@ -122,7 +122,7 @@ def test_the_command_writes_one_file(params: Path, capsys: pytest.CaptureFixture
     run_command("explore", ["--out", "out/page.html"])
     assert capsys.readouterr().out == "out/page.html: 5 trajectories of sapo, tiny, lines, seed 1; 0.0 MB\n"
     page = Path("out/page.html").read_text(encoding="utf-8")
-    assert page == render(collect(bench(), "sapo", 2500))
+    assert page == render(collect(experiment(), "sapo", 2500))
     assert [path.name for path in Path("out").iterdir()] == ["page.html"]
 
 

@@ -18,7 +18,7 @@ from tiny_graph import SHORT, outputs
 
 from sapo.recipes.stage_cache import hand_over
 from sapo.records import read_json, write_json
-from sapo.runtime.cache import code_digest, kept, parts
+from sapo.runtime.cache import cached, code_digest, parts
 from sapo.runtime.workspace import StageArguments, stage_directory
 
 OLD, NEW = 1, 2
@@ -34,7 +34,7 @@ def work(root: Path, version: int) -> None:
                 write_json(half, [version])
             write_json(piece / "whole.json", read_json(half, list) * 2)
 
-        hand_over(kept(root / "runs" / ".scratch", StageArguments(str(version)), make), folder / "piece")
+        hand_over(cached(root / "runs" / ".scratch", StageArguments(str(version)), make), folder / "piece")
 
 
 def found(root: Path) -> list[int] | None:

@@ -16,7 +16,7 @@ from sapo.records import write_plain_json, write_text
 from sapo.report.environment import here
 from sapo.report.tables.exports import page
 from sapo.report.tables.method_tables import Table
-from sapo.runtime.cache import kept
+from sapo.runtime.cache import cached
 from sapo.runtime.workspace import StageArguments, Workspace, timed
 
 CODE = Path(__file__).parents[2] / "code"
@@ -83,7 +83,7 @@ def test_the_key_is_sent_and_stands_nowhere_else(
 
 
 def test_manifests_timings_and_the_environment_of_a_report_name_no_variable(tmp_path: Path) -> None:
-    made = kept(tmp_path / "store", StageArguments("a"), lambda folder: write_text(folder / "made", "1"))
+    made = cached(tmp_path / "store", StageArguments("a"), lambda folder: write_text(folder / "made", "1"))
     assert (made / "made_from.json").is_file()
     workspace = Workspace(tmp_path, "nano")
     with timed(workspace, "start", StageArguments("m", "t")):

@@ -13,7 +13,7 @@ import pytest
 from sapo.records import write_text
 from sapo.report.environment import EVERYWHERE, NOWHERE, THIS_PROCESSOR, builds, here, same_bytes_on
 from sapo.runtime.arithmetic import LEVEL, PINS, apply, chosen, level, processor_level
-from sapo.runtime.cache import kept
+from sapo.runtime.cache import cached
 
 ROOT = Path(__file__).parents[2]
 STEPS = ROOT / "benchmarks" / "arithmetic_steps.py"
@@ -85,13 +85,13 @@ def test_the_level_is_in_every_key_of_kept_work(tmp_path: Path, monkeypatch: pyt
     """The tests themselves are pinned (conftest.py); one pin less is another key."""
     apply("pinned")
     assert level() == LEVEL
-    folders = [kept(tmp_path, {"a": 1}, lambda folder: write_text(folder / "made", "1"))]
+    folders = [cached(tmp_path, {"a": 1}, lambda folder: write_text(folder / "made", "1"))]
     assert json.loads((folders[0] / "made_from.json").read_text(encoding="utf-8"))["content"]["arithmetic"] == LEVEL
     monkeypatch.delenv("MKL_CBWR")
     assert level() == f"native {processor_level()}"
-    folders.append(kept(tmp_path, {"a": 1}, lambda folder: write_text(folder / "made", "1")))
+    folders.append(cached(tmp_path, {"a": 1}, lambda folder: write_text(folder / "made", "1")))
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    folders.append(kept(tmp_path, {"a": 1}, lambda folder: write_text(folder / "made", "1")))
+    folders.append(cached(tmp_path, {"a": 1}, lambda folder: write_text(folder / "made", "1")))
     assert len({*folders}) == 3
 
 

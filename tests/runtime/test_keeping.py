@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sapo.recipes.stage_cache import hand_over
 from sapo.records import write_text
-from sapo.runtime.cache import kept
+from sapo.runtime.cache import cached
 from sapo.runtime.workspace import StageArguments
 
 
@@ -16,5 +16,5 @@ def test_results_alone_join_what_is_in_the_output(tmp_path: Path) -> None:
             for name in (f"{number}.json", "costs.json", ".seconds.json"):
                 write_text(folder / name, str(number))
 
-        hand_over(kept(tmp_path / "store", StageArguments(str(number)), make), output)
+        hand_over(cached(tmp_path / "store", StageArguments(str(number)), make), output)
     assert sorted(path.name for path in output.iterdir()) == ["0.json", "1.json", "costs.json"]

@@ -9,7 +9,7 @@ import pytest
 
 from sapo.records import read_json
 from sapo.runtime import cache as module
-from sapo.runtime.cache import kept
+from sapo.runtime.cache import cached
 from sapo.settings import FitSettings
 
 FIT = FitSettings(lr=0.1, epochs=1, batch_size=2, warmup=0.0)
@@ -39,9 +39,9 @@ def times(store: Path) -> int:
 
 
 def test_the_same_inputs_are_made_once_wherever_they_are(tmp_path: Path) -> None:
-    first = kept(tmp_path, ONE, note)
-    again = kept(tmp_path, Given(1, FitSettings(0.1, 1, 2, 0.0), Path("there")), note)
-    other = kept(tmp_path, Given(2), note)
+    first = cached(tmp_path, ONE, note)
+    again = cached(tmp_path, Given(1, FitSettings(0.1, 1, 2, 0.0), Path("there")), note)
+    other = cached(tmp_path, Given(2), note)
     assert first == again != other
     assert times(tmp_path) == 2
     made_from = read_json(first / "made_from.json")
@@ -51,9 +51,9 @@ def test_the_same_inputs_are_made_once_wherever_they_are(tmp_path: Path) -> None
 
 
 def test_other_code_makes_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = kept(tmp_path, ONE, note)
+    before = cached(tmp_path, ONE, note)
     monkeypatch.setattr(module, "code_digest", lambda _: "other")
-    assert kept(tmp_path, ONE, note) != before
+    assert cached(tmp_path, ONE, note) != before
 
 
 def test_a_failure_leaves_nothing_and_is_made_again(tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_a_failure_leaves_nothing_and_is_made_again(tmp_path: Path) -> None:
         raise RuntimeError("out of luck")
 
     with pytest.raises(RuntimeError, match="out of luck"):
-        kept(tmp_path, ONE, fail)
+        cached(tmp_path, ONE, fail)
     assert [path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock")] == []
-    assert (kept(tmp_path, ONE, note) / "made").is_file()
+    assert (cached(tmp_path, ONE, note) / "made").is_file()
 
 
 def slow(folder: Path) -> None:
@@ -74,7 +74,7 @@ def slow(folder: Path) -> None:
 
 def test_two_processes_that_want_the_same_make_it_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=kept, args=(tmp_path, ONE, slow)) for _ in range(3)]
+    workers = [context.Process(target=cached, args=(tmp_path, ONE, slow)) for _ in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -85,7 +85,7 @@ def test_two_processes_that_want_the_same_make_it_once(tmp_path: Path) -> None:
 
 def test_what_no_key_can_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="cannot be part of a key"):
-        kept(tmp_path, object(), note)
+        cached(tmp_path, object(), note)
 
 
 def test_code_is_what_the_steps_module_imports_and_no_more() -> None:

@@ -14,7 +14,7 @@ from memory_group import little_memory
 
 from sapo.cli import main as command
 from sapo.records import BadInput
-from sapo.runtime.process_pool import Work, WorkerDied, share
+from sapo.runtime.process_pool import Work, WorkerDied, run_all
 
 
 def leave(folder: Path, name: str) -> None:
@@ -28,7 +28,7 @@ def refuse(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
 def test_every_work_is_done_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int) -> None:
-    share([Work(f"work {n}", leave, (tmp_path, str(n))) for n in range(5)], workers)
+    run_all([Work(f"work {n}", leave, (tmp_path, str(n))) for n in range(5)], workers)
     assert sorted(path.name for path in tmp_path.iterdir()) == list("01234")
     processes = {path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     assert (processes == {str(os.getpid())}) == (workers == 1)
@@ -43,7 +43,7 @@ def test_an_error_ends_the_work_with_its_message(tmp_path: Path, workers: int) -
     works += [Work(f"work {n}", leave, (tmp_path, str(n))) for n in range(30)]
     before = psutil.Process().children(recursive=True)
     with pytest.raises(BadInput, match="sapo has nothing to train on"):
-        share(works, workers)
+        run_all(works, workers)
     assert len(list(tmp_path.iterdir())) < 30
     assert set(psutil.Process().children(recursive=True)) <= set(before)
 
@@ -57,7 +57,7 @@ def test_a_killed_process_is_named_with_its_work(tmp_path: Path) -> None:
     works = [Work(f"work {n}", leave, (tmp_path, str(n))) for n in range(4)]
     works += [Work("orpo_mc seed 3", die, (tmp_path, "x"))]
     with pytest.raises(WorkerDied, match=r"^orpo_mc seed 3 ended by SIGKILL\. .* Finished work is kept") as found:
-        share(works, 2)
+        run_all(works, 2)
     assert "\n" not in str(found.value)
     assert len(list(tmp_path.iterdir())) >= 3
 
@@ -78,7 +78,7 @@ def test_a_process_that_the_system_kills_for_memory_is_one_line(
     with little_memory(32 << 20) as group:
         works = [Work("finished", leave, (tmp_path, "0"))]
         works += [Work("too large", take_more_than_there_is, (group, tmp_path, "1"))]
-        monkeypatch.setattr(command.sapo, "main", lambda *_, **__: share(works, 2))
+        monkeypatch.setattr(command.sapo, "main", lambda *_, **__: run_all(works, 2))
         assert command.main(["methods"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("error: too large ended by SIGKILL. ")
@@ -92,7 +92,7 @@ def test_a_process_that_the_system_kills_for_memory_is_one_line(
 def test_a_process_that_is_ended_before_its_work_is_no_lie(tmp_path: Path) -> None:
     """It was never seen: what the pool itself ended by SIGTERM afterwards is not blamed."""
     with pytest.raises(WorkerDied, match=r"^a process was ended from outside\. "):
-        share([Work(f"work {n}", end, (tmp_path, str(n))) for n in range(4)], 2)
+        run_all([Work(f"work {n}", end, (tmp_path, str(n))) for n in range(4)], 2)
 
 
 def end(folder: Path, name: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sapo.cli import main as command
-from sapo.runtime.process_pool import Work, share
+from sapo.runtime.process_pool import Work, run_all
 
 CUDA = "CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total capacity of 23.5 GiB"
 KEPT = "what is finished is kept, and the same command goes on from there"
@@ -18,7 +18,7 @@ def exhausted() -> None:
 
 def in_a_worker() -> None:
     """Two works, for one alone would need no other process."""
-    share([Work("one", exhausted, ()), Work("two", exhausted, ())], 2)
+    run_all([Work("one", exhausted, ()), Work("two", exhausted, ())], 2)
 
 
 def more_than_there_is() -> None:

@@ -13,7 +13,7 @@ import pytest
 from fakes import LineTask, TableVerifier, question, trajectory
 
 from sapo.models.verifier import Verifier
-from sapo.recipes.experiment import Bench
+from sapo.recipes.experiment import Experiment
 from sapo.records import LabelCase, Question, StepLabels, Trajectory, write_records
 from sapo.report.explorer.collect import agree
 from sapo.report.explorer.views import Explored, Labelling, Rollout, Round, Shown, Step
@@ -61,10 +61,10 @@ def settings() -> Settings:
     )
 
 
-def bench(method: str = "sapo") -> Bench:
+def experiment(method: str = "sapo") -> Experiment:
     """In the current folder, under the method's settings."""
     own = settings()
-    return Bench(method_settings(own, method, 1), Workspace(Path(), own.profile), "tiny", "lines")
+    return Experiment(method_settings(own, method, 1), Workspace(Path(), own.profile), "tiny", "lines")
 
 
 def write_run(monkeypatch: pytest.MonkeyPatch, method: str = "sapo") -> Path:
@@ -72,10 +72,10 @@ def write_run(monkeypatch: pytest.MonkeyPatch, method: str = "sapo") -> Path:
     monkeypatch.setitem(TASKS, "lines", TrueLines())
     monkeypatch.setitem(EMBEDDED, "lines", TrueLines())
     monkeypatch.setattr(Verifier, "load", _load)
-    here = bench(method)
+    here = experiment(method)
     folder = here.workspace.methods("tiny", "lines") / "1" / method
-    write_round(here.start, DRAWN, [(RIGHT, (1, 1), (), "witness")], 0)
-    found: list[Labelled] = [(WRONG, (1, 0, 0, 0), (2, 3), "c"), (RIGHT, (1, 1), (), "witness")]
+    write_round(here.start, DRAWN, [(RIGHT, (1, 1), (), "known_correct")], 0)
+    found: list[Labelled] = [(WRONG, (1, 0, 0, 0), (2, 3), "c"), (RIGHT, (1, 1), (), "known_correct")]
     write_round(folder / "1", DRAWN, [*found, (ROLLOUT, (1, 0, 0), (), "expansion")], 1)
     write_records(folder / "2" / "sampled.jsonl", [OTHER], Trajectory)
     return folder
@@ -119,7 +119,7 @@ def made_up(count: int) -> Explored:
 def _made_up(i: int, questions: Sequence[Question]) -> Shown:
     verdict = ("right", "wrong", "wrong", "unparsable", "wrong")[i % 5]
     wrong = i % 8 if verdict != "right" or i % 3 == 0 else 0
-    case = ("a", "b", "c", "witness", "")[i % 7 % 5]
+    case = ("a", "b", "c", "known_correct", "")[i % 7 % 5]
     named = (i // 5) % 8
     labels = "".join(str(int(not named or j < named)) for j in range(1, 8))
     scores = [((i * 37 + j * 101) % 1001) / 1000 for j in range(7)]
@@ -132,7 +132,7 @@ def _made_up(i: int, questions: Sequence[Question]) -> Shown:
 def _labelling(i: int, case: str, labels: str, wrong: int) -> Labelling:
     truth = [int(not wrong or j < wrong) for j in range(1, 8)]
     agreement = agree([int(label) for label in labels], truth)
-    if case == "witness":
+    if case == "known_correct":
         return Labelling(case, (), None, (), agreement, ())
     behind = steps("and so it ends", (0.9, 0.5, 0.1, 0.0), "1100")
     rollouts = tuple(Rollout(3, number, ("right", "wrong")[number % 2], behind, 5) for number in range(i // 4 % 4))

@@ -10,7 +10,7 @@ from typing import Any
 from fakes import LineTask, TableVerifier, trajectory
 
 from sapo.recipes import self_improvement
-from sapo.recipes.experiment import Bench
+from sapo.recipes.experiment import Experiment
 from sapo.recipes.label_step import LabelInputs
 from sapo.records import Cost, PreferencePair, Question
 from sapo.runtime.workspace import Workspace
@@ -73,8 +73,8 @@ def common() -> Settings:
 def run(workspace: Workspace, method: str) -> list[Path]:
     """The folders of all rounds of a method."""
     folders: list[Path] = []
-    bench = Bench(method_settings(common(), method, 1), workspace, "tiny", "lines")
-    self_improvement.run(bench, lambda _, folder: folders.append(folder))
+    experiment = Experiment(method_settings(common(), method, 1), workspace, "tiny", "lines")
+    self_improvement.run(experiment, lambda _, folder: folders.append(folder))
     return folders
 
 

@@ -179,7 +179,7 @@ def write_labelled(folder: Path) -> None:
         Trajectory(f"t{n}", f"q{n}", ("a\n", "b\n"), verdict, "sample")  # pyright: ignore[reportArgumentType]
         for n, verdict in enumerate(("right", "wrong", "wrong"))
     ]
-    labels = [StepLabels("t0", (1, 1), (), "witness"), StepLabels("t1", (1, 0), (1,), "bisection")]
+    labels = [StepLabels("t0", (1, 1), (), "known_correct"), StepLabels("t1", (1, 0), (1,), "bisection")]
     write_records(folder / "labelled.jsonl", trajectories, Trajectory)
     write_records(folder / "labels.jsonl", [*labels, StepLabels("t2", (0, 0), (), "expansion")], StepLabels)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sapo.models.adapters import begin_training, end_training
 from sapo.models.encoding import Size
 from sapo.records import PreferencePair, Question, Verdict
-from sapo.runtime.cache import kept, training
+from sapo.runtime.cache import cached, training
 from sapo.runtime.workspace import StageArguments
 from sapo.settings import (
     AdapterSettings,
@@ -30,8 +30,8 @@ from sapo.settings import (
 from sapo.train import checkpoints as module
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.dpo import train_dpo
-from sapo.train.fit import StepLog, Watch, fit
-from sapo.train.grpo import Practice, train_grpo
+from sapo.train.fit import RunContext, StepLog, fit
+from sapo.train.grpo import RlTask, train_grpo
 from sapo.train.orpo import train_orpo
 from sapo.train.sft import train_sft
 from sapo.train.verifier import VerifierExample, train_verifier
@@ -58,7 +58,7 @@ class LetterTask(LineTask):
 def sft(place: Path, arm: Arm, settings: FitSettings = FIT) -> Run:
     model, encoder = tiny_reasoner()
     arm(model)
-    return model, train_sft(model, encoder, TEXTS, settings, 2**40 + 1, Watch(None, place)).log, None
+    return model, train_sft(model, encoder, TEXTS, settings, 2**40 + 1, RunContext(None, place)).log, None
 
 
 def dpo(place: Path, arm: Arm) -> Run:
@@ -66,18 +66,18 @@ def dpo(place: Path, arm: Arm) -> Run:
     model, encoder = tiny_reasoner()
     arm(model)
     settings = DpoSettings(0.1, 0.5, FitSettings(1e-2, 2.5, 4, 0.1, micro_batch=2))
-    return model, train_dpo(model, encoder, PAIRS, settings, 1, Watch(None, place)).log, None
+    return model, train_dpo(model, encoder, PAIRS, settings, 1, RunContext(None, place)).log, None
 
 
 def orpo(place: Path, arm: Arm) -> Run:
     arm((loaded := tiny_reasoner())[0])
-    return *train_orpo(*loaded, PAIRS, OrpoSettings(0.5, "completion", FIT), 1, Watch(None, place))[:2], None
+    return *train_orpo(*loaded, PAIRS, OrpoSettings(0.5, "completion", FIT), 1, RunContext(None, place))[:2], None
 
 
 def verifier(place: Path, arm: Arm) -> Run:
     model, encoder = tiny_reasoner()
     arm(model)
-    return *train_verifier(model, encoder, EXAMPLES, VerifierSettings("mse", FIT), 1, Watch(None, place))[:2], None
+    return *train_verifier(model, encoder, EXAMPLES, VerifierSettings("mse", FIT), 1, RunContext(None, place))[:2], None
 
 
 def grpo(place: Path, arm: Arm) -> Run:
@@ -86,7 +86,9 @@ def grpo(place: Path, arm: Arm) -> Run:
     arm(model)
     questions = [Question(f"q{n}", f"Say {n}:\n", "a", tests=("assert True",)) for n in range(4)]
     settings = GrpoSettings(0.04, 4, 1.0, 5, 2, 1e-2)
-    _, log, cost = train_grpo(model, encoder, [Practice(LetterTask(), questions, 3)], settings, 1, Watch(None, place))
+    _, log, cost = train_grpo(
+        model, encoder, [RlTask(LetterTask(), questions, 3)], settings, 1, RunContext(None, place)
+    )
     return model, log, (cost.rollouts, cost.prompt_tokens, cost.generated_tokens, cost.flops, cost.programs)
 
 
@@ -98,7 +100,7 @@ def adapters(place: Path, arm: Arm) -> Run:
     tuning = TuningSettings("lora", "cpu", "float32", False, sizes, sizes)
     begin_training(model, tuning, sizes, 1)
     arm(model)
-    log = train_sft(model, encoder, TEXTS, FIT, 1, Watch(None, place)).log
+    log = train_sft(model, encoder, TEXTS, FIT, 1, RunContext(None, place)).log
     names = [name for path in place.glob("*/tensors.safetensors") for name in load_file(path)]
     assert all("lora_" in name for name in names if name.startswith("weight."))
     end_training(model, tuning)
@@ -248,7 +250,7 @@ def test_the_checkpoint_of_another_run_is_not_used(
     def train(run: dict[str, int]) -> list[StepLog]:
         with torch.no_grad():
             line.weight.fill_(1.0 + run["weights"])
-        settings, watch = FitSettings(0.1 + run["settings"], 3, 1, 0.0), Watch(None, tmp_path, (run["rows"],))
+        settings, watch = FitSettings(0.1 + run["settings"], 3, 1, 0.0), RunContext(None, tmp_path, (run["rows"],))
         return fit(line, lambda _: (line.weight.square().sum(), {}), [Size(1)], settings, 1, watch)
 
     dues(2)
@@ -262,14 +264,14 @@ def test_when_a_checkpoint_is_due_by_hand(tmp_path: Path, monkeypatch: pytest.Mo
     now = [0.0]
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(module, "seal", lambda folder: now.__setitem__(0, now[0] + 5.0))
-    kept, none = Checkpoints(tmp_path, nn.Linear(1, 1)), Checkpoints(None, nn.Linear(1, 1))
+    cached, none = Checkpoints(tmp_path, nn.Linear(1, 1)), Checkpoints(None, nn.Linear(1, 1))
 
     def due_at(second: float) -> bool:
         now[0] = second
-        return kept.due()
+        return cached.due()
 
     assert [due_at(second) for second in (0.0, 59.9, 60.0)] == [False, False, True]
-    kept.write(1, {"weight.x": torch.ones(1)}, {})
+    cached.write(1, {"weight.x": torch.ones(1)}, {})
     assert [due_at(second) for second in (65.0, 164.9, 165.0)] == [False, False, True]
     assert not none.due()
 
@@ -292,9 +294,9 @@ def test_in_kept_work_it_survives_the_kill_and_goes_with_the_end(
     dues(4)
     trap = Trap(6)
     with pytest.raises(Killed):
-        kept(tmp_path, StageArguments("round"), make)
+        cached(tmp_path, StageArguments("round"), make)
     assert [path.name for path in tmp_path.glob(".*.parts/training/*")] == ["00000004"]
     trap = Trap(1000)
-    kept(tmp_path, StageArguments("round"), make)
+    cached(tmp_path, StageArguments("round"), make)
     assert "training goes on from step 4" in capsys.readouterr().err
     assert list(tmp_path.glob(".*.parts")) == []

@@ -13,8 +13,8 @@ from sapo.models.flops import generation_flops, prefill_flops
 from sapo.records import BadInput, Question, Verdict
 from sapo.settings import GrpoSettings
 from sapo.tasks.math_grading.grading import GraderErrors
-from sapo.train.fit import TrainingDiverged, Watch
-from sapo.train.grpo import Judge, Practice, train_grpo
+from sapo.train.fit import RunContext, TrainingDiverged
+from sapo.train.grpo import Judge, RlTask, train_grpo
 
 GRPO = GrpoSettings(beta=0.04, group=8, temperature=1.0, steps=20, questions_per_step=4, lr=2e-2)
 
@@ -36,8 +36,8 @@ def letters(count: int = 4) -> list[Question]:
     return [Question(f"q{n}", f"Say {n} {wanted[n][0]}", wanted[n]) for n in range(count)]
 
 
-def practice(task: LineTask, tokens: int = 4, questions: Sequence[Question] | None = None) -> Practice:
-    return Practice(task, letters() if questions is None else questions, tokens)
+def rl_task(task: LineTask, tokens: int = 4, questions: Sequence[Question] | None = None) -> RlTask:
+    return RlTask(task, letters() if questions is None else questions, tokens)
 
 
 def flat(model: nn.Module) -> torch.Tensor:
@@ -48,7 +48,7 @@ def test_rewards_reach_their_completions(tmp_path: Path) -> None:
     """Questions of one step want opposite answers: rewards that reached another's answers would teach nothing."""
     model, encoder = tiny_reasoner()
     task = LetterTask()
-    log = train_grpo(model, encoder, [practice(task, 1)], GRPO, 1, Watch(None, tmp_path)).log
+    log = train_grpo(model, encoder, [rl_task(task, 1)], GRPO, 1, RunContext(None, tmp_path)).log
     assert [entry.step for entry in log] == list(range(1, 21))
     right = [LetterTask.right(*pair) for pair in task.graded]
     shares = [sum(right[start : start + 32]) / 32 for start in range(0, 20 * 32, 32)]
@@ -70,7 +70,7 @@ def test_one_rewarded_token_becomes_likelier(tmp_path: Path) -> None:
     questions = [Question("q", prompt, encoder.tokenizer.batch_decode([[wanted]])[0])]
     settings = GrpoSettings(0.0, 256, 1.0, 1, 1, 1e-3)
     _, (entry,), cost = train_grpo(
-        model, encoder, [practice(OneTokenTask(), 1, questions)], settings, 1, Watch(None, tmp_path)
+        model, encoder, [rl_task(OneTokenTask(), 1, questions)], settings, 1, RunContext(None, tmp_path)
     )
     assert entry.measures["reward"] == pytest.approx(before[wanted].item(), abs=0.05) and entry.measures["reward"] > 0
     assert "kl" not in entry.measures and cost.generated_tokens == cost.rollouts == 256
@@ -89,10 +89,10 @@ def test_prompts_are_the_encoders_and_texts_are_the_samplers(tmp_path: Path) -> 
         train_grpo(
             model,
             encoder,
-            [practice(LetterTask(), 2, letters(1))],
+            [rl_task(LetterTask(), 2, letters(1))],
             GrpoSettings(0.0, 2, 1, 1, 1, 1e-3),
             1,
-            Watch(None, tmp_path),
+            RunContext(None, tmp_path),
         )
     assert seen[:2] == [list(encoder.prompt_ids(prompt))] * 2
 
@@ -102,7 +102,7 @@ def test_judge_reads_answers_without_their_end_by_hand() -> None:
     encoder = Encoder(byte_level())
     questions = [*letters(2), Question("x", "Say x:\n", "letter", tests=("assert True",))]
     task = LetterTask()
-    judge = Judge(Practice(task, questions, 4), encoder)
+    judge = Judge(RlTask(task, questions, 4), encoder)
     a, one = (encoder.completion_ids(text)[0] for text in "a1")
     prompts = [questions[number].prompt for number in (2, 2, 1)]
     assert judge.reward(prompts, [[a, encoder.eos_id], [one, a], [one]], [2, 2, 1], trainer_state=None) == [1, 0, 1]
@@ -122,7 +122,7 @@ def test_cost_by_hand(reference: bool, passes: int) -> None:
         hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
         vocab_size=10, bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
-    judge = Judge(practice(LetterTask()), Encoder(byte_level()), lengths=[(5, 3), (5, 1)], programs=2)
+    judge = Judge(rl_task(LetterTask()), Encoder(byte_level()), lengths=[(5, 3), (5, 1)], programs=2)
     cost = judge.cost(config, reference, 1.5)
     assert (cost.rollouts, cost.prompt_tokens, cost.generated_tokens) == (2, 10, 4)
     assert (cost.seconds, cost.programs) == (1.5, 2)
@@ -137,7 +137,7 @@ def test_costs_of_a_run(tmp_path: Path) -> None:
     """2 steps of 2 questions with 4 answers each."""
     model, encoder = tiny_reasoner()
     cost = train_grpo(
-        model, encoder, [practice(LetterTask())], GrpoSettings(0.0, 4, 1.0, 2, 2, 1e-3), 1, Watch(None, tmp_path)
+        model, encoder, [rl_task(LetterTask())], GrpoSettings(0.0, 4, 1.0, 2, 2, 1e-3), 1, RunContext(None, tmp_path)
     ).cost
     lengths = [len(encoder.prompt_ids(one.prompt)) for one in letters()]
     assert cost.rollouts == 16 and cost.programs == 0
@@ -152,10 +152,10 @@ def test_grpo_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     train_grpo(
         model,
         encoder,
-        [practice(LetterTask())],
+        [rl_task(LetterTask())],
         GrpoSettings(0.1, 2, 1.0, 1, 2, 1e-3),
         1,
-        Watch(None, tmp_path / "work"),
+        RunContext(None, tmp_path / "work"),
     )
     assert list(tmp_path.rglob("*")) == [tmp_path / "work"]
     assert set(vars(model)) == before and model.config.to_dict() == config and not model.training
@@ -168,7 +168,7 @@ def test_grpo_repeats_bit_for_bit_and_follows_the_seed(tmp_path: Path) -> None:
         model, encoder = tiny_reasoner()
         task = LetterTask()
         log = train_grpo(
-            model, encoder, [practice(task)], GrpoSettings(0.04, 4, 1.0, 3, 2, 1e-3), seed, Watch(None, tmp_path)
+            model, encoder, [rl_task(task)], GrpoSettings(0.04, 4, 1.0, 3, 2, 1e-3), seed, RunContext(None, tmp_path)
         ).log
         runs.append((flat(model), log, task.graded))
     assert torch.equal(runs[0][0], runs[1][0]) and runs[0][1:] == runs[1][1:]
@@ -181,25 +181,25 @@ def test_an_answer_ends_where_the_context_does(tmp_path: Path) -> None:
     settings = GrpoSettings(0.0, 2, 1.0, 1, 1, 1e-3)
     long = [Question("long", "€" * (254 // len(encoder.completion_ids("€"))), "a")]
     length = len(encoder.prompt_ids(long[0].prompt))
-    cost = train_grpo(model, encoder, [practice(LetterTask(), 100, long)], settings, 1, Watch(None, tmp_path)).cost
+    cost = train_grpo(model, encoder, [rl_task(LetterTask(), 100, long)], settings, 1, RunContext(None, tmp_path)).cost
     assert cost.generated_tokens <= 2 * (256 - length)
     model.config.max_position_embeddings = length
     with pytest.raises(BadInput, match=f"question long has {length} tokens and leaves no room"):
-        train_grpo(model, encoder, [practice(LetterTask(), 100, long)], settings, 1, Watch(None, tmp_path))
+        train_grpo(model, encoder, [rl_task(LetterTask(), 100, long)], settings, 1, RunContext(None, tmp_path))
 
 
 def test_too_few_questions_and_broken_graders_are_refused(tmp_path: Path) -> None:
     model, encoder = tiny_reasoner()
     with pytest.raises(BadInput, match="1 questions are too few for 4 a step"):
-        train_grpo(model, encoder, [practice(LetterTask(), 4, letters(1))], GRPO, 1, Watch(None, tmp_path))
+        train_grpo(model, encoder, [rl_task(LetterTask(), 4, letters(1))], GRPO, 1, RunContext(None, tmp_path))
     with pytest.raises(GraderErrors, match="4 of 4 answers could not be judged"):
         train_grpo(
             model,
             encoder,
-            [practice(BrokenTask(), 4, [question()])],
+            [rl_task(BrokenTask(), 4, [question()])],
             GrpoSettings(0.0, 4, 1, 1, 1, 1e-3),
             1,
-            Watch(None, tmp_path),
+            RunContext(None, tmp_path),
         )
 
 
@@ -209,5 +209,5 @@ def test_grpo_that_diverges_stops_at_once(tmp_path: Path) -> None:
     before = set(vars(model))
     settings = GrpoSettings(0.04, 8, 1.0, 5, 4, 1e30)
     with pytest.raises(TrainingDiverged):
-        train_grpo(model, encoder, [practice(LetterTask())], settings, 1, Watch(None, tmp_path))
+        train_grpo(model, encoder, [rl_task(LetterTask())], settings, 1, RunContext(None, tmp_path))
     assert not list(tmp_path.iterdir()) and set(vars(model)) == before

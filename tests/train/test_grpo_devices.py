@@ -19,8 +19,8 @@ from sapo.settings import GrpoSettings
 from sapo.tasks.catalog import TASKS
 from sapo.tasks.nano import nano_code
 from sapo.train import launch
-from sapo.train.fit import Watch
-from sapo.train.grpo import Practice, share_of
+from sapo.train.fit import RunContext
+from sapo.train.grpo import RlTask, share_of
 from sapo.train.launch import Job
 from sapo.train.launch import run as run_job
 
@@ -48,24 +48,24 @@ def fakes_in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     launch_script(monkeypatch, "shared_chance.py")
 
 
-def grpo(start: Path, settings: GrpoSettings = THREE_SIXES, practice: Practice | None = None) -> Job:
-    return Job("grpo", start, [practice or Practice(Letters(), letters(), 3)], settings, 3, 4)
+def grpo(start: Path, settings: GrpoSettings = THREE_SIXES, rl_task: RlTask | None = None) -> Job:
+    return Job("grpo", start, [rl_task or RlTask(Letters(), letters(), 3)], settings, 3, 4)
 
 
 def test_a_job_comes_back_from_its_folder_as_it_was(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: type("Done", (), {"returncode": 7}))
-    own = grpo(start, practice=Practice(nano_code, CODE, 3))
+    own = grpo(start, rl_task=RlTask(nano_code, CODE, 3))
     with pytest.raises(BadInput, match="grpo on 2 devices ended with 7; what it said is above"):
-        run_job(own, load_reasoner(start), TWO, Watch(None, tmp_path))
+        run_job(own, load_reasoner(start), TWO, RunContext(None, tmp_path))
     read, tuning = launch._read(tmp_path / "job")
     assert read == own and tuning == TWO
 
 
 def test_on_one_device_a_job_has_its_cost(start: Path, tmp_path: Path) -> None:
     """Two steps of 18 completions."""
-    _, log, cost = run_job(grpo(start, SHORT), load_reasoner(start), ONE, Watch(None, tmp_path))
+    _, log, cost = run_job(grpo(start, SHORT), load_reasoner(start), ONE, RunContext(None, tmp_path))
     assert len(log) == 2 and cost.rollouts == 36
 
 
@@ -78,7 +78,7 @@ def test_devices_that_cannot_share_a_step_are_refused(
     tuning = dataclasses.replace(TWO, devices=4)
     said = r"^grpo: tuning\.devices 4 .* 18 completions of a step, .*grpo\.group 6 .*grpo\.questions_per_step 3$"
     with pytest.raises(BadInput, match=said):
-        run_job(grpo(start), load_reasoner(start), tuning, Watch(None, tmp_path))
+        run_job(grpo(start), load_reasoner(start), tuning, RunContext(None, tmp_path))
 
 
 def check_same(own: Job, tuning: Any, place: Path) -> None:
@@ -87,8 +87,8 @@ def check_same(own: Job, tuning: Any, place: Path) -> None:
         pytest.importorskip("peft")
     with shared_chance():
         alone = dataclasses.replace(ONE, kind=tuning.kind)
-        made, log, cost = run_job(own, load_reasoner(own.start), alone, Watch(None, place / "one"))
-    again, curve, both = run_job(own, load_reasoner(own.start), tuning, Watch(None, place / "two"))
+        made, log, cost = run_job(own, load_reasoner(own.start), alone, RunContext(None, place / "one"))
+    again, curve, both = run_job(own, load_reasoner(own.start), tuning, RunContext(None, place / "two"))
     for one, two in zip(log, curve, strict=True):
         assert (two.step, two.epoch, two.lr) == (one.step, one.epoch, one.lr)
         assert two.loss == pytest.approx(one.loss, rel=1e-4, abs=1e-7)
@@ -115,9 +115,9 @@ def test_two_processes_have_the_loss_curve_the_weights_and_the_cost_of_one(
 @pytest.mark.usefixtures("fakes_in_processes")
 def test_answers_that_no_process_alone_could_see_are_counted_together(start: Path, tmp_path: Path) -> None:
     """2 steps of 9 completions in each of two processes, of which the second cannot judge any."""
-    own = grpo(start, SHORT, Practice(HalfBroken(), letters(), 3))
+    own = grpo(start, SHORT, RlTask(HalfBroken(), letters(), 3))
     with pytest.raises(BadInput, match=r"^18 of 36 answers could not be judged"):
-        run_job(own, load_reasoner(start), TWO, Watch(None, tmp_path))
+        run_job(own, load_reasoner(start), TWO, RunContext(None, tmp_path))
 
 
 @pytest.mark.nightly
@@ -127,8 +127,8 @@ def test_processes_draw_otherwise_than_each_other_and_the_same_again(start: Path
     Programs run in the sandbox of each process: 2 steps of 8 completions with one test.
     """
     settings = GrpoSettings(0.0, 8, 1.0, 2, 1, 1e-3)
-    own = grpo(start, settings, Practice(nano_code, CODE[:1], 6))
-    runs = [run_job(own, load_reasoner(start), TWO, Watch(None, tmp_path / name)) for name in "ab"]
+    own = grpo(start, settings, RlTask(nano_code, CODE[:1], 6))
+    runs = [run_job(own, load_reasoner(start), TWO, RunContext(None, tmp_path / name)) for name in "ab"]
     (made, log, cost), (again, curve, both) = runs
     assert torch.equal(flat(made), flat(again)) and log == curve
     assert cost.programs == both.programs == cost.rollouts == 16

@@ -16,7 +16,7 @@ from sapo.models.loading import load_reasoner, save_reasoner
 from sapo.records import BadInput, PreferencePair
 from sapo.settings import AdapterSettings, DpoSettings, FitSettings, OrpoSettings, TuningSettings, VerifierSettings
 from sapo.train import distributed, launch
-from sapo.train.fit import StepLog, Watch
+from sapo.train.fit import RunContext, StepLog
 from sapo.train.launch import Job
 from sapo.train.launch import run as run_job
 from sapo.train.verifier import VerifierExample
@@ -59,8 +59,8 @@ def settled(entry: StepLog) -> dict[str, float]:
 @pytest.mark.parametrize("kind", ["sft", "orpo", "dpo", "verifier"])
 def test_two_processes_have_the_loss_curve_and_the_weights_of_one(kind: str, start: Path, tmp_path: Path) -> None:
     """The same sums in another order: losses, norms and measures agree to 1e-4 of themselves, weights to 1e-3."""
-    made, log, _ = run_job(job(kind, start), load_reasoner(start), ONE, Watch(None, tmp_path / "one"))
-    again, curve, _ = run_job(job(kind, start), load_reasoner(start), TWO, Watch(None, tmp_path / "two"))
+    made, log, _ = run_job(job(kind, start), load_reasoner(start), ONE, RunContext(None, tmp_path / "one"))
+    again, curve, _ = run_job(job(kind, start), load_reasoner(start), TWO, RunContext(None, tmp_path / "two"))
     assert len(log) == len(curve) == {"sft": 4, "orpo": 6, "dpo": 4, "verifier": 6}[kind]
     for one, two in zip(log, curve, strict=True):
         assert (two.step, two.epoch, two.lr) == (one.step, one.epoch, one.lr)
@@ -79,7 +79,7 @@ def carry_out_nothing(kind: str, start: Path) -> nn.Module:
     fit = dataclasses.replace(WHOLE if kind in ("sft", "dpo") else FIT, lr=1e-12)
     settings = fit if kind == "sft" else dataclasses.replace(own.settings, fit=fit)
     made, _, _ = run_job(
-        dataclasses.replace(own, settings=settings), load_reasoner(start), ONE, Watch(None, start.parent / "none")
+        dataclasses.replace(own, settings=settings), load_reasoner(start), ONE, RunContext(None, start.parent / "none")
     )
     return made
 
@@ -88,7 +88,7 @@ def carry_out_nothing(kind: str, start: Path) -> nn.Module:
 def test_what_is_wrong_in_a_process_is_said_by_the_command(start: Path, tmp_path: Path) -> None:
     own = dataclasses.replace(job("orpo", start), rows=[])
     with pytest.raises(BadInput, match=r"^there is nothing to train on: no rows$"):
-        run_job(own, load_reasoner(start), TWO, Watch(None, tmp_path / "two"))
+        run_job(own, load_reasoner(start), TWO, RunContext(None, tmp_path / "two"))
 
 
 @pytest.mark.parametrize("kind", ["sft", "orpo", "dpo", "verifier"])
@@ -107,7 +107,7 @@ def test_a_job_comes_back_from_its_folder_as_it_was(
     file.write_text("compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\n")
     own, tuning = job(kind, start), dataclasses.replace(TWO, accelerate=str(file))
     with pytest.raises(BadInput, match=f"{kind} on 2 devices ended with 7; what it said is above"):
-        run_job(own, load_reasoner(start), tuning, Watch(None, tmp_path / "two"))
+        run_job(own, load_reasoner(start), tuning, RunContext(None, tmp_path / "two"))
     read, same = launch._read(tmp_path / "two" / "job")
     assert read == own and same == tuning
     (command,) = commands
@@ -139,7 +139,7 @@ def test_a_process_ends_with_the_command_that_launched_it(monkeypatch: pytest.Mo
 def test_more_devices_than_there_are_is_refused(start: Path, tmp_path: Path) -> None:
     tuning = dataclasses.replace(TWO, device="cuda", devices=torch.cuda.device_count() + 2)
     with pytest.raises(BadInput, match=r"devices is \d+, but PyTorch sees \d+ GPUs"):
-        run_job(job("orpo", start), load_reasoner(start), tuning, Watch(None, tmp_path / "two"))
+        run_job(job("orpo", start), load_reasoner(start), tuning, RunContext(None, tmp_path / "two"))
 
 
 def test_alone_a_process_is_the_only_one() -> None:

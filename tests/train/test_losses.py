@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from sapo.records import PreferencePair
 from sapo.settings import FitSettings, OrpoSettings
 from sapo.train.losses import check_completions, log1mexp, masked_mean, orpo_loss, verifier_loss
-from sapo.train.orpo import pair_loss, plant_pairs
+from sapo.train.orpo import build_pair_trees, pair_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:trl.*")  # trl.experimental announces its own removal
 
@@ -197,7 +197,7 @@ def test_batch_loss_with_full_nll_equals_trl(architecture: str) -> None:
         chosen, rejected, *_, nll = theirs.concatenated_forward(stub, model, batch)
         expected = nll - theirs.odds_ratio_loss(stub, chosen, rejected)[0].mean()
         settings = OrpoSettings(0.1, "full", FitSettings(1e-3, 1, 2, 0.1))
-        loss, measures = pair_loss(model, plant_pairs(encoder, pairs, 4), encoder.pad_id, settings)
+        loss, measures = pair_loss(model, build_pair_trees(encoder, pairs, 4), encoder.pad_id, settings)
     assert_close(loss, expected, atol=1e-5, rtol=0)
     assert_close(measures["nll"], nll, atol=1e-5, rtol=0)
     assert_close(measures["chosen_logp"], chosen.mean(), atol=1e-5, rtol=0)

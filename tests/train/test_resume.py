@@ -11,7 +11,7 @@ from tiny_models import tiny_model
 from sapo.models.encoding import Encoder
 from sapo.models.nano import build_tokenizer
 from sapo.records import Cost, RecordError
-from sapo.runtime.cache import kept, parts
+from sapo.runtime.cache import cached, parts
 from sapo.runtime.workspace import StageArguments
 from sapo.sampling.hf_engine import LocalSampler
 from sapo.sampling.protocol import Completion, Request, Sampler, Until
@@ -118,9 +118,9 @@ def test_parts_live_until_the_whole_is_there(tmp_path: Path) -> None:
         found.append([path.name for path in parts(folder).glob("*")])
 
     with pytest.raises(Killed):
-        kept(tmp_path, StageArguments("1"), die)
-    kept(tmp_path, StageArguments("2"), look)
+        cached(tmp_path, StageArguments("1"), die)
+    cached(tmp_path, StageArguments("2"), look)
     assert [path.suffix for path in tmp_path.iterdir() if path.is_dir() and path.suffix == ".parts"] == [".parts"]
-    kept(tmp_path, StageArguments("1"), look)
+    cached(tmp_path, StageArguments("1"), look)
     assert found == [[], ["half"]]
     assert [path for path in tmp_path.iterdir() if path.suffix in (".parts", ".tmp")] == []

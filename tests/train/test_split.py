@@ -17,7 +17,7 @@ from sapo.records import BadInput
 from sapo.settings import TuningSettings
 from sapo.train import distributed
 from sapo.train.checkpoints import Checkpoints
-from sapo.train.fit import Watch
+from sapo.train.fit import RunContext
 from sapo.train.launch import Job
 from sapo.train.launch import run as run_job
 
@@ -76,8 +76,8 @@ def check_same(own: Job, tuning: TuningSettings, place: Path) -> None:
     if tuning.kind == "lora":
         pytest.importorskip("peft")
     one = dataclasses.replace(ONE, kind=tuning.kind)
-    made, log, _ = run_job(own, load_reasoner(own.start), one, Watch(None, place / "one"))
-    again, curve, _ = run_job(own, load_reasoner(own.start), tuning, Watch(None, place / "two"))
+    made, log, _ = run_job(own, load_reasoner(own.start), one, RunContext(None, place / "one"))
+    again, curve, _ = run_job(own, load_reasoner(own.start), tuning, RunContext(None, place / "two"))
     assert len(log) == len(curve)
     for one, two in zip(log, curve, strict=True):
         assert (two.step, two.epoch, two.lr) == (one.step, one.epoch, one.lr)
@@ -133,7 +133,7 @@ def test_a_file_that_cannot_serve_is_refused(
         file.write_text(content)
     tuning = dataclasses.replace(TWO, kind=kind, accelerate=str(file))
     with pytest.raises(BadInput, match=f"^{said}$"):
-        run_job(job("orpo", start), load_reasoner(start), tuning, Watch(None, tmp_path / "two"))
+        run_job(job("orpo", start), load_reasoner(start), tuning, RunContext(None, tmp_path / "two"))
 
 
 def test_deepspeed_that_is_not_installed_is_asked_for(
@@ -141,20 +141,24 @@ def test_deepspeed_that_is_not_installed_is_asked_for(
 ) -> None:
     monkeypatch.setitem(sys.modules, "deepspeed", None)
     with pytest.raises(ExtraMissing, match=r"zero2\.yaml needs the package deepspeed.*sapo-replication\[deepspeed\]"):
-        run_job(job("orpo", start), load_reasoner(start), by_file("zero2", tmp_path), Watch(None, tmp_path / "two"))
+        run_job(
+            job("orpo", start), load_reasoner(start), by_file("zero2", tmp_path), RunContext(None, tmp_path / "two")
+        )
 
 
 @pytest.mark.nightly
 def test_deepspeed_that_splits_nothing_is_refused(start: Path, tmp_path: Path) -> None:
     pytest.importorskip("deepspeed")
     with pytest.raises(BadInput, match="zero_stage 0 splits nothing"):
-        run_job(job("orpo", start), load_reasoner(start), by_file("zero0", tmp_path), Watch(None, tmp_path / "two"))
+        run_job(
+            job("orpo", start), load_reasoner(start), by_file("zero0", tmp_path), RunContext(None, tmp_path / "two")
+        )
 
 
 @pytest.mark.nightly
 def test_fsdp_wants_gpus(start: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"fsdp\.yaml: FSDP splits models over GPUs, and device is cpu$"):
-        run_job(job("orpo", start), load_reasoner(start), by_file("fsdp", tmp_path), Watch(None, tmp_path / "two"))
+        run_job(job("orpo", start), load_reasoner(start), by_file("fsdp", tmp_path), RunContext(None, tmp_path / "two"))
 
 
 def test_of_a_model_in_parts_there_are_no_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from sapo.models import prefix_trees
 from sapo.models.encoding import Encoder, Size
 from sapo.records import PreferencePair
 from sapo.settings import FitSettings, OrpoSettings
-from sapo.train.fit import StepLog, TrainingDiverged, Watch, fit, schedule
-from sapo.train.orpo import pair_loss, plant_pairs, train_orpo
+from sapo.train.fit import RunContext, StepLog, TrainingDiverged, fit, schedule
+from sapo.train.orpo import build_pair_trees, pair_loss, train_orpo
 from sapo.train.sft import sft_rows, train_sft
 from sapo.train.trl_runs import IGNORED
 
@@ -55,7 +55,7 @@ def test_loop_visits_every_row_once_an_epoch_in_a_new_order() -> None:
         seen.extend(batch)
         return line.weight.square().sum(), {"rows": torch.tensor(float(len(batch)))}
 
-    watch = Watch(lambda one, n: calls.append((one.step, n)))
+    watch = RunContext(lambda one, n: calls.append((one.step, n)))
     log = fit(line, batch_loss, [Size(5)] * 10, FitSettings(0.1, 3, 4, 0.0), 1, watch)
     assert [sorted(seen[start : start + 10]) for start in (0, 10, 20)] == [list(range(10))] * 3
     assert seen[:10] != seen[10:20] and seen[:10] != sorted(seen[:10])
@@ -132,7 +132,7 @@ def test_packed_pairs_give_what_separate_rows_give(architecture: str, window: in
     _, encoder = tiny_reasoner()
     model = tiny_model(architecture, len(encoder.tokenizer), window=window)
     pairs = preferences(5)
-    loss, measures = pair_loss(model, plant_pairs(encoder, pairs, 4), encoder.pad_id, ORPO)
+    loss, measures = pair_loss(model, build_pair_trees(encoder, pairs, 4), encoder.pad_id, ORPO)
     chosen = torch.stack([separately(model, encoder, pair.prompt, pair.chosen) for pair in pairs])
     rejected = torch.stack([separately(model, encoder, pair.prompt, pair.rejected) for pair in pairs])
     assert_close(measures["chosen_logp"], chosen.mean(), atol=1e-4, rtol=0)
@@ -147,7 +147,7 @@ def test_pairs_of_a_prompt_are_one_tree_and_give_what_single_pairs_give() -> Non
     """Three pairs of one prompt share its tokens; 2 trees of at most two pairs have the same loss as 3 of one each."""
     model, encoder = tiny_reasoner()
     pairs = [PreferencePair("q", "Ben has 3.\n", f"3 + {n}", f"3 + {n} = 9", 1.0, 0.0) for n in range(3)]
-    together, apart = (plant_pairs(encoder, pairs, most) for most in (2, 1))
+    together, apart = (build_pair_trees(encoder, pairs, most) for most in (2, 1))
     assert [len(entry.tree.units) for entry in together] == [2, 1] and len(apart) == 3
     for settings in (ORPO, OrpoSettings(0.5, "full", ORPO.fit)):
         with torch.no_grad():
@@ -181,7 +181,7 @@ def test_orpo_repeats_bit_for_bit_and_follows_the_seed() -> None:
 def test_full_nll_also_trains_the_prompt() -> None:
     """Over the completion alone, the NLL is -chosen_logp; over everything it is not."""
     model, encoder = tiny_reasoner()
-    rows = plant_pairs(encoder, preferences(4), 4)
+    rows = build_pair_trees(encoder, preferences(4), 4)
     _, own = pair_loss(model, rows, encoder.pad_id, ORPO)
     _, full = pair_loss(model, rows, encoder.pad_id, OrpoSettings(0.5, "full", ORPO.fit))
     assert own["nll"] == -own["chosen_logp"]
@@ -213,7 +213,7 @@ def test_orpo_trains_alike_with_logits_in_portions(
 def test_empty_prompt_without_bos_is_refused_by_name() -> None:
     _, encoder = tiny_reasoner()
     with pytest.raises(ValueError, match="question q9 has a prompt without tokens"):
-        plant_pairs(encoder, [PreferencePair("q9", "", "a", "b", 1.0, 0.0)], 4)
+        build_pair_trees(encoder, [PreferencePair("q9", "", "a", "b", 1.0, 0.0)], 4)
 
 
 # SFT
@@ -241,19 +241,19 @@ def test_sft_loss_is_the_mean_over_completion_tokens(tmp_path: Path) -> None:
             terms.append(
                 token_log_probability(model(ids).logits[:, :-1], ids[:, 1:])[0, encoded.completion_start - 1 :]
             )
-    log = train_sft(model, encoder, TEXTS, FitSettings(1e-3, 1, len(TEXTS), 0.1), 1, Watch(None, tmp_path)).log
+    log = train_sft(model, encoder, TEXTS, FitSettings(1e-3, 1, len(TEXTS), 0.1), 1, RunContext(None, tmp_path)).log
     assert log[0].loss == pytest.approx(-torch.cat(terms).mean().item(), abs=1e-5)
 
 
 def train(seed: int, workdir: Path, settings: FitSettings = SFT) -> tuple[PreTrainedModel, list[StepLog]]:
-    return train_sft(*tiny_reasoner(), TEXTS, settings, seed, Watch(None, workdir))[:2]
+    return train_sft(*tiny_reasoner(), TEXTS, settings, seed, RunContext(None, workdir))[:2]
 
 
 def test_sft_learns_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     model, encoder = tiny_reasoner()
     before, config = set(vars(model)), model.config.to_dict()
-    log = train_sft(model, encoder, TEXTS, SFT, 1, Watch(None, tmp_path / "work")).log
+    log = train_sft(model, encoder, TEXTS, SFT, 1, RunContext(None, tmp_path / "work")).log
     assert [entry.step for entry in log] == list(range(1, 31))  # 5 batches of 4, 6 epochs
     assert log[0].epoch == 1 and log[-1].epoch == 6
     assert log[-1].loss < 0.5 * log[0].loss
@@ -279,16 +279,16 @@ def test_sft_leaves_the_callers_random_numbers_alone(tmp_path: Path) -> None:
     expected = torch.rand(1)
     model, encoder = tiny_reasoner()
     torch.manual_seed(5)
-    train_sft(model, encoder, TEXTS[:4], FitSettings(1e-3, 1, 4, 0.0), 1, Watch(None, tmp_path))
+    train_sft(model, encoder, TEXTS[:4], FitSettings(1e-3, 1, 4, 0.0), 1, RunContext(None, tmp_path))
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_sft_refuses_empty_completions_and_no_texts(tmp_path: Path) -> None:
     model, encoder = tiny_reasoner()
     with pytest.raises(ValueError, match=r"text 1 \('q'\) has an empty completion"):
-        train_sft(model, encoder, [("q", "a"), ("q", "")], SFT, 1, Watch(None, tmp_path))
+        train_sft(model, encoder, [("q", "a"), ("q", "")], SFT, 1, RunContext(None, tmp_path))
     with pytest.raises(ValueError, match="no texts"):
-        train_sft(model, encoder, [], SFT, 1, Watch(None, tmp_path))
+        train_sft(model, encoder, [], SFT, 1, RunContext(None, tmp_path))
 
 
 def test_sft_that_diverges_says_so(tmp_path: Path) -> None:
@@ -296,5 +296,5 @@ def test_sft_that_diverges_says_so(tmp_path: Path) -> None:
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(TrainingDiverged, match="loss is nan"):
-        train_sft(model, encoder, TEXTS, SFT, 1, Watch(None, tmp_path))
+        train_sft(model, encoder, TEXTS, SFT, 1, RunContext(None, tmp_path))
     assert not list(tmp_path.iterdir())

@@ -23,7 +23,7 @@ from sapo.plan.memory import Lengths, Shape, peaks
 from sapo.plan.methods import Place, method_parts
 from sapo.plan.texts import TEXTS
 from sapo.recipes import self_improvement
-from sapo.recipes.experiment import Bench, read_costs, write_costs
+from sapo.recipes.experiment import Experiment, read_costs, write_costs
 from sapo.records import BadInput, PreferencePair, Trajectory, write_records
 from sapo.report.load_run import _read_round
 from sapo.runtime.workspace import Workspace
@@ -34,9 +34,9 @@ from sapo.settings.graph import _check_graph
 from sapo.tasks.catalog import TASKS
 from sapo.train import registry
 from sapo.train.cost import matched, training_cost
-from sapo.train.fit import UNWATCHED, Watch, fit
+from sapo.train.fit import NO_CONTEXT, RunContext, fit
 from sapo.train.launch import Job, run
-from sapo.train.orpo import plant_pairs
+from sapo.train.orpo import build_pair_trees
 from sapo.train.pairs import PAIRS, PairReport
 from sapo.train.registry import TRAINERS, trainer_of
 from sapo.train.trainer import Memory, Trained, Trainer
@@ -51,10 +51,10 @@ def train_toy(
     pairs: Sequence[PreferencePair],
     settings: OrpoSettings,
     seed: int,
-    watch: Watch = UNWATCHED,
+    watch: RunContext = NO_CONTEXT,
 ) -> Trained:
     """Shrinks all weights, whatever the pairs say."""
-    lengths = [len(entry.tree.ids) for entry in plant_pairs(encoder, pairs, 1)]
+    lengths = [len(entry.tree.ids) for entry in build_pair_trees(encoder, pairs, 1)]
     plan = matched(settings.fit, lengths, watch.tokens)
 
     def batch_loss(batch: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -71,7 +71,7 @@ TOY = Trainer(
     data=PAIRS,
     train=train_toy,
     expected=lambda e: e.training(2 * e.pairs * e.row, e.settings.orpo.fit),
-    examples=lambda settings: settings.fit.at_once,
+    examples=lambda settings: settings.fit.micro_batch_size,
     memory=Memory(completions=2, logits="none"),
     lower=("orpo.fit.micro_batch",),
 )
@@ -103,7 +103,7 @@ def made(toy: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple
     write_costs(start, {"sampling": dataclasses.replace(training_cost(tiny_reasoner()[0].config, [1], 1), rollouts=6)})
     settings = method_settings(with_toy(common()), "toy_outcome", 1)
     folders: list[Path] = []
-    self_improvement.run(Bench(settings, workspace, "tiny", "lines"), lambda _, folder: folders.append(folder))
+    self_improvement.run(Experiment(settings, workspace, "tiny", "lines"), lambda _, folder: folders.append(folder))
     return settings, folders[0]
 
 
@@ -149,7 +149,7 @@ def test_settings_name_the_trainers_of_reasoners_and_no_others(toy: Trainer) -> 
 def test_an_unknown_trainer_is_one_clear_error_everywhere(tmp_path: Path) -> None:
     known = "known: verifier, sft, star, orpo, dpo, grpo"
     with pytest.raises(BadInput, match=f"'toy' is no trainer; {known}"):
-        run(Job("toy", tmp_path, [], None, 1, 1), tiny_reasoner(), NANO.tuning, UNWATCHED)
+        run(Job("toy", tmp_path, [], None, 1, 1), tiny_reasoner(), NANO.tuning, NO_CONTEXT)
     with pytest.raises(BadInput, match=f"'toy' is no trainer; {known}"):
         registry.used(with_toy(NANO))
     methods = {"toy_outcome": {"loop": {"updates": ["toy"]}}}
@@ -175,7 +175,7 @@ def test_the_path_from_a_registered_loss_to_its_trained_model_is_short(tmp_path:
 
     model, encoder = tiny_reasoner()
     pairs = [PreferencePair("q", "Ben has 3.\n", "a\n", "b\n", 1.0, 0.0)]
-    watch = Watch(None, tmp_path / "training")
+    watch = RunContext(None, tmp_path / "training")
     sys.setprofile(note)
     try:
         trainer_of("orpo").train(model, encoder, pairs, NANO.orpo, 1, watch)
@@ -194,6 +194,6 @@ def test_every_training_has_the_same_schedule(name: str, tmp_path: Path) -> None
     else:
         settings = fit_ if name == "sft" else dataclasses.replace(settings, fit=fit_)
     rows = trainer.data.stand_in(_Texts(stand_in(), Lengths(8, 8)), 4)
-    log = trainer.train(*tiny_reasoner(), rows, settings, 1, Watch(None, tmp_path)).log
+    log = trainer.train(*tiny_reasoner(), rows, settings, 1, RunContext(None, tmp_path)).log
     shares = [1 / 2, 1, *(left / 8 for left in range(8, 0, -1))]
     assert [entry.lr for entry in log] == pytest.approx([1e-3 * share for share in shares])

@@ -39,7 +39,7 @@ def compare(a: str, b: str, model: str | None, task: str | None, show: int) -> N
 @click.option("--out", type=PATH, default=Path("explorer.html"), show_default=True)
 def explore(model: str | None, task: str | None, method: str, seed: int | None, most: int, out: Path) -> None:
     """Labelled trajectories of a method as one page for a browser."""
-    from sapo.recipes.experiment import Bench
+    from sapo.recipes.experiment import Experiment
     from sapo.report.explorer.choose_run import find_cell, find_seed
     from sapo.report.explorer.collect import collect
     from sapo.report.explorer.render import write_page
@@ -49,7 +49,7 @@ def explore(model: str | None, task: str | None, method: str, seed: int | None, 
     settings, workspace = opened()
     cell = find_cell(settings, method, model, task)
     own = method_settings(settings, method, find_seed(settings, cell, seed))
-    write_page(collect(Bench(own, workspace, cell.model, cell.task), method, most), out)
+    write_page(collect(Experiment(own, workspace, cell.model, cell.task), method, most), out)
 
 
 @command("score", "sapo score mine.jsonl --verifier runs/nano/qwen2_nano/methods/nano_math/1/sapo/3/verifier")

@@ -1,7 +1,7 @@
 """What process labels cost and how true they are (SAPO figure 6): every labeller on the same wrong trajectories.
 
 1. Labels are compared on wrong trajectories: a right one is its own witness, all its labels are 1 in any arithmetic.
-   What a right one costs is measured apart: nothing with `witness`; else shepherd asks at every step, saps at the
+   What a right one costs is measured apart: nothing with `known_correct`; else shepherd asks at every step, saps at the
    detected one and the next. omega searches wrong trajectories only.
 2. Costs are taken for trajectories of at least `LONG` steps and for shorter ones; the long ones are labelled first,
    the right ones, of the same length, last. What two trajectories share (`merge`, `reuse`, `cached_tokens`) is
@@ -44,7 +44,7 @@ class Arithmetic:
     labeller: LabellerName
     draws: str
     trains: bool = False
-    witness: bool = False
+    known_correct: bool = False
     lazy: bool = False
     merge: bool = False
     reuse: bool = False
@@ -57,13 +57,13 @@ class Arithmetic:
         return replace(settings, lazy=self.lazy, merge=self.merge, reuse=self.reuse, cached_tokens=tokens)
 
 
-SAVINGS = ("witness", "lazy", "merge", "reuse", "cached")
+SAVINGS = ("known_correct", "lazy", "merge", "reuse", "cached")
 LABELLERS: dict[str, Arithmetic] = {
     "shepherd": Arithmetic("shepherd", "shepherd", trains=True),
     "shepherd_again": Arithmetic("shepherd", "shepherd_again"),
     "omega": Arithmetic("omega", "omega", trains=True),
     "saps": Arithmetic("saps", "saps", trains=True),
-    "saps_witness": Arithmetic("saps", "saps", witness=True),
+    "saps_known_correct": Arithmetic("saps", "saps", known_correct=True),
     "saps_merge": Arithmetic("saps", "saps", merge=True),
     "saps_reuse": Arithmetic("saps", "saps", reuse=True),
     "saps_lazy": Arithmetic("saps", "saps", lazy=True),

@@ -20,7 +20,7 @@ from sapo.evaluate.testbed_checks import Measured, pass_rates, step_statistics, 
 from sapo.labelling.trajectories import distinct, sample
 from sapo.models.encoding import Encoder
 from sapo.models.loading import load_reasoner
-from sapo.recipes.experiment import Bench
+from sapo.recipes.experiment import Experiment
 from sapo.records import Trajectory
 from sapo.runtime.workspace import Workspace
 from sapo.sampling.hf_engine import LocalSampler
@@ -53,10 +53,14 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
     """One seed of one base model and task."""
     torch.set_num_threads(1)
     settings = dataclasses.replace(settings, seed=seed)
-    bench = Bench(settings, Workspace(Path(), settings.profile), model, task_name)
-    task, base, limit = EMBEDDED[task_name], bench.workspace.data / "models" / model, bench.limits.max_new_tokens
-    questions = bench.train_questions().items
-    held_out = bench.questions(task_name, "dev", EVALUATED).items
+    experiment = Experiment(settings, Workspace(Path(), settings.profile), model, task_name)
+    task, base, limit = (
+        EMBEDDED[task_name],
+        experiment.workspace.data / "models" / model,
+        experiment.limits.max_new_tokens,
+    )
+    questions = experiment.train_questions().items
+    held_out = experiment.questions(task_name, "dev", EVALUATED).items
 
     def accuracy(trained: tuple[PreTrainedModel, Encoder]) -> float:
         outcomes, _ = solve(task, LocalSampler(*trained, settings.sampling.rows), held_out, limit)
@@ -67,10 +71,10 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
         train_sft(reasoner, encoder, texts, settings.sft, seed)
         return reasoner, encoder
 
-    gold = [(q.prompt, q.solution) for q in bench.gold_questions().items]
+    gold = [(q.prompt, q.solution) for q in experiment.gold_questions().items]
     sft = tuned(gold)
     sampler = LocalSampler(*sft, settings.sampling.rows)
-    drawn, _ = sample(task, sampler, questions, settings.sampling, limit, bench.case.derive("sample"))
+    drawn, _ = sample(task, sampler, questions, settings.sampling, limit, experiment.case.derive("sample"))
     pool = distinct(task, drawn)
     by_id = {question.id: question for question in questions}
     rft = tuned([*gold, *((by_id[t.question_id].prompt, t.text) for t in pool if t.right)])
@@ -80,7 +84,7 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
         accuracy(load_reasoner(base)),
         accuracy(sft),
         accuracy(rft),
-        accuracy(_aligned(bench, base, pool)),
+        accuracy(_aligned(experiment, base, pool)),
         pass_at_1,
         pass_at_k,
         flawed,
@@ -89,10 +93,12 @@ def _measure(settings: Settings, model: str, task_name: str, seed: int) -> Measu
     )
 
 
-def _aligned(bench: Bench, base: Path, pool: list[Trajectory]) -> tuple[PreTrainedModel, Encoder]:
+def _aligned(experiment: Experiment, base: Path, pool: list[Trajectory]) -> tuple[PreTrainedModel, Encoder]:
     """ORPO on the outcomes of a pool."""
-    prompts = {question.id: question.prompt for question in bench.train_questions().items}
-    pairs, _ = make_pairs(pool, outcome_rewards(pool), prompts, bench.settings.pairs, bench.case.derive("pairs"))
+    prompts = {question.id: question.prompt for question in experiment.train_questions().items}
+    pairs, _ = make_pairs(
+        pool, outcome_rewards(pool), prompts, experiment.settings.pairs, experiment.case.derive("pairs")
+    )
     reasoner, encoder = load_reasoner(base)
-    train_orpo(reasoner, encoder, pairs, bench.settings.orpo, bench.case.derive("orpo"))
+    train_orpo(reasoner, encoder, pairs, experiment.settings.orpo, experiment.case.derive("orpo"))
     return reasoner, encoder

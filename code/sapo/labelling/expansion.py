@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Sequence
 
 from sapo.labelling.labellers import Labelled
-from sapo.labelling.rollouts import Evidence
+from sapo.labelling.rollouts import PrefixEstimate
 from sapo.records import StepLabels, Trajectory
 
 
@@ -47,7 +47,7 @@ def _add(seen: set[tuple[str, str]], trajectory: Trajectory) -> bool:
     return True
 
 
-def _candidates(labels: StepLabels, position: int, evidence: Evidence) -> list[tuple[Trajectory, StepLabels]]:
+def _candidates(labels: StepLabels, position: int, evidence: PrefixEstimate) -> list[tuple[Trajectory, StepLabels]]:
     if labels.labels[position - 1]:
         return [(c, _labels(c, (1,) * len(c.steps))) for c in evidence.completions if c.right]
     kept = labels.labels[: position - 1]

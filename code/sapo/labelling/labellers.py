@@ -9,8 +9,8 @@ from typing import Literal
 
 from sapo.labelling import search
 from sapo.labelling.detection import detect, random_position
-from sapo.labelling.rollouts import Evidence, Prefix, Rollouts, collector_paused
-from sapo.labelling.search import Finding, Strategy
+from sapo.labelling.rollouts import Prefix, PrefixEstimate, Rollouts, collector_paused
+from sapo.labelling.search import SearchResult, Strategy
 from sapo.records import Question, RecordError, StepLabels, StepScores, Trajectory
 from sapo.runtime.workspace import derive_seed
 from sapo.settings import DetectSettings, LabelSettings, SapsSettings
@@ -34,7 +34,7 @@ class Labelled:
 
     item: LabelItem
     labels: StepLabels
-    evidence: dict[int, Evidence]
+    evidence: dict[int, PrefixEstimate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Rules:
 def label(name: LabellerName, items: Sequence[LabelItem], rollouts: Rollouts, rules: Rules) -> list[Labelled]:
     """Labels of every item, in order; what they cost is added to `rollouts.cost`.
 
-    Where `labels.witness` allows it, the right trajectories among the items are witnesses of the wrong ones too
+    Where `labels.known_correct` allows it, the right trajectories among the items are witnesses of the wrong ones too
     (`rollouts.reuse`).
 
     Raises:
@@ -75,8 +75,8 @@ def label(name: LabellerName, items: Sequence[LabelItem], rollouts: Rollouts, ru
                 f"question {item.question.id} is given"
             )
     with collector_paused():
-        if rules.labels.witness and name != "outcome":
-            rollouts.witness(item.trajectory for item in items)
+        if rules.labels.known_correct and name != "outcome":
+            rollouts.known_correct(item.trajectory for item in items)
         running = [_Run(item, choose[name](item, rules)) for item in items]
         for run in running:
             run.resume(None)
@@ -100,10 +100,10 @@ class _Run:
         self.item = item
         self.wanted: tuple[int, ...] = ()
         self._strategy = strategy
-        self._evidence: dict[int, Evidence] = {}
-        self._finding: Finding | None = None
+        self._evidence: dict[int, PrefixEstimate] = {}
+        self._finding: SearchResult | None = None
 
-    def resume(self, answers: dict[int, Evidence] | None) -> None:
+    def resume(self, answers: dict[int, PrefixEstimate] | None) -> None:
         """Start the strategy (None) or give it the answers to `wanted`."""
         try:
             if answers is None:
@@ -129,27 +129,27 @@ def _outcome(item: LabelItem, _: Rules) -> Strategy:
 
 def _shepherd(item: LabelItem, rules: Rules) -> Strategy:
     steps, right = len(item.trajectory.steps), item.trajectory.right
-    if (right and rules.labels.witness) or steps == 1:
-        return search.witness(steps) if right else search.outcome(steps, right)
+    if (right and rules.labels.known_correct) or steps == 1:
+        return search.known_correct(steps) if right else search.outcome(steps, right)
     return search.shepherd(steps, right, rules.labels.monotone)
 
 
 def _omega(item: LabelItem, _: Rules) -> Strategy:
     steps = len(item.trajectory.steps)
-    return search.witness(steps) if item.trajectory.right else search.omega(steps)
+    return search.known_correct(steps) if item.trajectory.right else search.omega(steps)
 
 
 def _saps(item: LabelItem, rules: Rules) -> Strategy:
     steps, right = len(item.trajectory.steps), item.trajectory.right
-    if right and rules.labels.witness:
-        return search.witness(steps)
+    if right and rules.labels.known_correct:
+        return search.known_correct(steps)
     if rules.detect.by == "random":
         detected, scores = random_position(steps, derive_seed(rules.seed, "detect", item.trajectory.id)), None
     else:
         scores = _scores(item)
         detected = detect(scores, rules.detect.sign, rules.detect.virtual_start)
     if right:
-        return search.verified_witness(steps, detected)
+        return search.verified_known_correct(steps, detected)
     if rules.saps.search == "once":
         return search.saps(steps, detected)
     return search.saps_until_located(steps, detected, scores)

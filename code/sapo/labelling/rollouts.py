@@ -66,7 +66,7 @@ class Prefix(NamedTuple):
         return self.trajectory.prefix(self.position)
 
 
-class Evidence(NamedTuple):
+class PrefixEstimate(NamedTuple):
     """What is known of one prefix: its label c_j and the trajectories drawn from it, which are training data too.
 
     A prefix that another's text proves (`reuse`) has label True and maybe no right trajectory of its own, or none.
@@ -110,17 +110,17 @@ class Rollouts:
         self.cost = Cost()
         self.unfinished = 0
         self.verdicts: Counter[Verdict] = Counter()
-        self._known: dict[_Key, Evidence] = {}
+        self._known: dict[_Key, PrefixEstimate] = {}
         self._proven: defaultdict[str, set[str]] = defaultdict(set)  # by question: texts with a right continuation
 
-    def witness(self, trajectories: Iterable[Trajectory]) -> None:
+    def known_correct(self, trajectories: Iterable[Trajectory]) -> None:
         """Let the right ones of these prove their prefixes; without `reuse` nothing happens."""
         if self.settings.reuse:
             for trajectory in trajectories:
                 if trajectory.right:
                     self._prove(trajectory)
 
-    def ask(self, wanted: Sequence[Prefix]) -> list[Evidence]:
+    def ask(self, wanted: Sequence[Prefix]) -> list[PrefixEstimate]:
         """Evidence for every prefix, in order.
 
         Raises:
@@ -133,7 +133,7 @@ class Rollouts:
         for group in groups:
             self._settle(group)
         with collector_paused():
-            self._known |= {key: Evidence(item.won, item.completions) for key, item in open_.items()}
+            self._known |= {key: PrefixEstimate(item.won, item.completions) for key, item in open_.items()}
             return [self._answer(key) for key in keys]
 
     def _key(self, prefix: Prefix) -> _Key:
@@ -147,7 +147,7 @@ class Rollouts:
             return (prefix.question.id, text)
         return (prefix.question.id, text, prefix.trajectory.id)
 
-    def _answer(self, key: _Key) -> Evidence:
+    def _answer(self, key: _Key) -> PrefixEstimate:
         """What is known by now: a success elsewhere may have overruled T failures."""
         evidence = self._known[key]
         if not evidence.label and self._proves(key):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from sapo.records import LabelCase
 
 
-class Finding(NamedTuple):
+class SearchResult(NamedTuple):
     """Labels c_1…c_n and the rule that decided them."""
 
     labels: tuple[int, ...]
@@ -26,7 +26,7 @@ class Finding(NamedTuple):
 
 
 # Yields positions in 1…n-1, receives whether c_j = 1 for each of them.
-Strategy = Generator[tuple[int, ...], Mapping[int, bool], Finding]
+Strategy = Generator[tuple[int, ...], Mapping[int, bool], SearchResult]
 
 
 def good_until(position: int, steps: int) -> tuple[int, ...]:
@@ -37,20 +37,20 @@ def good_until(position: int, steps: int) -> tuple[int, ...]:
 def outcome(steps: int, right: bool) -> Strategy:
     """Every step gets the label of the outcome (ORM; "w/o PF")."""
     yield from ()
-    return Finding((int(right),) * steps, "outcome")
+    return SearchResult((int(right),) * steps, "outcome")
 
 
-def witness(steps: int) -> Strategy:
+def known_correct(steps: int) -> Strategy:
     """A right trajectory is its own winning continuation: every label is 1 (method §1)."""
     yield from ()
-    return Finding((1,) * steps, "witness")
+    return SearchResult((1,) * steps, "known_correct")
 
 
-def verified_witness(steps: int, detected: int) -> Strategy:
+def verified_known_correct(steps: int, detected: int) -> Strategy:
     """A right trajectory whose detected step is verified all the same; its end proves every answer to be 1."""
     if asked := _verified(steps, detected):
         yield asked
-    return Finding((1,) * steps, "witness")
+    return SearchResult((1,) * steps, "known_correct")
 
 
 def shepherd(steps: int, right: bool, monotone: bool) -> Strategy:
@@ -59,7 +59,7 @@ def shepherd(steps: int, right: bool, monotone: bool) -> Strategy:
     labels = [int(answers[j]) for j in range(1, steps)] + [int(right)]
     if monotone:
         labels = [max(labels[j:]) for j in range(steps)]
-    return Finding(tuple(labels), "every_step")
+    return SearchResult(tuple(labels), "every_step")
 
 
 def omega(steps: int) -> Strategy:
@@ -71,7 +71,7 @@ def omega(steps: int) -> Strategy:
             low = middle
         else:
             high = middle
-    return Finding(good_until(low, steps), "bisection")
+    return SearchResult(good_until(low, steps), "bisection")
 
 
 def saps(steps: int, detected: int) -> Strategy:
@@ -84,10 +84,10 @@ def saps(steps: int, detected: int) -> Strategy:
     answers = (yield asked) if asked else {}
     before, after = answers.get(detected, True), answers.get(detected + 1, False)
     if after:
-        return Finding(good_until(detected + 1, steps), "b")
+        return SearchResult(good_until(detected + 1, steps), "b")
     if before:
-        return Finding(good_until(detected, steps), "a")
-    return Finding(good_until(detected - 1, steps), "c")
+        return SearchResult(good_until(detected, steps), "a")
+    return SearchResult(good_until(detected - 1, steps), "c")
 
 
 def saps_until_located(steps: int, detected: int, scores: Sequence[float] | None) -> Strategy:
@@ -119,7 +119,7 @@ def saps_until_located(steps: int, detected: int, scores: Sequence[float] | None
         else:
             high = guess
         budget -= 1
-    return Finding(good_until(low, steps), case)
+    return SearchResult(good_until(low, steps), case)
 
 
 def _verified(steps: int, detected: int) -> tuple[int, ...]:

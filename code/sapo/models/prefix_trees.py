@@ -42,7 +42,7 @@ class Tree:
     units: tuple[int, ...]
 
 
-def plant(units: Sequence[Sequence[Ids]], groups: Sequence[Hashable], most: int) -> list[Tree]:
+def build_tree(units: Sequence[Sequence[Ids]], groups: Sequence[Hashable], most: int) -> list[Tree]:
     """Trees of units of the same group; every unit is in exactly one.
 
     Args:

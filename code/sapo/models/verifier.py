@@ -19,7 +19,7 @@ from transformers import AutoModel, PreTrainedModel
 from sapo.models.encoding import Encoded, Encoder, budgeted_batches
 from sapo.models.flops import prefill_flops
 from sapo.models.loading import ATTENTION, LoadingError, load_encoder, load_into, load_weights, save_reasoner
-from sapo.models.prefix_trees import Tree, gathered, plant, tree_hidden
+from sapo.models.prefix_trees import Tree, build_tree, gathered, tree_hidden
 from sapo.records import Cost
 
 HEAD = "verifier_head.safetensors"
@@ -34,9 +34,9 @@ class StepTree(NamedTuple):
     ends: tuple[tuple[int, ...], ...]
 
 
-def plant_steps(rows: Sequence[Encoded], prompts: Sequence[str], most: int) -> list[StepTree]:
+def build_step_trees(rows: Sequence[Encoded], prompts: Sequence[str], most: int) -> list[StepTree]:
     """Every encoded trajectory in a tree of its prompt, at most so many in each; a tree's `units` number the rows."""
-    trees = plant([(row.ids,) for row in rows], prompts, most)
+    trees = build_tree([(row.ids,) for row in rows], prompts, most)
     return [
         StepTree(
             tree,
@@ -88,7 +88,7 @@ class Verifier(nn.Module):
         started = time.perf_counter()
         encoded = {n: row for n, row in enumerate(self.encoder.attempt_steps(items)) if isinstance(row, Encoded)}
         own = list(encoded)
-        trees = plant_steps(list(encoded.values()), [items[number][0] for number in own], MOST)
+        trees = build_step_trees(list(encoded.values()), [items[number][0] for number in own], MOST)
         scores: list[tuple[float, ...]] = [()] * len(items)
         self.eval()
         for batch in budgeted_batches([len(entry.tree.ids) for entry in trees], BATCH_TOKENS):

@@ -18,7 +18,7 @@ from sapo.labelling.trajectories import distinct, gold_trajectories
 from sapo.models.loading import load_encoder
 from sapo.plan.methods import Place, labelling
 from sapo.plan.texts import Texts, texts_of
-from sapo.recipes.experiment import Bench, read_costs
+from sapo.recipes.experiment import Experiment, read_costs
 from sapo.records import BadInput, Cost, Trajectory, read_json, read_plain_json, read_records, write_plain_json
 from sapo.runtime.workspace import Workspace
 from sapo.settings import Settings, method_settings, seeds_of
@@ -81,19 +81,19 @@ def _rounded(value: float) -> float:
 
 def _of_model(settings: Settings, workspace: Workspace, model: str, task: str) -> Texts:
     seed = seeds_of(settings, model, task)[0]
-    bench = Bench(method_settings(settings, SAPO, seed), workspace, model, task)
+    experiment = Experiment(method_settings(settings, SAPO, seed), workspace, model, task)
     made = workspace.methods(model, task) / str(seed)
-    for path in (bench.start, made / SAPO / "1", made / OUTCOME / "1"):
+    for path in (experiment.start, made / SAPO / "1", made / OUTCOME / "1"):
         if not (path / "costs.json").is_file():
             raise NotMeasured(f"{path}: no finished run there; `dvc repro` makes it")
-    own = [_round(bench, made / SAPO, number) for number in range(1, len(bench.settings.loop.updates) + 1)]
-    texts = _samples(bench, own)
-    texts = _pairs(bench, made, own, texts)
-    return _labels(bench, own, texts)
+    own = [_round(experiment, made / SAPO, number) for number in range(1, len(experiment.settings.loop.updates) + 1)]
+    texts = _samples(experiment, own)
+    texts = _pairs(experiment, made, own, texts)
+    return _labels(experiment, own, texts)
 
 
-def _round(bench: Bench, method: Path, number: int) -> Drawn:
-    folder, task = method / str(number), bench.task
+def _round(experiment: Experiment, method: Path, number: int) -> Drawn:
+    folder, task = method / str(number), experiment.task
     drawn = [read_records(method / str(i) / "sampled.jsonl", Trajectory) for i in range(1, number + 1)]
     before = [trajectory for one in drawn[:-1] for trajectory in one]
     different = distinct(task, drawn[-1])
@@ -107,14 +107,17 @@ def subset(folder: Path) -> list[Trajectory]:
     return [t for t in read_records(folder / "labelled.jsonl", Trajectory) if t.source != "rollout"]
 
 
-def _samples(bench: Bench, rounds: Sequence[Drawn]) -> Texts:
+def _samples(experiment: Experiment, rounds: Sequence[Drawn]) -> Texts:
     """Lengths, and shares of the first samples; the rest is as it was."""
-    encoder, gold = load_encoder(bench.start / "sft"), bench.gold_questions().items
-    samples, cost = read_records(bench.start / "sampled.jsonl", Trajectory), read_costs(bench.start)["sampling"]
-    different, wrong = distinct(bench.task, samples), [t for t in samples if not t.right]
+    encoder, gold = load_encoder(experiment.start / "sft"), experiment.gold_questions().items
+    samples, cost = (
+        read_records(experiment.start / "sampled.jsonl", Trajectory),
+        read_costs(experiment.start)["sampling"],
+    )
+    different, wrong = distinct(experiment.task, samples), [t for t in samples if not t.right]
     return dataclasses.replace(
-        texts_of(bench.task_name),
-        prompt=fmean(len(encoder.prompt_ids(question.prompt)) for question in bench.train_questions().items),
+        texts_of(experiment.task_name),
+        prompt=fmean(len(encoder.prompt_ids(question.prompt)) for question in experiment.train_questions().items),
         gold=fmean(len(encoder.completion_ids(question.solution)) + 1 for question in gold),
         completion=cost.generated_tokens / cost.rollouts,
         steps=fmean(len(t.steps) for t in wrong),
@@ -125,10 +128,10 @@ def _samples(bench: Bench, rounds: Sequence[Drawn]) -> Texts:
     )
 
 
-def _pairs(bench: Bench, made: Path, rounds: Sequence[Drawn], texts: Texts) -> Texts:
+def _pairs(experiment: Experiment, made: Path, rounds: Sequence[Drawn], texts: Texts) -> Texts:
     """Pairs of those that are possible, and what trees save: of a pool, of what a round adds to it, of a subset."""
-    row, possible = texts.row, bench.limits.train_questions * bench.settings.pairs.per_question
-    pool = rounds[0].different + len(gold_trajectories(bench.task, bench.gold_questions().items))
+    row, possible = texts.row, experiment.limits.train_questions * experiment.settings.pairs.per_question
+    pool = rounds[0].different + len(gold_trajectories(experiment.task, experiment.gold_questions().items))
     read = [one.costs["scoring"].prompt_tokens for one in rounds]
     added = [(b - a) / (one.unseen * row) for a, b, one in zip(read, read[1:], rounds[1:], strict=False)]
     outcome = read_json(made / OUTCOME / "1" / "pairs.json")["pairs"]
@@ -137,18 +140,18 @@ def _pairs(bench: Bench, made: Path, rounds: Sequence[Drawn], texts: Texts) -> T
         read[0] / (pool * row),
         fmean(added) if added else read[0] / (pool * row),
         fmean(one.costs["detection"].prompt_tokens / (len(one.labelled) * row) for one in rounds if one.labelled),
-        fmean(trained) / bench.settings.orpo.fit.epochs,
+        fmean(trained) / experiment.settings.orpo.fit.epochs,
     )
     return dataclasses.replace(
         texts, apart=apart, paired=(outcome / possible, fmean(one.pairs for one in rounds) / possible)
     )
 
 
-def _labels(bench: Bench, rounds: Sequence[Drawn], texts: Texts) -> Texts:
+def _labels(experiment: Experiment, rounds: Sequence[Drawn], texts: Texts) -> Texts:
     """Rollouts by those that the simulation expects, examples for the verifier by the most that there could be."""
-    settings, config = bench.settings, AutoConfig.from_pretrained(bench.base)
-    place = Place(settings, bench.model, bench.task_name, config, texts)
-    first = read_costs(bench.start), subset(bench.start)
+    settings, config = experiment.settings, AutoConfig.from_pretrained(experiment.base)
+    place = Place(settings, experiment.model, experiment.task_name, config, texts)
+    first = read_costs(experiment.start), subset(experiment.start)
     own = [(*first, "omega"), *((one.costs, one.labelled, settings.saps.search) for one in rounds)]
     expected = drawn = examples = most = 0.0
     for costs, labelled, name in own:

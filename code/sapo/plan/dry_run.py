@@ -34,7 +34,7 @@ from sapo.sampling.protocol import Request
 from sapo.settings import ScratchSettings, Settings
 from sapo.tasks.benchmarks import gsm8k
 from sapo.tasks.task import Task
-from sapo.train.fit import Watch
+from sapo.train.fit import RunContext
 from sapo.train.from_scratch import build_tokenizer
 from sapo.train.launch import Job, run
 from sapo.train.trainer import Trainer
@@ -187,7 +187,7 @@ def _train(settings: Settings, model: PreTrainedModel, made: _Texts, trainer: Tr
             save_reasoner(model, made.encoder, folder / "reasoner")
             model.config._name_or_path = str(folder / "reasoner")
         job = Job(trainer.name, folder, rows, section, 1, 1, tokens=1.0)  # one step
-        made_ = run(job, (model.float(), made.encoder), tuning, Watch(None, folder / "training")).made
+        made_ = run(job, (model.float(), made.encoder), tuning, RunContext(None, folder / "training")).made
     if trainer.verifier:
         made_.score([(example.prompt, example.steps) for example in rows])
         end_training(model, tuning)  # the verifier was made beside it

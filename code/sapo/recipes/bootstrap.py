@@ -6,14 +6,14 @@ from pathlib import Path
 
 from sapo.labelling.trajectories import distinct, gold_trajectories
 from sapo.models.loading import load_reasoner, save_reasoner
-from sapo.recipes.experiment import Bench, clocked, read_costs, write_costs
+from sapo.recipes.experiment import Experiment, clocked, read_costs, write_costs
 from sapo.recipes.inputs import Case, DrawSettings, Folder, Questions, Tools, Trajectories
 from sapo.recipes.label_step import LEFT_OUT, LabelInputs, LabelRecipe, choose_subset, copy_supervision, supervise
 from sapo.recipes.sample_step import SampleInputs, sampled
 from sapo.records import Cost, Trajectory, read_json, read_records, write_json
-from sapo.runtime.cache import kept, training
+from sapo.runtime.cache import cached, training
 from sapo.settings import FitSettings, SamplingSettings, TuningSettings
-from sapo.train.fit import Watch, write_log
+from sapo.train.fit import RunContext, write_log
 from sapo.train.launch import Job, run
 
 
@@ -40,13 +40,18 @@ class StartInputs:
     labels: LabelRecipe
 
 
-def start_inputs(bench: Bench) -> StartInputs:
-    settings = bench.settings
-    gold = bench.gold_questions()
-    sft = SftInputs(bench.case, Folder.of(bench.base), gold, settings.sft, settings.tuning)
-    left_out = len(bench.gold_rationales()) - len(gold.items)
+def start_inputs(experiment: Experiment) -> StartInputs:
+    settings = experiment.settings
+    gold = experiment.gold_questions()
+    sft = SftInputs(experiment.case, Folder.of(experiment.base), gold, settings.sft, settings.tuning)
+    left_out = len(experiment.gold_rationales()) - len(gold.items)
     return StartInputs(
-        sft, left_out, bench.train_questions(), bench.draw, settings.sampling, LabelRecipe.of(settings, "omega")
+        sft,
+        left_out,
+        experiment.train_questions(),
+        experiment.draw,
+        settings.sampling,
+        LabelRecipe.of(settings, "omega"),
     )
 
 
@@ -54,7 +59,7 @@ def begin(inputs: StartInputs, tools: Tools) -> Path:
     """The folder of one seed: `sft/`, `sampled.jsonl` (D_0 without gold), labels, `verifier/` (V_0), costs,
     and in `left_out.json` how many gold rationales and labelled trajectories could not be trained on.
     """
-    return kept(tools.store, inputs, lambda folder: _make(inputs, tools, folder))
+    return cached(tools.store, inputs, lambda folder: _make(inputs, tools, folder))
 
 
 def samples_of(inputs: StartInputs, reasoner: Folder) -> SampleInputs:
@@ -89,7 +94,7 @@ def fine_tuned(inputs: SftInputs, tools: Tools) -> Path:
             costs["sft"] = _fine_tune(inputs, folder)
         write_costs(folder, costs)
 
-    return kept(tools.store, inputs, make)
+    return cached(tools.store, inputs, make)
 
 
 def _fine_tune(inputs: SftInputs, folder: Path) -> Cost:
@@ -97,7 +102,7 @@ def _fine_tune(inputs: SftInputs, folder: Path) -> Cost:
     texts = [(question.prompt, question.solution) for question in inputs.gold.items]
     seeds = inputs.case.derive("sft", 0), inputs.case.derive("adapters", "sft", 0)
     job = Job("sft", inputs.base.path, texts, inputs.sft, *seeds)
-    model, log, cost = run(job, (model, encoder), inputs.tuning, Watch(None, training(folder)))
+    model, log, cost = run(job, (model, encoder), inputs.tuning, RunContext(None, training(folder)))
     save_reasoner(model, encoder, folder / "sft")
     write_log(folder / "sft" / "log.json", log)
     return cost

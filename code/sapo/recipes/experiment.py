@@ -21,7 +21,7 @@ from sapo.tasks.task import Split, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Experiment:
     """One model and task; `settings.seed` is the seed that everything random derives from.
 
     It makes the inputs of cached steps, which never see it.

@@ -2,17 +2,17 @@
 
 import dataclasses
 
-from sapo.recipes.experiment import Bench
+from sapo.recipes.experiment import Experiment
 from sapo.runtime.workspace import Workspace
 from sapo.settings import Settings, seeds_of
 
 
-def benches_of(settings: Settings, workspace: Workspace, model: str, task: str) -> dict[int, Bench]:
+def experiments_of(settings: Settings, workspace: Workspace, model: str, task: str) -> dict[int, Experiment]:
     """One for every seed that methods of the model and task run with, by the seed, in their order."""
     seeds = seeds_of(settings, model, task)
-    return {seed: Bench(dataclasses.replace(settings, seed=seed), workspace, model, task) for seed in seeds}
+    return {seed: Experiment(dataclasses.replace(settings, seed=seed), workspace, model, task) for seed in seeds}
 
 
-def first_bench(settings: Settings, workspace: Workspace, model: str, task: str) -> Bench:
+def first_experiment(settings: Settings, workspace: Workspace, model: str, task: str) -> Experiment:
     """Of the first of these seeds."""
-    return next(iter(benches_of(settings, workspace, model, task).values()))
+    return next(iter(experiments_of(settings, workspace, model, task).values()))

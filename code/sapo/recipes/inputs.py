@@ -128,10 +128,10 @@ class Tools:
     def sampler(self, reasoner: Path, how: DrawSettings, what: str, cached_tokens: int = 0) -> Sampler:
         """What draws from a saved reasoner. Raises what `opening.open_sampler` does."""
         drawing = Drawing(self.engine, how.tuning, how.rows, cached_tokens)
-        return Roomy(open_sampler(reasoner, drawing, self.store / "answers", self.shown(what)))
+        return OomHintSampler(open_sampler(reasoner, drawing, self.store / "answers", self.shown(what)))
 
     def journal(self, reasoner: Path, how: DrawSettings, what: str, folder: Path, cached_tokens: int = 0) -> Journal:
-        """`sampler` for the one step that makes `folder`, which `kept` gave it; what it draws survives a kill."""
+        """`sampler` for the one step that makes `folder`, which `cached` gave it; what it draws survives a kill."""
         opened = lambda: self.sampler(reasoner, how, what, cached_tokens)  # noqa: E731
         return Journal(parts(folder), BATCHES * how.rows, opened)
 
@@ -141,7 +141,7 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True)
-class Roomy:
+class OomHintSampler:
     """A sampler that says which setting to lower where the device's memory is too small."""
 
     sampler: Sampler

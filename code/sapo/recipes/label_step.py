@@ -19,7 +19,7 @@ from sapo.models.verifier import Verifier
 from sapo.recipes.experiment import clocked, write_costs
 from sapo.recipes.inputs import Case, DrawSettings, Folder, Questions, Tools, Trajectories
 from sapo.records import Cost, Question, StepLabels, StepScores, Trajectory, write_json, write_records
-from sapo.runtime.cache import kept, training
+from sapo.runtime.cache import cached, training
 from sapo.settings import (
     DetectSettings,
     ExpansionSettings,
@@ -30,7 +30,7 @@ from sapo.settings import (
     TuningSettings,
     VerifierSettings,
 )
-from sapo.train.fit import StepProgress, Watch, write_log
+from sapo.train.fit import RunContext, StepProgress, write_log
 from sapo.train.launch import Job, run
 from sapo.train.verifier import VerifierExample
 
@@ -103,7 +103,7 @@ def supervise(inputs: LabelInputs, tools: Tools) -> Path:
             costs["verifier"] = fit_verifier(inputs, tools, labelled, folder)
         write_costs(folder, costs)
 
-    return kept(tools.store, inputs, make)
+    return cached(tools.store, inputs, make)
 
 
 def copy_supervision(made: Path, folder: Path) -> None:
@@ -134,7 +134,7 @@ def label_subset(
     sampler = tools.journal(*how, folder, cached) if folder else tools.sampler(*how, cached)
     seed = case.derive("rollouts", inputs.number)
     rollouts = Rollouts(case.task, sampler, recipe.rollouts, inputs.draw.max_new_tokens, seed)
-    rollouts.witness(inputs.known.items)
+    rollouts.known_correct(inputs.known.items)
     rules = Rules(recipe.labels, recipe.detect, recipe.saps, case.derive("random step", inputs.number))
     with clocked(costs, "labelling"):
         labelled = label(inputs.labeller, items, rollouts, rules)
@@ -160,10 +160,10 @@ def fit_verifier(inputs: LabelInputs, tools: Tools, labelled: Sequence[Labelled]
     write_json(folder / LEFT_OUT, {"labelled": usable.count(False)})
     seen = list(itertools.compress(seen, usable))
     examples = [VerifierExample(t.id, questions[t.question_id].prompt, t.steps, c.labels) for t, c in seen]
-    watch = Watch(StepProgress(tools.shown(f"verifier of round {number}")), training(folder))
+    context = RunContext(StepProgress(tools.shown(f"verifier of round {number}")), training(folder))
     seeds = inputs.case.derive("verifier", number), inputs.case.derive("adapters", "verifier", number)
     job = Job("verifier", inputs.initial.path, examples, recipe.verifier, *seeds)
-    verifier, log, cost = run(job, (model, encoder), recipe.tuning, watch)
+    verifier, log, cost = run(job, (model, encoder), recipe.tuning, context)
     verifier.save(folder / "verifier")
     write_records(folder / "labelled.jsonl", [trajectory for trajectory, _ in seen], Trajectory)
     write_records(folder / "labels.jsonl", [labels for _, labels in seen], StepLabels)

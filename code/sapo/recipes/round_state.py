@@ -12,7 +12,7 @@ from sapo.recipes.label_step import LabelRecipe
 from sapo.records import BadInput, Cost, Trajectory, write_json
 from sapo.runtime.cache import training
 from sapo.settings import FilterSettings, PairSettings, SamplingSettings, Settings, TuningSettings
-from sapo.train.fit import StepProgress, Watch, write_log
+from sapo.train.fit import RunContext, StepProgress, write_log
 from sapo.train.launch import Job, run
 from sapo.train.registry import trainer_of
 from sapo.train.trainer import Round
@@ -111,8 +111,8 @@ def update(
     model, encoder = load_reasoner(start)
     seeds = case.derive(trainer.section, number), case.derive("adapters", trainer.section, number)
     job = Job(recipe.update, start, rows, recipe.section, *seeds, tokens=recipe.tokens)
-    watch = Watch(StepProgress(tools.shown(f"{recipe.update.upper()} of round {number}")), training(folder))
-    made, log, cost = run(job, (model, encoder), recipe.tuning, watch)
+    context = RunContext(StepProgress(tools.shown(f"{recipe.update.upper()} of round {number}")), training(folder))
+    made, log, cost = run(job, (model, encoder), recipe.tuning, context)
     save_reasoner(made, encoder, folder / "model")
     write_log(folder / "log.json", log)
     return drawn + cost

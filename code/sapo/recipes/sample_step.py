@@ -10,7 +10,7 @@ from sapo.recipes.experiment import clocked, write_costs
 from sapo.recipes.inputs import Case, DrawSettings, Folder, Questions, Tools
 from sapo.recipes.label_step import scorable
 from sapo.records import Cost, Trajectory, write_records
-from sapo.runtime.cache import kept
+from sapo.runtime.cache import cached
 from sapo.settings import SamplingSettings
 
 
@@ -42,4 +42,4 @@ def sampled(inputs: SampleInputs, tools: Tools) -> Path:
         write_records(folder / "sampled.jsonl", itertools.compress(drawn, usable), Trajectory)
         write_costs(folder, costs)
 
-    return kept(tools.store, inputs, make)
+    return cached(tools.store, inputs, make)

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sapo.labelling.trajectories import distinct, gold_trajectories
-from sapo.recipes.experiment import Bench, clocked, read_costs, write_costs
+from sapo.recipes.experiment import Experiment, clocked, read_costs, write_costs
 from sapo.recipes.inputs import Folder, Tools, Trajectories
 from sapo.recipes.label_step import LabelInputs, LabelRecipe, choose_subset, copy_supervision, score, supervise
 from sapo.recipes.round_state import RoundInputs, RoundRecipe, update
 from sapo.recipes.sample_step import SampleInputs, sampled
 from sapo.records import Cost, Trajectory, read_records, write_json, write_records
-from sapo.runtime.cache import kept
+from sapo.runtime.cache import cached
 from sapo.settings import SettingsError
 from sapo.tasks.task import Task
 from sapo.train.pairs import outcome_rewards
@@ -37,48 +37,48 @@ class State:
     pool: tuple[Trajectory, ...]
 
 
-def run(bench: Bench, done: Callable[[int, Path], None]) -> None:
+def run(experiment: Experiment, done: Callable[[int, Path], None]) -> None:
     """All rounds of the method that the bench's settings describe; `done(i, folder)` is called after each.
 
     Raises:
         PairError, NothingLeft: a round has nothing to train on.
         TrainingDiverged: a round's training lost its way.
     """
-    state = State(bench.start / "sft", bench.start / "verifier", ())
-    for number in range(1, len(bench.settings.loop.updates) + 1):
-        inputs = round_inputs(bench, number, state)
-        folder = run_round(inputs, bench.tools)
+    state = State(experiment.start / "sft", experiment.start / "verifier", ())
+    for number in range(1, len(experiment.settings.loop.updates) + 1):
+        inputs = round_inputs(experiment, number, state)
+        folder = run_round(inputs, experiment.tools)
         own = read_records(folder / "sampled.jsonl", Trajectory)
         verifier = folder / "verifier" if (folder / "verifier").is_dir() else state.verifier
         state = State(folder / "model", verifier, tuple(_pool(inputs, own)))
         done(number, folder)
 
 
-def round_inputs(bench: Bench, number: int, state: State) -> RoundInputs:
+def round_inputs(experiment: Experiment, number: int, state: State) -> RoundInputs:
     """All that round `number` may read."""
-    recipe, gold = RoundRecipe.of(bench.settings, number), bench.gold_questions()
+    recipe, gold = RoundRecipe.of(experiment.settings, number), experiment.gold_questions()
     verified = recipe.labels is not None
-    before = state.pool if number > 1 else gold_trajectories(bench.task, gold.items)
+    before = state.pool if number > 1 else gold_trajectories(experiment.task, gold.items)
     return RoundInputs(
-        bench.case,
+        experiment.case,
         number,
-        Folder.of(bench.base),
+        Folder.of(experiment.base),
         Folder.of(state.reasoner),
         Folder.of(state.verifier) if verified else None,
-        bench.sft(),
-        Folder.of(bench.start / "sampled.jsonl"),
-        Folder.of(bench.start / "labelled.jsonl") if verified else None,
+        experiment.sft(),
+        Folder.of(experiment.start / "sampled.jsonl"),
+        Folder.of(experiment.start / "labelled.jsonl") if verified else None,
         Trajectories.of(before if recipe.pool == "all" else ()),
-        bench.train_questions(),
+        experiment.train_questions(),
         gold,
-        bench.draw,
+        experiment.draw,
         recipe,
     )
 
 
 def run_round(inputs: RoundInputs, tools: Tools) -> Path:
     """The folder of one round: samples, labels and verifier where there are any, the new reasoner, costs."""
-    return kept(tools.store, inputs, lambda folder: _make_round(inputs, tools, folder))
+    return cached(tools.store, inputs, lambda folder: _make_round(inputs, tools, folder))
 
 
 def _make_round(inputs: RoundInputs, tools: Tools, folder: Path) -> None:

@@ -107,7 +107,7 @@ class StepScores:
         return sum(self.scores) / len(self.scores)
 
 
-LabelCase = Literal["outcome", "witness", "every_step", "bisection", "a", "b", "c", "expansion"]
+LabelCase = Literal["outcome", "known_correct", "every_step", "bisection", "a", "b", "c", "expansion"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,7 +230,7 @@ def _costs(path: Path) -> dict[str, Cost]:
 def _each(costs: dict[str, Cost], name: str, kinds: Sequence[str], count: int) -> Each:
     """Mean cost of one of `count` trajectories of these kinds; detection only where something is detected."""
     arithmetic = LABELLERS[name]
-    detects = arithmetic.labeller == "saps" and not (arithmetic.witness and kinds == (RIGHT,))
+    detects = arithmetic.labeller == "saps" and not (arithmetic.known_correct and kinds == (RIGHT,))
     parts = [name, *(["detection"] if detects else [])]
     total = sum((costs[f"{part}/{kind}"] for part in parts for kind in kinds), Cost())
     return Each(**{field.name: getattr(total, field.name) / count for field in fields(Each)})

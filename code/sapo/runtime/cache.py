@@ -32,7 +32,7 @@ SECONDS = ".seconds.json"
 NOT_KEY = {"key": False}  # metadata of a field that says where something is, not what it is
 
 
-def kept(store: Path, inputs: object, make: Callable[[Path], None]) -> Path:
+def cached(store: Path, inputs: object, make: Callable[[Path], None]) -> Path:
     """The folder made from `inputs`; `make` fills it only if it is not there yet.
 
     Args:
@@ -42,7 +42,7 @@ def kept(store: Path, inputs: object, make: Callable[[Path], None]) -> Path:
     content = made_from(inputs)
     key = name_of(content)
     final = store / key
-    with _alone(store, key):
+    with _locked(store, key):
         if not final.is_dir():
             with replacing(final) as folder:
                 make(folder)
@@ -78,7 +78,7 @@ def name_of(content: Mapping[str, object]) -> str:
 
 
 @contextmanager
-def _alone(store: Path, key: str) -> Iterator[None]:
+def _locked(store: Path, key: str) -> Iterator[None]:
     """Keep other processes from making the same folder; the lock of a killed process is free again."""
     store.mkdir(parents=True, exist_ok=True)
     with (store / f".{key}.lock").open("w") as file:

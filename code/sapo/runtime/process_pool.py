@@ -29,7 +29,7 @@ class WorkerDied(BadInput):
     """A process ended in the middle of its work; the message names the work and what ended it."""
 
 
-def share(works: Sequence[Work], workers: int) -> None:
+def run_all(works: Sequence[Work], workers: int) -> None:
     """Do all works, the first ones first, on `workers` processes, and say when each is done.
 
     The first error ends the stage; what is running is waited for, what has not begun is not begun. An interrupt ends
@@ -58,7 +58,7 @@ def share(works: Sequence[Work], workers: int) -> None:
                 _say(running[future], number, len(works), start)
         except BrokenProcessPool as error:
             pool.shutdown()
-            raise WorkerDied(_obituary(works, begun.tolist(), processes)) from error
+            raise WorkerDied(_describe_crash(works, begun.tolist(), processes)) from error
         except KeyboardInterrupt:
             for process in processes:
                 process.kill()
@@ -91,7 +91,7 @@ def _do(number: int, work: Work) -> None:
     work.run(*work.arguments)
 
 
-def _obituary(works: Sequence[Work], begun: Sequence[int], processes: set[BaseProcess]) -> str:
+def _describe_crash(works: Sequence[Work], begun: Sequence[int], processes: set[BaseProcess]) -> str:
     """Which work went down with which signal; the pool has ended the processes that were still alive by SIGTERM."""
     dead = [process for process in processes if process.exitcode not in (0, -signal.SIGTERM)]
     last = {pid: work.name for pid, work in zip(begun, works, strict=True)}

@@ -20,7 +20,7 @@ from pathlib import Path
 from sapo.records import BadInput, same_file, write_plain_json
 from sapo.runtime.arithmetic import level
 
-PATIENCE = 10.0  # seconds that a killed run's last processes are given to notice
+LOCK_TIMEOUT_SECONDS = 10.0  # seconds that a killed run's last processes are given to notice
 LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers", "trl")
 
 
@@ -172,7 +172,7 @@ def replacing(final: Path) -> Iterator[Path]:
 @contextmanager
 def _locked(lock: Path, final: Path) -> Iterator[None]:
     """Hold the file `lock` while `final` is being made. The lock of a process goes with it and its children."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
         with lock.open("w") as file:
             try:

@@ -39,7 +39,7 @@ class FitSettings:
     micro_batch: int = 0
 
     @property
-    def at_once(self) -> int:
+    def micro_batch_size(self) -> int:
         """Examples that go through the model together."""
         return min(self.micro_batch or self.batch_size, self.batch_size)
 
@@ -79,7 +79,7 @@ class LabelSettings:
     Args:
         by: the labeller of every round (the first verifier's labels come from omega).
         simulator: who completes prefixes: the round's own reasoner, or always the SFT model (SIPF leaves it open).
-        witness: a right trajectory's own end labels all its steps 1.
+        known_correct: a right trajectory's own end labels all its steps 1.
         monotone: a step that a later success proves gets label 1 (shepherd).
         bootstrap_trajectories: labelled by omega for V_0.
         round_trajectories: labelled in each round.
@@ -87,7 +87,7 @@ class LabelSettings:
 
     by: Literal["outcome", "shepherd", "omega", "saps"]
     simulator: Literal["reasoner", "sft"]
-    witness: bool
+    known_correct: bool
     monotone: bool
     bootstrap_trajectories: int
     round_trajectories: int

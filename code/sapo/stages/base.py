@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from sapo.models.encoding import Encoder
 from sapo.models.loading import LoadingError, load_reasoner, save_reasoner, seal
-from sapo.recipes.experiment import Bench
+from sapo.recipes.experiment import Experiment
 from sapo.runtime.workspace import StageArguments, Workspace, stage_directory
 from sapo.settings import ModelSettings, Settings, SettingsError
 from sapo.train.from_scratch import Architecture, train_scratch
@@ -22,7 +22,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         if model.kind == "nano":
             _copy(workspace.data / "models" / place.model, folder)
         elif model.kind == "scratch":
-            _from_scratch(Bench(settings, workspace, place.model, ""), model, folder)
+            _from_scratch(Experiment(settings, workspace, place.model, ""), model, folder)
         else:
             _from_hub(model, folder)
 
@@ -37,15 +37,17 @@ def _copy(shipped: Path, folder: Path) -> None:
     seal(folder)
 
 
-def _from_scratch(bench: Bench, model: ModelSettings, folder: Path) -> None:
+def _from_scratch(experiment: Experiment, model: ModelSettings, folder: Path) -> None:
     if model.architecture not in get_args(Architecture):
-        raise SettingsError(f"models: {bench.model}: a scratch model is one of {', '.join(get_args(Architecture))}")
+        raise SettingsError(
+            f"models: {experiment.model}: a scratch model is one of {', '.join(get_args(Architecture))}"
+        )
     texts = []
-    for name, task in bench.settings.tasks.items():
-        questions = bench.questions(name, "train", task.train_questions).items
+    for name, task in experiment.settings.tasks.items():
+        questions = experiment.questions(name, "train", task.train_questions).items
         texts += [(question.prompt, question.solution) for question in questions if question.solution]
-    architecture, seed = cast(Architecture, model.architecture), bench.case.derive()
-    made, encoder = train_scratch(architecture, texts, bench.settings.scratch, seed)
+    architecture, seed = cast(Architecture, model.architecture), experiment.case.derive()
+    made, encoder = train_scratch(architecture, texts, experiment.settings.scratch, seed)
     save_reasoner(made, encoder, folder)
 
 

@@ -19,14 +19,14 @@ from sapo.labelling.labellers import LabelItem, Labelled, Rules, label
 from sapo.labelling.rollouts import Rollouts
 from sapo.labelling.trajectories import distinct
 from sapo.models.loading import load_reasoner
-from sapo.recipes.experiment import Bench, read_costs, write_costs
-from sapo.recipes.experiments import first_bench
+from sapo.recipes.experiment import Experiment, read_costs, write_costs
+from sapo.recipes.experiments import first_experiment
 from sapo.recipes.inputs import Case, DrawSettings, Folder, Questions, Tools
 from sapo.recipes.label_step import LabelRecipe, scorable, score
 from sapo.recipes.stage_cache import hand_over
 from sapo.records import Cost, Question, StepScores, Trajectory, read_records, write_json, write_records
-from sapo.runtime.cache import SECONDS, kept
-from sapo.runtime.process_pool import Work, share
+from sapo.runtime.cache import SECONDS, cached
+from sapo.runtime.process_pool import Work, run_all
 from sapo.runtime.workspace import StageArguments, Workspace, stage_directory
 from sapo.settings import Settings
 from sapo.tasks.catalog import EMBEDDED
@@ -81,24 +81,26 @@ class Answer:
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
     with stage_directory(workspace.efficiencies(place.model)) as folder:
         works: list[Work] = []
-        benches = [first_bench(settings, workspace, place.model, task) for task in settings.tasks]
-        for bench in benches:
-            title = f"efficiency {bench.model} {bench.task_name}"
-            given, own = efficiency_inputs(bench), folder / bench.task_name
+        experiments = [first_experiment(settings, workspace, place.model, task) for task in settings.tasks]
+        for experiment in experiments:
+            title = f"efficiency {experiment.model} {experiment.task_name}"
+            given, own = efficiency_inputs(experiment), folder / experiment.task_name
             parts = [tuple(LABELLERS)[first::PARTS] for first in range(PARTS)]
-            works += [Work(f"{title}: {', '.join(part)}", measure, (given, bench.tools, part, own)) for part in parts]
-        share(works, settings.workers)
-        for bench in benches:
-            summarise(prepare(efficiency_inputs(bench), bench.tools), folder / bench.task_name)
+            works += [
+                Work(f"{title}: {', '.join(part)}", measure, (given, experiment.tools, part, own)) for part in parts
+            ]
+        run_all(works, settings.workers)
+        for experiment in experiments:
+            summarise(prepare(efficiency_inputs(experiment), experiment.tools), folder / experiment.task_name)
 
 
-def efficiency_inputs(bench: Bench) -> EfficiencyInputs:
+def efficiency_inputs(experiment: Experiment) -> EfficiencyInputs:
     """Of what all labellers share."""
     names = ("sft", "verifier", "sampled.jsonl", "labelled.jsonl")
-    sft, verifier, sampled, labelled = (Folder.of(bench.start / name) for name in names)
+    sft, verifier, sampled, labelled = (Folder.of(experiment.start / name) for name in names)
     made = sft, verifier, sampled, labelled
-    count, recipe = bench.settings.efficiency.trajectories, LabelRecipe.of(bench.settings, "saps")
-    return EfficiencyInputs("", bench.case, *made, bench.train_questions(), bench.draw, recipe, count)
+    count, recipe = experiment.settings.efficiency.trajectories, LabelRecipe.of(experiment.settings, "saps")
+    return EfficiencyInputs("", experiment.case, *made, experiment.train_questions(), experiment.draw, recipe, count)
 
 
 def measure(inputs: EfficiencyInputs, tools: Tools, names: Sequence[str], folder: Path) -> None:
@@ -109,7 +111,7 @@ def measure(inputs: EfficiencyInputs, tools: Tools, names: Sequence[str], folder
         def make(made: Path, name: str = name) -> None:
             measure_one(comparison(), name, made)
 
-        hand_over(kept(tools.store, replace(inputs, labeller=name), make), folder / name)
+        hand_over(cached(tools.store, replace(inputs, labeller=name), make), folder / name)
 
 
 def measure_one(comparison: Comparison, name: str, folder: Path) -> None:
@@ -167,7 +169,7 @@ def answer_of(comparison: Comparison, name: str) -> Answer:
     inputs, arithmetic = comparison.inputs, LABELLERS[name]
     case, settings = inputs.case, inputs.recipe
     rules = Rules(
-        replace(settings.labels, witness=True),
+        replace(settings.labels, known_correct=True),
         replace(settings.detect, by="scores"),
         replace(settings.saps, search=arithmetic.search),
     )
@@ -186,7 +188,7 @@ def answer_of(comparison: Comparison, name: str) -> Answer:
         wrong += label(arithmetic.labeller, comparison.items[length], rollouts, rules)
         costs[length] = rollouts.cost
     rollouts.cost = Cost()
-    own = replace(rules, labels=replace(rules.labels, witness=arithmetic.witness))
+    own = replace(rules, labels=replace(rules.labels, known_correct=arithmetic.known_correct))
     label(arithmetic.labeller, comparison.items[RIGHT], rollouts, own)
     costs[RIGHT] = rollouts.cost
     return Answer(wrong, labelled_right, costs)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sapo.evaluate.accuracy import flawed, solve, unparsable_kinds
-from sapo.recipes.experiment import Bench
+from sapo.recipes.experiment import Experiment
 from sapo.recipes.inputs import DrawSettings, Folder, Questions, Tools
 from sapo.recipes.stage_cache import hand_over
 from sapo.records import Outcome, write_json, write_records
-from sapo.runtime.cache import kept
-from sapo.runtime.process_pool import Work, share
+from sapo.runtime.cache import cached
+from sapo.runtime.process_pool import Work, run_all
 from sapo.runtime.workspace import StageArguments, Workspace, stage_directory
 from sapo.settings import Settings, seeds_of
 from sapo.tasks.benchmarks.protocols import conditions
@@ -46,11 +46,11 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         works: list[Work] = []
         for task in settings.tasks:
             (folder / task).mkdir()  # empty where no method runs
-            bench = Bench(settings, workspace, place.model, task)
+            experiment = Experiment(settings, workspace, place.model, task)
             title = f"evaluate {place.model} {task}"
             found = checkpoints(settings, workspace, place.model, task)
-            works += [Work(f"{title} {name}", answer, (bench, path, folder / task / name)) for name, path in found]
-        share(works, settings.workers)
+            works += [Work(f"{title} {name}", answer, (experiment, path, folder / task / name)) for name, path in found]
+        run_all(works, settings.workers)
 
 
 def checkpoints(settings: Settings, workspace: Workspace, model: str, task: str) -> Iterator[tuple[str, Path]]:
@@ -63,19 +63,21 @@ def checkpoints(settings: Settings, workspace: Workspace, model: str, task: str)
             yield path.parent.relative_to(methods).as_posix(), path
 
 
-def evaluate_inputs(bench: Bench, reasoner: Path) -> EvaluateInputs:
+def evaluate_inputs(experiment: Experiment, reasoner: Path) -> EvaluateInputs:
     """Of one reasoner on both benchmarks; equal reasoners answer once, whatever their model, seed and method."""
-    limits = bench.limits
-    tests = {bench.task_name: limits.test_questions, limits.ood: limits.ood_questions}
-    questions = {name: bench.questions(name, "test", count) for name, count in tests.items()}
-    protocol = bench.settings.data.protocol
-    return EvaluateInputs(bench.task_name, questions, Folder.of(reasoner), bench.draw, protocol, conditions(protocol))
+    limits = experiment.limits
+    tests = {experiment.task_name: limits.test_questions, limits.ood: limits.ood_questions}
+    questions = {name: experiment.questions(name, "test", count) for name, count in tests.items()}
+    protocol = experiment.settings.data.protocol
+    return EvaluateInputs(
+        experiment.task_name, questions, Folder.of(reasoner), experiment.draw, protocol, conditions(protocol)
+    )
 
 
-def answer(bench: Bench, reasoner: Path, folder: Path) -> None:
+def answer(experiment: Experiment, reasoner: Path, folder: Path) -> None:
     """Answers of one reasoner to both benchmarks."""
-    inputs, tools = evaluate_inputs(bench, reasoner), bench.tools
-    hand_over(kept(tools.store, inputs, lambda made: _answer(inputs, tools, made)), folder)
+    inputs, tools = evaluate_inputs(experiment, reasoner), experiment.tools
+    hand_over(cached(tools.store, inputs, lambda made: _answer(inputs, tools, made)), folder)
 
 
 def _answer(inputs: EvaluateInputs, tools: Tools, folder: Path) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-from sapo.recipes.experiment import Bench, copy_output
+from sapo.recipes.experiment import Experiment, copy_output
 from sapo.recipes.self_improvement import run as run_method
 from sapo.records import write_json
-from sapo.runtime.process_pool import Work, share
+from sapo.runtime.process_pool import Work, run_all
 from sapo.runtime.workspace import StageArguments, Workspace, stage_directory
 from sapo.settings import Settings, method_settings
 from sapo.train.fit import TrainingDiverged
@@ -27,7 +27,7 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
             (folder / task).mkdir()  # empty where no method runs
         works = list(_works(settings, workspace, place.model, folder))
         # The longest first: the processes end together, and rounds that methods share are made before they are asked.
-        share([own for _, own in sorted(works, key=lambda entry: -entry[0])], settings.workers)
+        run_all([own for _, own in sorted(works, key=lambda entry: -entry[0])], settings.workers)
 
 
 def _works(settings: Settings, workspace: Workspace, model: str, folder: Path) -> Iterator[tuple[float, Work]]:
@@ -37,9 +37,12 @@ def _works(settings: Settings, workspace: Workspace, model: str, folder: Path) -
             continue
         group = settings.groups[cell.group]
         for method, seed in product(group.methods, group.seeds):
-            bench = Bench(method_settings(settings, method, seed), workspace, model, cell.task)
+            experiment = Experiment(method_settings(settings, method, seed), workspace, model, cell.task)
             name = f"{model} {cell.task}: {method} seed {seed}"
-            yield length(bench.settings), Work(name, run_one, (bench, folder / cell.task / str(seed) / method))
+            yield (
+                length(experiment.settings),
+                Work(name, run_one, (experiment, folder / cell.task / str(seed) / method)),
+            )
 
 
 def length(settings: Settings) -> float:
@@ -49,7 +52,7 @@ def length(settings: Settings) -> float:
     return (2 if labelled else 1) * len(updates) + sum(trainer_of(name).length - 1 for name in updates)
 
 
-def run_one(bench: Bench, folder: Path) -> None:
+def run_one(experiment: Experiment, folder: Path) -> None:
     """All rounds of a method; one that must stop says so in a file, and the rounds before it stay."""
     folder.mkdir(parents=True)
     finished: list[int] = []
@@ -59,6 +62,6 @@ def run_one(bench: Bench, folder: Path) -> None:
         finished.append(number)
 
     try:
-        run_method(bench, done)
+        run_method(experiment, done)
     except (NothingLeft, PairError, TrainingDiverged) as error:
         write_json(folder / "stopped.json", {"round": len(finished) + 1, "reason": str(error)})

@@ -17,12 +17,12 @@ from sapo.evaluate.process.items import ProcessItem, read_items, write_items
 from sapo.evaluate.process.select_pairs import Candidate, choose, gather
 from sapo.labelling.rollouts import CACHED_TOKENS, Rollouts
 from sapo.labelling.trajectories import sample
-from sapo.recipes.experiment import Bench
-from sapo.recipes.experiments import first_bench
+from sapo.recipes.experiment import Experiment
+from sapo.recipes.experiments import first_experiment
 from sapo.recipes.inputs import Case, DrawSettings, Folder, Questions, Tools
 from sapo.records import RecordError, Trajectory, read_records, write_plain_json, write_records, write_text
-from sapo.runtime.cache import NOT_KEY, kept, parts
-from sapo.runtime.process_pool import Work, share
+from sapo.runtime.cache import NOT_KEY, cached, parts
+from sapo.runtime.process_pool import Work, run_all
 from sapo.runtime.workspace import StageArguments, Workspace, stage_directory
 from sapo.sampling.resumable import Journal
 from sapo.settings import ProcessBenchmarkSettings, RolloutSettings, SamplingSettings, Settings
@@ -74,17 +74,17 @@ class VoteInputs:
 
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
     task, spec = place.task, settings.process_benchmarks[place.task]
-    benches = {
-        model: first_bench(settings, workspace, model, task)
+    experiments = {
+        model: first_experiment(settings, workspace, model, task)
         for model in dict.fromkeys((spec.first, spec.second, spec.judge or spec.first))
     }
-    asked = benches[spec.first].questions(task, "test", settings.process.questions)
-    samples, questions = drawn(benches, (spec.first, spec.second), asked), asked.items
+    asked = experiments[spec.first].questions(task, "test", settings.process.questions)
+    samples, questions = drawn(experiments, (spec.first, spec.second), asked), asked.items
     known = EMBEDDED.get(task)
     candidates = gather(questions, samples, known.step_truth if known else None)
-    bench = benches[spec.first]
-    selection = choose(questions, candidates, bench.task.normalise, bench.case.derive("process benchmark"))
-    items, dropped = annotated(benches, spec, selection.chosen)
+    experiment = experiments[spec.first]
+    selection = choose(questions, candidates, experiment.task.normalise, experiment.case.derive("process benchmark"))
+    items, dropped = annotated(experiments, spec, selection.chosen)
     if not items:
         raise RecordError(f"process benchmark of {task}: no trajectory is left of {len(candidates)}: {selection.lost}")
     truth = {item.id: item.first_error for item in annotate.oracle(known, selection.chosen)} if known else None
@@ -109,21 +109,27 @@ def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None
         write_text(folder / "card.md", data_card(facts, counted))
 
 
-def drawn(benches: Mapping[str, Bench], models: Sequence[str], questions: Questions) -> dict[str, list[Trajectory]]:
+def drawn(
+    experiments: Mapping[str, Experiment], models: Sequence[str], questions: Questions
+) -> dict[str, list[Trajectory]]:
     """Samples of every reasoner for the benchmark's questions."""
-    chosen = {model: benches[model] for model in dict.fromkeys(models)}
+    chosen = {model: experiments[model] for model in dict.fromkeys(models)}
     works = [Work(f"process {b.task_name}: {b.model} samples", draw, (b, questions)) for b in chosen.values()]
-    share(works, benches[models[0]].settings.workers)
+    run_all(works, experiments[models[0]].settings.workers)
     return {
-        model: read_records(draw(bench, questions) / "samples.jsonl", Trajectory) for model, bench in chosen.items()
+        model: read_records(draw(experiment, questions) / "samples.jsonl", Trajectory)
+        for model, experiment in chosen.items()
     }
 
 
-def draw(bench: Bench, questions: Questions) -> Path:
+def draw(experiment: Experiment, questions: Questions) -> Path:
     """The folder with the samples of one reasoner."""
-    settings = dataclasses.replace(bench.settings.sampling, per_question=bench.settings.process.samples)
-    inputs, tools = ProcessSampleInputs(bench.case, bench.sft(), questions, bench.draw, settings), bench.tools
-    return kept(tools.store, inputs, lambda folder: _draw(inputs, tools, folder))
+    settings = dataclasses.replace(experiment.settings.sampling, per_question=experiment.settings.process.samples)
+    inputs, tools = (
+        ProcessSampleInputs(experiment.case, experiment.sft(), questions, experiment.draw, settings),
+        experiment.tools,
+    )
+    return cached(tools.store, inputs, lambda folder: _draw(inputs, tools, folder))
 
 
 def _draw(inputs: ProcessSampleInputs, tools: Tools, folder: Path) -> None:
@@ -134,22 +140,25 @@ def _draw(inputs: ProcessSampleInputs, tools: Tools, folder: Path) -> None:
 
 
 def annotated(
-    benches: dict[str, Bench], spec: ProcessBenchmarkSettings, chosen: Sequence[Candidate]
+    experiments: dict[str, Experiment], spec: ProcessBenchmarkSettings, chosen: Sequence[Candidate]
 ) -> tuple[list[ProcessItem], int]:
     """Items, and how many trajectories were dropped because annotations disagree."""
-    bench = benches[spec.judge or spec.first]
+    experiment = experiments[spec.judge or spec.first]
     if spec.annotator == "oracle":
-        known = EMBEDDED.get(bench.task_name)
+        known = EMBEDDED.get(experiment.task_name)
         if known is None:
-            raise RecordError(f"process_benchmarks: {bench.task_name}: there is no oracle; set annotator: rollout")
+            raise RecordError(f"process_benchmarks: {experiment.task_name}: there is no oracle; set annotator: rollout")
         return annotate.oracle(known, chosen), 0
-    process = bench.settings.process
+    process = experiment.settings.process
     # Equal prefixes once and lazily: both keep a vote's distribution, and `reuse` does not.
     saving = {"lazy": True, "merge": True, "reuse": False, "cached_tokens": CACHED_TOKENS}
-    rollouts = dataclasses.replace(bench.settings.rollouts, **saving)
+    rollouts = dataclasses.replace(experiment.settings.rollouts, **saving)
     votes = process.votes, process.agree
-    inputs, tools = VoteInputs(bench.case, bench.sft(), Candidates.of(chosen), bench.draw, rollouts, votes), bench.tools
-    made = kept(tools.store, inputs, lambda folder: _vote(inputs, tools, folder))
+    inputs, tools = (
+        VoteInputs(experiment.case, experiment.sft(), Candidates.of(chosen), experiment.draw, rollouts, votes),
+        experiment.tools,
+    )
+    made = cached(tools.store, inputs, lambda folder: _vote(inputs, tools, folder))
     items = read_items(made / "items.jsonl")
     return items, len(chosen) - len(items)
 

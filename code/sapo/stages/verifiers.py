@@ -10,28 +10,26 @@ verifiers of `MCE`.
 """
 
 import dataclasses
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from sapo.evaluate.process.items import ProcessItem, read_items
 from sapo.evaluate.process.label_truth import label_truth, reward_truth
 from sapo.evaluate.process.self_verification import as_trajectory, self_verify
-from sapo.evaluate.rerank import Beam, beam_search
+from sapo.evaluate.rerank_step import rerank
 from sapo.labelling.labellers import LabelItem, Rules, label
 from sapo.labelling.rollouts import CACHED_TOKENS, Rollouts
-from sapo.labelling.trajectories import distinct, sample
+from sapo.labelling.trajectories import distinct
 from sapo.models.encoding import Encoded
 from sapo.models.loading import load_encoder
 from sapo.models.verifier import Verifier
-from sapo.recipes.experiment import Bench
-from sapo.recipes.experiments import benches_of
+from sapo.recipes.experiment import Experiment
+from sapo.recipes.experiments import experiments_of
 from sapo.recipes.inputs import Case, DrawSettings, Folder, Questions, Tools, inference
-from sapo.recipes.label_step import scorable, score
+from sapo.recipes.label_step import score
 from sapo.recipes.stage_cache import hand_over
 from sapo.records import (
-    Question,
     RecordError,
     StepLabels,
     StepScores,
@@ -40,32 +38,31 @@ from sapo.records import (
     write_json,
     write_records,
 )
-from sapo.runtime.cache import NOT_KEY, kept
-from sapo.runtime.process_pool import Work, share
+from sapo.runtime.cache import NOT_KEY, cached
+from sapo.runtime.process_pool import Work, run_all
 from sapo.runtime.workspace import StageArguments, Workspace, digest, stage_directory
 from sapo.settings import (
     DetectSettings,
     LabelSettings,
     RolloutSettings,
-    SamplingSettings,
     SapsSettings,
     Settings,
     TuningSettings,
     method_settings,
 )
 from sapo.tasks.catalog import EMBEDDED
-from sapo.tasks.task import Task
 
 RECORDS = ("labelled.jsonl", "labels.jsonl", "sampled.jsonl")  # of a round, besides its verifier
 MCE = ("sapo", "sapo_without_pf")  # with and without process supervision (figure 1)
 LATER = "_six_rounds"  # ends the names of methods whose first rounds are the other method's own, not made twice
 RERANKERS = ("start", "sapo_without_pf", "sapo_omega", "sapo_shepherd", "sapo", "sipf", "sapo_ours")
 REWARDED = 200  # samples a round whose rewards are compared with the truth
-BEAM = Beam(width=4, expand=4, steps=24, temperature=1.0, limit=40)
 ROUNDS = {"V1-R1": (1, 1), "V1-R3": (1, 3), "V3-R3": (3, 3)}  # table 2: verifier and reasoner of these rounds
 # Every step is asked, and a later success proves the steps before it.
 EVERY_STEP = Rules(
-    LabelSettings("shepherd", "reasoner", witness=True, monotone=True, bootstrap_trajectories=0, round_trajectories=0),
+    LabelSettings(
+        "shepherd", "reasoner", known_correct=True, monotone=True, bootstrap_trajectories=0, round_trajectories=0
+    ),
     DetectSettings("scores", "drop", virtual_start=True),
     SapsSettings("once"),
 )
@@ -119,52 +116,43 @@ class EstimateInputs:
     rollouts: RolloutSettings
 
 
-@dataclass(frozen=True, slots=True)
-class RerankInputs:
-    """Of best-of-N: the reasoner that draws, and the verifiers that choose, by method."""
-
-    case: Case
-    reasoner: Folder
-    verifiers: Mapping[str, Folder]
-    questions: Questions
-    draw: DrawSettings
-    sampling: SamplingSettings
-
-
 def run(settings: Settings, workspace: Workspace, place: StageArguments) -> None:
     path = workspace.process(place.task) / "items.jsonl"
-    benches = benches_of(settings, workspace, place.model, place.task)
-    items = Items(scorable_items(next(iter(benches.values())), read_items(path)), digest(path))
+    experiments = experiments_of(settings, workspace, place.model, place.task)
+    items = Items(scorable_items(next(iter(experiments.values())), read_items(path)), digest(path))
     with stage_directory(workspace.verifiers(place.model, place.task)) as folder:
-        title, works, first = f"verifiers {place.model} {place.task}", [], next(iter(benches))
-        for seed, bench in benches.items():
-            found = list(rounds(settings, bench))
+        title, works, first = f"verifiers {place.model} {place.task}", [], next(iter(experiments))
+        for seed, experiment in experiments.items():
+            found = list(rounds(settings, experiment))
             if seed == first:
-                works += [Work(f"{title}: re-ranking", rerank, (bench, found, folder))]
+                last = {made.method: made.folder / "verifier" for made in found if made.method in RERANKERS}
+                works += [Work(f"{title}: re-ranking", rerank, (experiment, last, MCE, folder))]
                 for reasoner, own in by_reasoner(made for made in found if made.method in MCE).items():
                     paths = [folder / made.name for made in own]
-                    works += [Work(f"{title}: MCE {own[0].name}", estimate, (bench, items, reasoner, paths))]
-            works += [Work(f"{title}: {m.name}", judge, (bench, items, m, folder / m.name)) for m in found]
-        share(works, settings.workers)
+                    works += [Work(f"{title}: MCE {own[0].name}", estimate, (experiment, items, reasoner, paths))]
+            works += [Work(f"{title}: {m.name}", judge, (experiment, items, m, folder / m.name)) for m in found]
+        run_all(works, settings.workers)
         verify(items.items, folder / str(first) / "sapo", folder / "self_verification.json")
 
 
-def scorable_items(bench: Bench, items: Sequence[ProcessItem]) -> tuple[ProcessItem, ...]:
+def scorable_items(experiment: Experiment, items: Sequence[ProcessItem]) -> tuple[ProcessItem, ...]:
     """Those that this model's verifiers can score; the report counts the others."""
-    rows = load_encoder(bench.start / "sft").attempt_steps([(item.prompt, item.steps) for item in items])
+    rows = load_encoder(experiment.start / "sft").attempt_steps([(item.prompt, item.steps) for item in items])
     usable = tuple(item for item, row in zip(items, rows, strict=True) if isinstance(row, Encoded))
     if not usable:
-        raise RecordError(f"{bench.model}, {bench.task_name}: none of {len(items)} items can be scored: {rows[0]}")
+        raise RecordError(
+            f"{experiment.model}, {experiment.task_name}: none of {len(items)} items can be scored: {rows[0]}"
+        )
     return usable
 
 
-def rounds(settings: Settings, bench: Bench) -> Iterator[Made]:
+def rounds(settings: Settings, experiment: Experiment) -> Iterator[Made]:
     """Every round of the seed's methods that trained a verifier, in the order of the settings; V_0 first."""
-    seed = bench.settings.seed
-    methods = bench.workspace.methods(bench.model, bench.task_name)
-    yield Made(f"{seed}/start/0", bench.start, bench.start / "sft")
+    seed = experiment.settings.seed
+    methods = experiment.workspace.methods(experiment.model, experiment.task_name)
+    yield Made(f"{seed}/start/0", experiment.start, experiment.start / "sft")
     for cell in settings.cells.values():
-        if (cell.model, cell.task) != (bench.model, bench.task_name):
+        if (cell.model, cell.task) != (experiment.model, experiment.task_name):
             continue
         for method in settings.groups[cell.group].methods:
             shown = method.removesuffix(LATER)
@@ -174,7 +162,7 @@ def rounds(settings: Settings, bench: Bench) -> Iterator[Made]:
                 if shown != method and number <= known:
                     continue
                 before = methods / str(seed) / method / str(number - 1) / "model"
-                yield Made(f"{seed}/{shown}/{number}", path.parent, before if number > 1 else bench.start / "sft")
+                yield Made(f"{seed}/{shown}/{number}", path.parent, before if number > 1 else experiment.start / "sft")
 
 
 def by_reasoner(found: Iterable[Made]) -> dict[Path, list[Made]]:
@@ -185,12 +173,12 @@ def by_reasoner(found: Iterable[Made]) -> dict[Path, list[Made]]:
     return {equal[0].reasoner: equal for equal in own.values()}
 
 
-def judge(bench: Bench, items: Items, made: Made, folder: Path) -> None:
+def judge(experiment: Experiment, items: Items, made: Made, folder: Path) -> None:
     """Scores of the items; and in the laboratory, how true its labels and its rewards are."""
     verifier, labelled, labels, sampled = (Folder.of(made.folder / name) for name in ("verifier", *RECORDS))
-    of = verifier, labelled, labels, sampled, bench.train_questions(), inference(bench.settings.tuning)
-    inputs, tools = JudgeInputs(bench.task_name, items, *of), bench.tools
-    hand_over(kept(tools.store, inputs, lambda made: _judge(inputs, tools, made)), folder)
+    of = verifier, labelled, labels, sampled, experiment.train_questions(), inference(experiment.settings.tuning)
+    inputs, tools = JudgeInputs(experiment.task_name, items, *of), experiment.tools
+    hand_over(cached(tools.store, inputs, lambda made: _judge(inputs, tools, made)), folder)
 
 
 def _judge(inputs: JudgeInputs, tools: Tools, folder: Path) -> None:
@@ -213,12 +201,15 @@ def scores_of(verifier: Verifier, items: Sequence[ProcessItem]) -> list[StepScor
     return [StepScores(item.id, own) for item, own in zip(items, found, strict=True)]
 
 
-def estimate(bench: Bench, items: Items, reasoner: Path, folders: Sequence[Path]) -> None:
+def estimate(experiment: Experiment, items: Items, reasoner: Path, folders: Sequence[Path]) -> None:
     """MCE: the items' labels by rollouts of a reasoner at every step, for every round that was made from it."""
-    rollouts = dataclasses.replace(bench.settings.rollouts, **SAVING)
-    questions = asked_by(bench, items.items)
-    inputs, tools = EstimateInputs(bench.case, items, questions, Folder.of(reasoner), bench.draw, rollouts), bench.tools
-    made = kept(tools.store, inputs, lambda kept: _estimate(inputs, tools, kept))
+    rollouts = dataclasses.replace(experiment.settings.rollouts, **SAVING)
+    questions = asked_by(experiment, items.items)
+    inputs, tools = (
+        EstimateInputs(experiment.case, items, questions, Folder.of(reasoner), experiment.draw, rollouts),
+        experiment.tools,
+    )
+    made = cached(tools.store, inputs, lambda cached: _estimate(inputs, tools, cached))
     for folder in folders:
         hand_over(made, folder)
 
@@ -244,58 +235,8 @@ def verify(items: Sequence[ProcessItem], folder: Path, path: Path) -> None:
     write_json(path, said)
 
 
-def asked_by(bench: Bench, items: Sequence[ProcessItem]) -> Questions:
+def asked_by(experiment: Experiment, items: Sequence[ProcessItem]) -> Questions:
     """The items' questions."""
     asked = {item.question_id for item in items}
-    found = bench.questions(bench.task_name, "test", bench.settings.process.questions).items
+    found = experiment.questions(experiment.task_name, "test", experiment.settings.process.questions).items
     return Questions.of([question for question in found if question.id in asked])
-
-
-def rerank(bench: Bench, found: Sequence[Made], folder: Path) -> None:
-    """Samples of M_0 for best-of-N, with the reward of every sample by each verifier; answers of beam search."""
-    process = bench.settings.process
-    last = {made.method: Folder.of(made.folder / "verifier") for made in found if made.method in RERANKERS}
-    questions = bench.questions(bench.task_name, "test", process.rerank_questions)
-    sampling = dataclasses.replace(bench.settings.sampling, per_question=process.rerank_samples)
-    inputs, tools = RerankInputs(bench.case, bench.sft(), last, questions, bench.draw, sampling), bench.tools
-    hand_over(kept(tools.store, inputs, lambda kept: _rerank(inputs, tools, kept / "rerank.json")), folder)
-
-
-def _rerank(inputs: RerankInputs, tools: Tools, path: Path) -> None:
-    case, task, questions, count = inputs.case, inputs.case.task, inputs.questions.items, inputs.sampling.per_question
-    sampler = tools.sampler(inputs.reasoner.path, inputs.draw, "samples to choose from")
-    limit = inputs.draw.max_new_tokens
-    drawn, _ = sample(task, sampler, questions, inputs.sampling, limit, case.derive("rerank"))
-    usable = scorable(load_encoder(inputs.reasoner.path), inputs.questions.by_id, drawn)
-    drawn = list(itertools.compress(drawn, usable))
-    own = {question.id: [t for t in drawn if t.question_id == question.id] for question in questions}
-    missing = {q.id: count - len(own[q.id]) for q in questions}  # empty or not scorable: wrong ones
-    different = list({(t.question_id, t.text): t for t in drawn}.values())  # equal texts have equal rewards
-    rewards, beams = {}, {}
-    for method, folder in inputs.verifiers.items():
-        verifier = tools.verifier(folder.path, inputs.draw.tuning)
-        scored = zip(different, score(verifier, inputs.questions.by_id, different), strict=True)
-        reward = {(t.question_id, t.text): round(s.reward, 6) for t, s in scored}
-        rewards[method] = [
-            [*(reward[t.question_id, t.text] for t in own[q.id]), *[0.0] * missing[q.id]] for q in questions
-        ]
-        if method in MCE:
-            texts, _ = beam_search(task, sampler, verifier.score, questions, BEAM, case.derive("beam"))
-            beams[method] = [verdict == "right" for verdict in task.grade(questions, texts)]
-    said = [
-        {
-            "id": question.id,
-            "group": question.group,
-            "right": [*(t.right for t in own[question.id]), *[False] * missing[question.id]],
-            "answers": [*_answers(task, question, own[question.id]), *[-1] * missing[question.id]],
-        }
-        for question in questions
-    ]
-    write_json(path, {"questions": said, "rewards": rewards, "beams": beams})
-
-
-def _answers(task: Task, question: Question, samples: Sequence[Trajectory]) -> list[int]:
-    """Equal numbers for equal answers: what the last step says, or for a program all of it."""
-    texts = [task.normalise(t.text if question.tests else t.steps[-1]) for t in samples]
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
-    return [numbers[text] for text in texts]

@@ -23,7 +23,7 @@ from sapo.settings import DpoSettings
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.cost import Bill, Expected, matched, training_cost
 from sapo.train.distributed import summed, this_process
-from sapo.train.fit import UNWATCHED, Watch
+from sapo.train.fit import NO_CONTEXT, RunContext
 from sapo.train.losses import check_completions
 from sapo.train.pairs import PAIRS
 from sapo.train.trainer import Memory, Trained, Trainer
@@ -40,7 +40,7 @@ def train_dpo(
     pairs: Sequence[PreferencePair],
     settings: DpoSettings,
     seed: int,
-    watch: Watch = UNWATCHED,
+    context: RunContext = NO_CONTEXT,
 ) -> Trained:
     """Train `model` in place on preference pairs, an end token after each.
 
@@ -55,9 +55,9 @@ def train_dpo(
     """
     rows, reference = dpo_rows(encoder, pairs), copy.deepcopy(model)
     lengths = [len(row["prompt_ids"]) + len(row[side]) for row in rows for side in ("chosen_ids", "rejected_ids")]
-    settings = dataclasses.replace(settings, fit=matched(settings.fit, lengths, watch.tokens))
-    checkpoints = Checkpoints(watch.checkpoints, model, "dpo", settings, seed, rows)
-    with trl_run(model, encoder, watch.checkpoints) as scratch, _mean_log_probabilities(model) as means:
+    settings = dataclasses.replace(settings, fit=matched(settings.fit, lengths, context.tokens))
+    checkpoints = Checkpoints(context.checkpoints, model, "dpo", settings, seed, rows)
+    with trl_run(model, encoder, context.checkpoints) as scratch, _mean_log_probabilities(model) as means:
         arguments = fit_arguments(model.device, settings.fit, seed, scratch) | {
             "beta": settings.beta,
             "loss_type": ["sigmoid", "sft"] if settings.nll else ["sigmoid"],
@@ -159,7 +159,7 @@ DPO = Trainer(
     data=PAIRS,
     train=train_dpo,
     expected=_expected,
-    examples=lambda settings: settings.fit.at_once,
+    examples=lambda settings: settings.fit.micro_batch_size,
     memory=Memory(prompts=2, completions=2, beside="reference"),
     lower=("dpo.fit.micro_batch",),
     from_reasoner=True,

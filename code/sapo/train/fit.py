@@ -25,7 +25,7 @@ from sapo.train.checkpoints import (
     trained,
 )
 from sapo.train.distributed import splits, sum_gradients, summed, this_process
-from sapo.train.sharded import Split
+from sapo.train.sharded import ShardedStepper
 
 MAX_NORM = 1.0
 
@@ -50,7 +50,7 @@ class StepLog:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class RunContext:
     """What goes with a training run besides its model, rows and settings.
 
     Args:
@@ -65,11 +65,11 @@ class Watch:
     rows: Sequence[object] = ()
     tokens: float = 0.0
 
-    def over(self, rows: Sequence[object]) -> "Watch":
+    def over(self, rows: Sequence[object]) -> "RunContext":
         return replace(self, rows=rows)
 
 
-UNWATCHED = Watch()
+NO_CONTEXT = RunContext()
 
 
 class StepProgress:
@@ -113,7 +113,7 @@ def fit(
     sizes: Sequence[Size],
     settings: FitSettings,
     seed: int,
-    watch: Watch = UNWATCHED,
+    context: RunContext = NO_CONTEXT,
 ) -> list[StepLog]:
     """Train `model` in place and leave it in evaluation mode.
 
@@ -133,9 +133,9 @@ def fit(
     device = weights[0].device
     optimizer = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=0.0, fused=True)
     process, plan = this_process(), _plan(sizes, settings, seed)
-    at_once = min(settings.at_once, math.ceil(settings.batch_size / process.number))
-    own = Split(model, batch_loss, optimizer, MAX_NORM) if splits() else Unsplit(batch_loss, optimizer)
-    checkpoints = Checkpoints(watch.checkpoints, model, settings, seed, sizes, watch.rows)
+    micro_batch_size = min(settings.micro_batch_size, math.ceil(settings.batch_size / process.number))
+    own = ShardedStepper(model, batch_loss, optimizer, MAX_NORM) if splits() else LocalStepper(batch_loss, optimizer)
+    checkpoints = Checkpoints(context.checkpoints, model, settings, seed, sizes, context.rows)
     model.train()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # dropout; the caller's own stream of random numbers is left as it was
@@ -144,15 +144,15 @@ def fit(
             torch.manual_seed(seed + process.rank + len(log))
         for step, (epoch, batch) in enumerate(plan[len(log) :], start=len(log) + 1):
             lr = settings.lr * schedule(step, len(plan), settings.warmup)
-            parts = filled(batch, sizes, at_once)
+            parts = filled(batch, sizes, micro_batch_size)
             loss, measures, norm = own.step(parts, [sum(sizes[row].examples for row in part) for part in parts], lr)
             log.append(StepLog(step, epoch, loss, lr, norm, measures))
             _check(log[-1], len(plan))
             if checkpoints.due():
                 tensors = trained(model, optimizer) | random_tensors()
                 checkpoints.write(step, tensors, {"log": [asdict(entry) for entry in log]})
-            if watch.progress:
-                watch.progress(log[-1], len(plan))
+            if context.progress:
+                context.progress(log[-1], len(plan))
     own.end()
     model.eval()
     return log
@@ -190,7 +190,7 @@ def _resume(checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.O
     return [StepLog(**entry) for entry in found.state["log"]]
 
 
-class Unsplit:
+class LocalStepper:
     """Steps of a model that this process has whole, and every other one too: `split.Split` for all other models."""
 
     def __init__(self, batch_loss: BatchLoss, optimizer: torch.optim.Optimizer) -> None:

@@ -32,8 +32,8 @@ from sapo.tasks.math_grading.grading import check_grader_errors
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.cost import Bill, Expected
 from sapo.train.distributed import gathered, this_process
-from sapo.train.fit import UNWATCHED, Watch
-from sapo.train.rl_task import PRACTICE, Judge, Practice
+from sapo.train.fit import NO_CONTEXT, RunContext
+from sapo.train.rl_task import RL_TASK, Judge, RlTask
 from sapo.train.trainer import Memory, Trained, Trainer
 from sapo.train.trl_checkpoints import Resumable
 from sapo.train.trl_runs import run_trainer, trl_arguments, trl_run
@@ -50,10 +50,10 @@ MEASURES = {
 def train_grpo(
     model: PreTrainedModel,
     encoder: Encoder,
-    rows: Sequence[Practice],
+    rows: Sequence[RlTask],
     settings: GrpoSettings,
     seed: int,
-    watch: Watch = UNWATCHED,
+    context: RunContext = NO_CONTEXT,
 ) -> Trained:
     """Train `model` in place.
 
@@ -78,13 +78,13 @@ def train_grpo(
         TrainingDiverged: see `trl_runs.run_trainer`.
     """
     started = time.perf_counter()
-    (practice,) = rows
-    judge, settings = Judge(practice, encoder), _matched(settings, encoder, practice, watch.tokens)
-    room = min(practice.max_new_tokens, _room(model.config, encoder, practice.questions, settings))
+    (rl_task,) = rows
+    judge, settings = Judge(rl_task, encoder), _matched(settings, encoder, rl_task, context.tokens)
+    room = min(rl_task.max_new_tokens, _room(model.config, encoder, rl_task.questions, settings))
     # A process has its own random numbers, and knows its own completions.
-    place = watch.checkpoints if this_process().number == 1 else None
-    checkpoints = Checkpoints(place, model, "grpo", settings, seed, room, practice.questions)
-    with trl_run(model, encoder, watch.checkpoints) as scratch:
+    place = context.checkpoints if this_process().number == 1 else None
+    checkpoints = Checkpoints(place, model, "grpo", settings, seed, room, rl_task.questions)
+    with trl_run(model, encoder, context.checkpoints) as scratch:
         # TRL loads its reference from where the model's config says that it came from; where adapters are trained,
         # the frozen weights are still those.
         if settings.beta and all(weight.requires_grad for weight in model.parameters()):
@@ -97,11 +97,11 @@ def train_grpo(
     return Trained(model, log, judge.cost(model.config, bool(settings.beta), time.perf_counter() - started))
 
 
-def _matched(settings: GrpoSettings, encoder: Encoder, practice: Practice, tokens: float) -> GrpoSettings:
+def _matched(settings: GrpoSettings, encoder: Encoder, rl_task: RlTask, tokens: float) -> GrpoSettings:
     """As many steps as train on about `tokens` tokens of prompts and completions; 0 leaves the settings as they are."""
     if not tokens:
         return settings
-    mean = fmean(len(one.ids) for one in encoder.encode_many(practice.examples))
+    mean = fmean(len(one.ids) for one in encoder.encode_many(rl_task.examples))
     return dataclasses.replace(settings, steps=max(1, round(tokens / (rows_of(settings) * mean))))
 
 
@@ -192,7 +192,7 @@ def _trainer(model: PreTrainedModel, judge: Judge, arguments: dict[str, Any]) ->
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
             return [list(encoder.prompt_ids(prompt)) for prompt in prompts], None, {}  # as generation elsewhere sees it
 
-    questions = judge.practice.questions
+    questions = judge.rl_task.questions
     rows = Dataset.from_list([{"prompt": question.prompt, "row": row} for row, question in enumerate(questions)])
     config = GRPOConfig(**arguments)
     trainer = OwnTrainer(model, judge.reward, config, train_dataset=rows, processing_class=encoder.tokenizer)
@@ -214,7 +214,7 @@ def _expected(e: Expected) -> Bill:
 GRPO = Trainer(
     name="grpo",
     section="grpo",
-    data=PRACTICE,
+    data=RL_TASK,
     train=train_grpo,
     expected=_expected,
     examples=rows_of,

@@ -31,7 +31,7 @@ from sapo.records import BadInput, Cost, read_json, write_json, write_text
 from sapo.settings import Settings, TuningSettings
 from sapo.settings.typed_values import build
 from sapo.train.distributed import join, splits
-from sapo.train.fit import StepLog, Watch
+from sapo.train.fit import RunContext, StepLog
 from sapo.train.registry import trainer_of
 from sapo.train.trainer import Trained
 
@@ -58,7 +58,7 @@ class Job:
     tokens: float = 0.0
 
 
-def run(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, watch: Watch) -> Trained:
+def run(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, context: RunContext) -> Trained:
     """Train.
 
     Args:
@@ -72,24 +72,24 @@ def run(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSetting
     """
     trainer = trainer_of(job.trainer)
     if tuning.devices == 1:
-        return _train(job, loaded, tuning, watch)
-    if watch.checkpoints is None:
+        return _train(job, loaded, tuning, context)
+    if context.checkpoints is None:
         raise BadInput(f"{job.trainer}: training on {tuning.devices} devices needs a folder")
     if trainer.check_devices:
         trainer.check_devices(job.settings, tuning.devices)
-    folder = watch.checkpoints / "job"
+    folder = context.checkpoints / "job"
     _launch(job, tuning, folder)
     log = [StepLog(**entry) for entry in read_json(folder / "log.json", list)]
     made = Verifier.load(folder / "made") if trainer.verifier else load_reasoner(folder / "made")[0]
     return Trained(made, log, Cost(**read_json(folder / "cost.json")))
 
 
-def _train(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, watch: Watch) -> Trained:
+def _train(job: Job, loaded: tuple[PreTrainedModel, Encoder], tuning: TuningSettings, context: RunContext) -> Trained:
     trainer = trainer_of(job.trainer)
     begin_training(loaded[0], tuning, tuning.verifier if trainer.verifier else tuning.reasoner, job.adapters)
     remedies = f"lower {' or '.join(trainer.lower)}", CHECKPOINTING
     with arithmetic(tuning), enough_memory(job.trainer, *remedies):
-        trained = trainer.train(*loaded, job.rows, job.settings, job.seed, replace(watch, tokens=job.tokens))
+        trained = trainer.train(*loaded, job.rows, job.settings, job.seed, replace(context, tokens=job.tokens))
     end_training(trained.made.backbone if trainer.verifier else trained.made, tuning)
     return trained
 
@@ -178,7 +178,7 @@ def _take_part(folder: Path) -> None:
     state = join(tuning.device)
     if splits() and state.distributed_type in ("NO", "MULTI_CPU"):
         raise NoDevice(f"tuning: accelerate: {tuning.accelerate}: FSDP splits models over GPUs, and device is cpu")
-    made, log, cost = _train(job, load_reasoner(job.start), tuning, Watch(None, folder.parent))
+    made, log, cost = _train(job, load_reasoner(job.start), tuning, RunContext(None, folder.parent))
     if state.is_main_process:
         if trainer_of(job.trainer).verifier:
             made.save(folder / "made")

@@ -12,11 +12,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder, Size, pad_rows
-from sapo.models.prefix_trees import Ids, Tree, plant, token_log_probabilities, tree_hidden
+from sapo.models.prefix_trees import Ids, Tree, build_tree, token_log_probabilities, tree_hidden
 from sapo.records import PreferencePair
 from sapo.settings import OrpoSettings
 from sapo.train.cost import matched, training_cost
-from sapo.train.fit import UNWATCHED, Watch, fit
+from sapo.train.fit import NO_CONTEXT, RunContext, fit
 from sapo.train.losses import check_completions, masked_mean, orpo_loss
 from sapo.train.pairs import PAIRS
 from sapo.train.trainer import Memory, Trained, Trainer
@@ -35,7 +35,7 @@ def train_orpo(
     pairs: Sequence[PreferencePair],
     settings: OrpoSettings,
     seed: int,
-    watch: Watch = UNWATCHED,
+    context: RunContext = NO_CONTEXT,
 ) -> Trained:
     """Train `model` in place on preference pairs; an end token closes both completions.
 
@@ -46,19 +46,19 @@ def train_orpo(
         ValueError: there are no pairs, or a prompt or a completion has no tokens (names the question).
         TrainingDiverged: see `loop.fit`.
     """
-    trees = plant_pairs(encoder, pairs, settings.fit.at_once)
+    trees = build_pair_trees(encoder, pairs, settings.fit.micro_batch_size)
 
     def batch_loss(batch: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
         return pair_loss(model, [trees[index] for index in batch], encoder.pad_id, settings)
 
     sizes = [Size(len(entry.tree.ids), len(entry.tree.units)) for entry in trees]
     lengths = [size.tokens for size in sizes]
-    plan = matched(settings.fit, lengths, watch.tokens)
-    log = fit(model, batch_loss, sizes, plan, seed, watch.over([settings, *pairs]))
+    plan = matched(settings.fit, lengths, context.tokens)
+    log = fit(model, batch_loss, sizes, plan, seed, context.over([settings, *pairs]))
     return Trained(model, log, training_cost(model.config, lengths, plan.epochs))
 
 
-def plant_pairs(encoder: Encoder, pairs: Sequence[PreferencePair], most: int) -> list[PairTree]:
+def build_pair_trees(encoder: Encoder, pairs: Sequence[PreferencePair], most: int) -> list[PairTree]:
     """Pairs of equal prompts together, at most `most` of them.
 
     Raises:
@@ -76,7 +76,7 @@ def plant_pairs(encoder: Encoder, pairs: Sequence[PreferencePair], most: int) ->
                 f"question {question} has a prompt without tokens: nothing predicts the first answer token"
             )
     units = [(chosen.ids, rejected.ids) for chosen, rejected in zip(*sides, strict=True)]
-    trees = plant(units, [pair.prompt for pair in pairs], most)
+    trees = build_tree(units, [pair.prompt for pair in pairs], most)
     return [PairTree(tree, sides[0][tree.units[0]].completion_start) for tree in trees]
 
 
@@ -134,7 +134,7 @@ ORPO = Trainer(
     data=PAIRS,
     train=train_orpo,
     expected=lambda e: e.training(2 * e.pairs * e.row * e.tree_share, e.settings.orpo.fit),
-    examples=lambda settings: settings.fit.at_once,
+    examples=lambda settings: settings.fit.micro_batch_size,
     memory=Memory(completions=2, logits="portion"),
     lower=("orpo.fit.micro_batch",),
 )

@@ -18,7 +18,7 @@ from sapo.train.trainer import Chosen, RandomTexts, Round, TrainingData
 
 
 @dataclass(frozen=True, slots=True)
-class Practice:
+class RlTask:
     """What the reasoner practises on: a task's questions, and how long an answer may be.
 
     Args:
@@ -35,7 +35,7 @@ class Practice:
 class Judge:
     """Grades completions for the trainer, and keeps the length of every prompt and completion for the bill."""
 
-    practice: Practice
+    rl_task: RlTask
     encoder: Encoder
     verdicts: list[Verdict] = field(default_factory=list)
     lengths: list[tuple[int, int]] = field(default_factory=list)
@@ -45,12 +45,12 @@ class Judge:
         self, prompts: list[str], completion_ids: list[list[int]], row: list[int], **_: Any
     ) -> list[float | None]:
         """Reward of every completion, all of them judged at once; `row` is the number of each one's question."""
-        questions = [self.practice.questions[number] for number in row]
+        questions = [self.rl_task.questions[number] for number in row]
         answers = [[token for token in ids if token != self.encoder.eos_id] for ids in completion_ids]
         texts = self.encoder.tokenizer.batch_decode(
             answers, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        verdicts = self.practice.task.grade(questions, texts)
+        verdicts = self.rl_task.task.grade(questions, texts)
         self.verdicts += verdicts
         self.programs += sum(bool(question.tests) for question in questions)
         lengths = {prompt: len(self.encoder.prompt_ids(prompt)) for prompt in set(prompts)}
@@ -80,15 +80,15 @@ class Judge:
 
 def _of_round(this: Round) -> Chosen:
     examples = tuple(this.texts(this.own)) if this.tokens else ()
-    return Chosen([Practice(this.task, this.questions, this.max_new_tokens, examples)])
+    return Chosen([RlTask(this.task, this.questions, this.max_new_tokens, examples)])
 
 
-def _from_json(row: dict[str, Any]) -> Practice:
+def _from_json(row: dict[str, Any]) -> RlTask:
     questions = [build(Question, question, "job: question") for question in row["questions"]]
-    return Practice(find_task(row["task"]), questions, row["max_new_tokens"], tuple(map(tuple, row["examples"])))
+    return RlTask(find_task(row["task"]), questions, row["max_new_tokens"], tuple(map(tuple, row["examples"])))
 
 
-def _to_json(row: Practice) -> dict[str, Any]:
+def _to_json(row: RlTask) -> dict[str, Any]:
     questions, examples = [dataclasses.asdict(question) for question in row.questions], [*map(list, row.examples)]
     return {
         "task": row.task.NAME,
@@ -98,9 +98,9 @@ def _to_json(row: Practice) -> dict[str, Any]:
     }
 
 
-def _stand_in(texts: RandomTexts, count: int) -> list[Practice]:
+def _stand_in(texts: RandomTexts, count: int) -> list[RlTask]:
     answer, questions = "".join(texts.steps()), [texts.question(number) for number in range(count)]
-    return [Practice(texts.task, questions, len(answer), ((questions[0].prompt, answer),))]
+    return [RlTask(texts.task, questions, len(answer), ((questions[0].prompt, answer),))]
 
 
-PRACTICE = TrainingData(_to_json, _from_json, _stand_in, _of_round)
+RL_TASK = TrainingData(_to_json, _from_json, _stand_in, _of_round)

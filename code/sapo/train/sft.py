@@ -20,7 +20,7 @@ from sapo.records import Trajectory
 from sapo.settings import FitSettings
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.cost import matched, training_cost
-from sapo.train.fit import UNWATCHED, Watch
+from sapo.train.fit import NO_CONTEXT, RunContext
 from sapo.train.losses import check_completions
 from sapo.train.trainer import Chosen, Memory, NothingLeft, RandomTexts, Round, Trained, Trainer, TrainingData
 from sapo.train.trl_checkpoints import Resumable
@@ -76,7 +76,7 @@ def train_sft(
     texts: Sequence[tuple[str, str]],
     settings: FitSettings,
     seed: int,
-    watch: Watch = UNWATCHED,
+    context: RunContext = NO_CONTEXT,
 ) -> Trained:
     """Train `model` in place on (prompt, completion) texts, an end token after each.
 
@@ -89,9 +89,9 @@ def train_sft(
     """
     rows = sft_rows(encoder, texts)
     lengths = [len(row["input_ids"]) for row in rows]
-    settings = matched(settings, lengths, watch.tokens)
-    checkpoints = Checkpoints(watch.checkpoints, model, "sft", settings, seed, rows)
-    with trl_run(model, encoder, watch.checkpoints) as scratch:
+    settings = matched(settings, lengths, context.tokens)
+    checkpoints = Checkpoints(context.checkpoints, model, "sft", settings, seed, rows)
+    with trl_run(model, encoder, context.checkpoints) as scratch:
         trainer = _trainer(model, encoder, rows, fit_arguments(model.device, settings, seed, scratch))
         log = run_trainer(trainer, checkpoints, {"token_accuracy": "mean_token_accuracy"})
     return Trained(model, log, training_cost(model.config, lengths, settings.epochs))
@@ -140,7 +140,7 @@ SFT = Trainer(
     data=TrainingData(list, tuple, _stand_in, _filtered, ("filter.json", FilterReport)),
     train=train_sft,
     expected=lambda e: e.training(e.kept * e.row + e.gold_tokens, e.settings.sft),
-    examples=lambda settings: settings.at_once,
+    examples=lambda settings: settings.micro_batch_size,
     memory=Memory(),
     lower=("sft.micro_batch",),
 )

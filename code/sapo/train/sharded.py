@@ -23,7 +23,7 @@ from sapo.train.distributed import summed
 COUNTS = {"train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1}
 
 
-class Whole:
+class WholeWeights:
     """`model` as it is now, kept in main memory until `restore`."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -63,7 +63,7 @@ class Objective(nn.Module):
             return self.batch_loss(part)
 
 
-class Split:
+class ShardedStepper:
     """A model and its optimiser, split until `end`.
 
     Args:
@@ -82,7 +82,7 @@ class Split:
     ) -> None:
         from accelerate import Accelerator
 
-        self._whole, self._max_norm = Whole(model), max_norm
+        self._whole, self._max_norm = WholeWeights(model), max_norm
         self._accelerator: Any = Accelerator()
         if plugin := self._accelerator.state.deepspeed_plugin:
             if plugin.zero_stage == 0:

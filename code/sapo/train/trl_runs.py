@@ -26,7 +26,7 @@ from sapo.settings import FitSettings
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.distributed import splits, this_process
 from sapo.train.fit import StepLog, TrainingDiverged
-from sapo.train.sharded import Whole
+from sapo.train.sharded import WholeWeights
 
 IGNORED = -100  # label of a token that the loss leaves out
 
@@ -83,7 +83,7 @@ def accumulated(settings: FitSettings) -> int:
 
 def _rows(settings: FitSettings) -> int:
     """Rows that go through the model together, in each process."""
-    return min(settings.at_once, math.ceil(settings.batch_size / this_process().number))
+    return min(settings.micro_batch_size, math.ceil(settings.batch_size / this_process().number))
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def run_trainer(trainer: Any, checkpoints: Checkpoints, measures: Mapping[str, s
     """
     trainer.remove_callback(PrinterCallback)  # prints every step where tqdm is off
     trainer.add_callback(_StopWhenDiverged())
-    whole = Whole(trainer.model) if splits() else None
+    whole = WholeWeights(trainer.model) if splits() else None
     trainer.train_on(checkpoints)
     if whole:
         whole.restore(trainer.accelerator, trainer.model_wrapped, "")

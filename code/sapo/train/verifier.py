@@ -11,10 +11,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sapo.models.encoding import Encoder, Size
-from sapo.models.verifier import StepTree, Verifier, plant_steps
+from sapo.models.verifier import StepTree, Verifier, build_step_trees
 from sapo.settings import VerifierSettings
 from sapo.train.cost import learning, matched, training_cost
-from sapo.train.fit import UNWATCHED, Watch, fit
+from sapo.train.fit import NO_CONTEXT, RunContext, fit
 from sapo.train.losses import verifier_loss
 from sapo.train.trainer import Memory, RandomTexts, Trained, Trainer, TrainingData
 
@@ -34,7 +34,7 @@ def train_verifier(
     examples: Sequence[VerifierExample],
     settings: VerifierSettings,
     seed: int,
-    watch: Watch = UNWATCHED,
+    context: RunContext = NO_CONTEXT,
 ) -> Trained:
     """Fit a fresh verifier; `model` itself is not changed. The log's measure is `accuracy` of steps at 0.5.
 
@@ -45,7 +45,7 @@ def train_verifier(
     """
     _check(examples)
     verifier = Verifier.from_reasoner(model, encoder, seed)
-    trees = plant_examples(encoder, examples)
+    trees = build_example_trees(encoder, examples)
 
     def batch_loss(batch: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
         chosen = [trees[index] for index in batch]
@@ -59,12 +59,12 @@ def train_verifier(
 
     sizes = [Size(len(entry.tree.ids), len(entry.ends)) for entry in trees]
     lengths = [size.tokens for size in sizes]
-    plan = matched(settings.fit, lengths, watch.tokens)
-    log = fit(verifier, batch_loss, sizes, plan, seed, watch.over([settings, *examples]))
+    plan = matched(settings.fit, lengths, context.tokens)
+    log = fit(verifier, batch_loss, sizes, plan, seed, context.over([settings, *examples]))
     return Trained(verifier, log, training_cost(model.config, lengths, plan.epochs, with_head=False))
 
 
-def plant_examples(encoder: Encoder, examples: Sequence[VerifierExample]) -> list[StepTree]:
+def build_example_trees(encoder: Encoder, examples: Sequence[VerifierExample]) -> list[StepTree]:
     """The rows that the verifier is trained on: each example a row of its own.
 
     Not as trees, which would be twice as fast: trajectories of one question in one batch pull the weights the same
@@ -72,7 +72,7 @@ def plant_examples(encoder: Encoder, examples: Sequence[VerifierExample]) -> lis
     rewards above 0.05, instead of 1 in 4), while pairs are made of nothing but these gaps.
     """
     rows = encoder.encode_steps_many([(example.prompt, example.steps) for example in examples])
-    return plant_steps(rows, [example.prompt for example in examples], most=1)
+    return build_step_trees(rows, [example.prompt for example in examples], most=1)
 
 
 def _check(examples: Sequence[VerifierExample]) -> None:
@@ -101,7 +101,7 @@ VERIFIER = Trainer(
     data=TrainingData(list, _from_json, _stand_in),
     train=train_verifier,
     expected=lambda e: learning(e.config, e.labelled * e.row, e.row, e.settings.verifier.fit.epochs, with_head=False),
-    examples=lambda settings: settings.fit.at_once,
+    examples=lambda settings: settings.fit.micro_batch_size,
     memory=Memory(logits="none", beside="loaded"),
     lower=("verifier.fit.micro_batch",),
     verifier=True,

@@ -15,7 +15,7 @@ from sapo.evaluate.efficiency import first_error, prefix_truth
 from sapo.labelling.detection import detect, random_position
 from sapo.labelling.trajectories import distinct
 from sapo.models.verifier import Verifier
-from sapo.recipes.experiment import Bench
+from sapo.recipes.experiment import Experiment
 from sapo.recipes.label_step import score
 from sapo.records import Question, StepLabels, Trajectory, read_records
 from sapo.report.explorer.labels import ExplorerError, Labels, read_labels
@@ -30,7 +30,7 @@ Scores = dict[str, tuple[float, ...]]  # c^_1…c^_n by trajectory
 class _Source:
     """What every round is read with."""
 
-    bench: Bench
+    experiment: Experiment
     questions: dict[str, Question]
     most: int
 
@@ -46,7 +46,7 @@ class _Found:
     suspicion: Scores = field(default_factory=dict)
 
 
-def collect(bench: Bench, method: str, most: int) -> Explored:
+def collect(experiment: Experiment, method: str, most: int) -> Explored:
     """All rounds of one seed of a method.
 
     Args:
@@ -57,14 +57,16 @@ def collect(bench: Bench, method: str, most: int) -> Explored:
         ExplorerError: the method has no round on file, or its files do not fit together.
         RecordError, LoadingError: a file is missing or broken.
     """
-    folder = bench.workspace.methods(bench.model, bench.task_name) / str(bench.settings.seed) / method
+    folder = (
+        experiment.workspace.methods(experiment.model, experiment.task_name) / str(experiment.settings.seed) / method
+    )
     numbers = sorted(int(path.parent.name) for path in folder.glob("*/sampled.jsonl"))
     if not numbers:
         raise ExplorerError(f"{folder}: no round of {method} is on file; `dvc repro` makes them")
-    source = _Source(bench, {question.id: question for question in bench.train_questions().items}, most)
-    scorer, labels = bench.start / "verifier", read_labels(bench.start)
+    source = _Source(experiment, {question.id: question for question in experiment.train_questions().items}, most)
+    scorer, labels = experiment.start / "verifier", read_labels(experiment.start)
     scores = _score(source, scorer, labels.texts)
-    found = _Found(0, _read(source, bench.start / "sampled.jsonl"), labels, scores)
+    found = _Found(0, _read(source, experiment.start / "sampled.jsonl"), labels, scores)
     count, shown = len(labels.trajectories), _show_all(source, found, labels.trajectories)
     rounds = [Round(0, "omega", "", count, shown)]
     for number in numbers:
@@ -73,14 +75,14 @@ def collect(bench: Bench, method: str, most: int) -> Explored:
             scorer = folder / str(number) / "verifier"
     asked = {one.question_id for own in rounds for one in own.shown}
     questions = tuple(question for name, question in source.questions.items() if name in asked)
-    place = (bench.settings.profile, bench.model, bench.task_name, method, bench.settings.seed)
-    return Explored(*place, bench.settings.rollouts.per_position, questions, tuple(rounds))
+    place = (experiment.settings.profile, experiment.model, experiment.task_name, method, experiment.settings.seed)
+    return Explored(*place, experiment.settings.rollouts.per_position, questions, tuple(rounds))
 
 
 def _round(source: _Source, folder: Path, number: int, scorer: Path) -> Round:
     """Round i ≥ 1; `scorer` is V_{i-1}."""
-    drawn, settings = _read(source, folder / "sampled.jsonl"), source.bench.settings
-    own = distinct(source.bench.task, drawn)
+    drawn, settings = _read(source, folder / "sampled.jsonl"), source.experiment.settings
+    own = distinct(source.experiment.task, drawn)
     if not (folder / "verifier").is_dir():
         return Round(number, "", "", len(own), _show_all(source, _Found(number, drawn), spread(own, source.most)))
     labels = read_labels(folder)
@@ -113,7 +115,7 @@ def _score(source: _Source, verifier: Path, trajectories: Sequence[Trajectory]) 
 
 
 def _show_all(source: _Source, found: _Found, chosen: Sequence[Trajectory]) -> tuple[Shown, ...]:
-    normalise = source.bench.task.normalise
+    normalise = source.experiment.task.normalise
     times = Counter((t.question_id, normalise(t.text)) for t in found.drawn)
     return tuple(_show(source, found, t, times[t.question_id, normalise(t.text)]) for t in chosen)
 
@@ -146,7 +148,7 @@ def _steps(found: _Found, trajectory: Trajectory, start: int) -> tuple[Step, ...
 
 def _truth(source: _Source, trajectory: Trajectory) -> tuple[int, ...] | None:
     """True labels of the prefixes, where the task knows them."""
-    task = EMBEDDED.get(source.bench.task_name)
+    task = EMBEDDED.get(source.experiment.task_name)
     if task is None:
         return None
     return prefix_truth(task.step_truth(source.questions[trajectory.question_id], trajectory.steps))
@@ -161,11 +163,11 @@ def _detected(source: _Source, found: _Found, trajectory: Trajectory, labels: St
 
     What was asked first, max(t^, 1), overrules scores that another machine computes a little differently.
     """
-    if labels.case not in ("a", "b", "c") and not (labels.case == "witness" and labels.asked):
+    if labels.case not in ("a", "b", "c") and not (labels.case == "known_correct" and labels.asked):
         return None
-    settings = source.bench.settings.detect
+    settings = source.experiment.settings.detect
     if settings.by == "random":
-        seed = source.bench.case.derive("random step", found.number)
+        seed = source.experiment.case.derive("random step", found.number)
         position = random_position(len(trajectory.steps), derive_seed(seed, "detect", trajectory.id))
     else:
         position = detect(found.suspicion[trajectory.id], settings.sign, settings.virtual_start)

@@ -26,7 +26,7 @@ def cost_table(results: Sequence[TaskEfficiency], seconds: Seconds | None) -> Ta
     header = ("Model", "Task", "Labeller", "Rollouts", "Prompt tokens", "Generated tokens", "FLOPs", "half right")
     rows = [(e.model, e.task, name, *_cost_cells(e, name, seconds)) for e in results for name in LABELLERS]
     which = "; ".join(f"{entry.model} on {entry.task}: {entry.which}" for entry in results)
-    right = "half right: FLOPs of as many right trajectories counted in, which `witness` need not ask."
+    right = "half right: FLOPs of as many right trajectories counted in, which `known_correct` need not ask."
     note = f"Means of {which}; {right} {VARIANTS} Seconds: {seconds.machine if seconds else 'not measured'}."
     return Table("What labels cost", (*header, "Programs", "Seconds"), tuple(rows), note)
 
