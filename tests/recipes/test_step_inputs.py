@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 import yaml
 
+from sapo.evaluate import rerank_step
 from sapo.evaluate.process.items import ProcessItem
 from sapo.recipes import bootstrap, label_step, sample_step, self_improvement
 from sapo.recipes.bootstrap import start_inputs
@@ -109,8 +110,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     def ask(store: Path, inputs: object, make: object) -> Path:
         raise Asked(inputs)
 
-    for module in (sample_step, label_step, bootstrap, self_improvement, evaluate, efficiency, process, verifiers):
-        monkeypatch.setattr(module, "kept", ask)
+    steps = sample_step, label_step, bootstrap, self_improvement, evaluate, efficiency, process, verifiers, rerank_step
+    for module in steps:
+        monkeypatch.setattr(module, "cached", ask)
     for task in ("nano_math", "nano_math_ood", "nano_code_ood"):
         monkeypatch.setattr(TASKS[task], "load", functools.cache(TASKS[task].load))
     made = Workspace(tmp_path, "test")
@@ -159,7 +161,7 @@ def all_inputs(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         asked(lambda: process.draw(experiment, questions)),
         asked(lambda: verifiers.judge(experiment, items, made, workspace.root)),
         asked(lambda: verifiers.estimate(experiment, items, reasoner, [])),
-        asked(lambda: verifiers.rerank(experiment, [made], workspace.root)),
+        asked(lambda: rerank_step.rerank(experiment, {made.method: made.folder / "verifier"}, (), workspace.root)),
     ]
     return {type(one).__name__: one for one in found}
 

@@ -31,7 +31,7 @@ def test_all_tasks_of_a_model_share_the_processes_the_longest_first(
     nano: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[Work] = []
-    monkeypatch.setattr(methods, "share", lambda works, workers: given.extend(works))
+    monkeypatch.setattr(methods, "run_all", lambda works, workers: given.extend(works))
     workspace = Workspace(tmp_path, "nano")
     methods.run(nano, workspace, StageArguments("gemma2_nano"))
     folders = [work.arguments[1] for work in given]
