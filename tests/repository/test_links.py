@@ -56,6 +56,17 @@ def test_files_that_prose_names_are_there(path: Path) -> None:
     assert [name for name in named if not (ROOT / name).exists() and not re.search(r"[A-Z]{3}", name)] == []
 
 
+def test_citations_of_the_method_lead_to_its_sections() -> None:
+    """Code cites `docs/method.md §N`; no other spelling, and every N is a heading there."""
+    sections = set(re.findall(r"^## §(\d+) ", (ROOT / "docs" / "method.md").read_text(encoding="utf-8"), flags=re.M))
+    files = [*ROOT.glob("code/**/*.py"), *ROOT.glob("code/conf/**/*.yaml"), *ROOT.glob("benchmarks/*.py")]
+    texts = {path: path.read_text(encoding="utf-8") for path in files}
+    cited = [number for text in texts.values() for number in re.findall(r"docs/method\.md §(\d+)", text)]
+    assert len(cited) > 15 and set(cited) <= sections
+    odd = {path.name for path, text in texts.items() if re.search(r"method\.md(?! §\d)|\(method,? (§|section)", text)}
+    assert odd == set()
+
+
 def test_the_paper_cites_what_its_bibliography_has() -> None:
     source = (ROOT / "paper" / "main.typ").read_text(encoding="utf-8")
     entries = re.findall(r"^@\w+\{(\w+),", (ROOT / "paper" / "references.bib").read_text(encoding="utf-8"), flags=re.M)
@@ -64,12 +75,17 @@ def test_the_paper_cites_what_its_bibliography_has() -> None:
     assert len(entries) == len(set(entries)) and cited - drawn == set(entries)
 
 
-def test_commands_in_the_readme_exist() -> None:
-    """Every `python -m sapo COMMAND` is a stage or a command; every script of benchmarks/ is there."""
+def test_commands_that_documents_name_exist() -> None:
+    """Every `sapo COMMAND` is a stage or a command; the tools page names every script of benchmarks/."""
     from sapo.cli.main import COMMANDS
 
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"(?:python -m |`)sapo ([a-z][a-z_-]*)", text))
-    assert named <= COMMANDS.keys(), named
-    scripts = set(re.findall(r"python (benchmarks/\w+\.py)", text))
+    texts = {
+        path.name: path.read_text(encoding="utf-8") for path in MARKDOWN if path.parent.name not in ("results", "tests")
+    }
+    named = {
+        name for text in texts.values() for name in re.findall(r"(?:^|`|&& )sapo ([a-z][a-z_-]*)", text, flags=re.M)
+    }
+    assert named <= {*COMMANDS}, named - {*COMMANDS}
+    assert {"configure", "explore", "plan", "score"} <= named
+    scripts = set(re.findall(r"python (benchmarks/\w+\.py)", texts["tools.md"]))
     assert scripts == {f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.py")}

@@ -1,7 +1,7 @@
 """What process labels would cost and how true they would be, as expectations over a simple world; no model is run.
 
 1. A wrong trajectory of n steps has its first error at e, uniform in 1…n: prefixes of less than e steps are right.
-   Right trajectories are their own witnesses and cost no labeller anything (method §1), so none are counted.
+   Right trajectories are their own witnesses and cost no labeller anything (docs/method.md §1), so none are counted.
 2. A rollout from a right prefix of j steps ends right with probability s^(n-j), from a wrong one with `rescue`.
 3. The verifier's largest drop is at the true step with probability `verifier`, else at any other step alike; so is
    the second-largest among the steps that are left; everywhere else its scores are flat.
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sapo.labelling.detection import detect
-from sapo.labelling.search import Finding, Strategy, omega, saps, saps_until_located, waves
+from sapo.labelling.search import SearchResult, Strategy, omega, saps, saps_until_located, waves
 from sapo.records import BadInput
 
 LabellerName = Literal["shepherd", "omega", "saps_once", "saps_until_located"]
@@ -196,7 +196,7 @@ def _ways(start: Callable[[], Strategy]) -> list[Way]:
     while pending:
         known = pending.pop()
         outcome = _walk(start(), known)
-        if isinstance(outcome, Finding):
+        if isinstance(outcome, SearchResult):
             ways.append(Way(tuple(known), tuple(known.values()), outcome.labels.index(0) + 1))
             continue
         for answers in itertools.product((False, True), repeat=len(outcome)):
@@ -204,7 +204,7 @@ def _ways(start: Callable[[], Strategy]) -> list[Way]:
     return ways
 
 
-def _walk(strategy: Strategy, known: Mapping[int, bool]) -> Finding | tuple[int, ...]:
+def _walk(strategy: Strategy, known: Mapping[int, bool]) -> SearchResult | tuple[int, ...]:
     """What a strategy finds with the known answers, or the positions that it wants to know besides."""
     try:
         wanted = next(strategy)

@@ -41,7 +41,7 @@ def outcome(steps: int, right: bool) -> Strategy:
 
 
 def known_correct(steps: int) -> Strategy:
-    """A right trajectory is its own winning continuation: every label is 1 (method §1)."""
+    """A right trajectory is its own winning continuation: every label is 1 (docs/method.md §1)."""
     yield from ()
     return SearchResult((1,) * steps, "known_correct")
 

@@ -1,4 +1,4 @@
-"""Draws trajectories from a reasoner and keeps the different ones: S = Sample(M) of the loop (method.md §7)."""
+"""Draws trajectories from a reasoner and keeps the different ones: S = Sample(M) of the loop (docs/method.md §7)."""
 
 from collections.abc import Iterable, Sequence
 

@@ -2,7 +2,7 @@
 
 1. Prompt and completion are tokenised apart, because that is what generation sees: it is given the prompt's ids and
    appends the completion's.
-2. Step ends are found by character offsets, never by searching for a token id (docs/method.md, section 5): newlines
+2. Step ends are found by character offsets, never by searching for a token id (docs/method.md §5): newlines
    merge with their neighbours differently in every tokenizer.
 3. The tokenizer's leading specials (BOS) come once, also where the prompt's text begins with them. Names of special
    tokens are special tokens in a prompt, where chat templates put them, and plain text in a completion.

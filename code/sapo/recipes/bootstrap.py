@@ -1,4 +1,4 @@
-"""What all methods of a model, task and seed begin with: M_0, D_0 and V_0 (method.md §7, first line)."""
+"""What all methods of a model, task and seed begin with: M_0, D_0 and V_0 (docs/method.md §7, first line)."""
 
 import shutil
 from dataclasses import dataclass

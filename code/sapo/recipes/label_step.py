@@ -1,4 +1,4 @@
-"""Labels to a verifier: the half of a round that process supervision adds (method.md §2-5).
+"""Labels to a verifier: the half of a round that process supervision adds (docs/method.md §2-5).
 
 Labels, their expansion and the verifier trained on them are kept, so that methods that differ only in what they do
 with rewards (eta, beta, the update) share them.

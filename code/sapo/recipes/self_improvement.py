@@ -1,4 +1,4 @@
-"""One loop for all methods of both papers (method.md §7-8): sample, reward, update, again.
+"""One loop for all methods of both papers (docs/method.md §7-8): sample, reward, update, again.
 
 ```
 M_0 = SFT(M, D_org); D_0 = Sample(M_0) ∪ D_org; V_0 = fit(M_0, omega(subset of D_0)); M_1 = M_0

@@ -1,4 +1,4 @@
-"""95 % bootstrap intervals of means over seeds and clusters of questions (method.md §9).
+"""95 % bootstrap intervals of means over seeds and clusters of questions (docs/method.md §9).
 
 A resample draws seeds and, for all of them alike, clusters of questions with replacement (the six prompts of one MBPP
 task are one cluster). A difference of two methods is the mean of the paired differences over the seeds and questions

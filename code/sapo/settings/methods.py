@@ -8,7 +8,7 @@ UPDATES = ("sft", "star", "orpo", "dpo", "grpo")  # trainers of reasoners (train
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """The loop that every method of both papers is an instance of (method.md §7-8).
+    """The loop that every method of both papers is an instance of (docs/method.md §7-8).
 
     Args:
         updates: what trains the reasoner, one of `UPDATES` a round.

@@ -1,4 +1,4 @@
-"""Stage `process`: the process benchmark of a task (method.md §8): two trajectories a test question, by two reasoners.
+"""Stage `process`: a process benchmark (docs/method.md §8), two trajectories a test question, by two reasoners.
 
 Writes `items.jsonl`, `statistics.json` and `card.md`. The trajectories are samples of the SFT models of the first
 seed; the first wrong step is named by the oracle (embedded tasks) or by rollouts of a third party's SFT model.

@@ -1,4 +1,4 @@
-"""Preference pairs to a better reasoner by DPO, or by RPO (DPO + NLL; method.md §8), through TRL's DPOTrainer.
+"""Preference pairs to a better reasoner by DPO, or by RPO (DPO + NLL; docs/method.md §8), through TRL's DPOTrainer.
 
     L = -log sigmoid(beta * ((log P(tau_w) - log P_ref(tau_w)) - (log P(tau_l) - log P_ref(tau_l)))) + nll * NLL
 

@@ -4,7 +4,7 @@ Every step draws `group` completions of each of its questions with the model as 
 answer, else 0; the advantage is the reward less the group's mean, over its standard deviation; one update follows.
 
 1. TRL's `loss_type="grpo"`, the paper's: mean over a completion's tokens, then over completions, KL estimated with
-   the reference's probabilities. Not TRL's `"sapo"`, which is another method of that name (method.md §10).
+   the reference's probabilities. Not TRL's `"sapo"`, which is another method of that name (docs/method.md §10).
 2. One update a batch, so that the ratio to the old policy is 1 and nothing is clipped, as in the paper.
 3. The learning rate rises and falls as in every training here (`loop.schedule`): the paper prints no schedule.
 

@@ -1,6 +1,6 @@
 """Labelled trajectories to a step verifier: MSE (SAPO eq. 6) or cross-entropy (SIPF) at every step's last token.
 
-The verifier starts anew from the given reasoner's backbone each time (method.md §5).
+The verifier starts anew from the given reasoner's backbone each time (docs/method.md §5).
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Step scores of a verifier beside true labels: thresholds, verdicts and reliability bins (method.md §8).
+"""Step scores of a verifier beside true labels: thresholds, verdicts and reliability bins (docs/method.md §8).
 
 1. A step is called wrong where its score is below the threshold. Labels are of prefixes: 1 up to the first wrong step.
 2. Step accuracy is the papers'. First-error accuracy asks for the very step, or for none.

@@ -1,9 +1,9 @@
 """Table 2 of SAPO: how often a verifier's detection does not stand up to the reasoner that checks it.
 
 On fixed trajectories, V_a detects and R_b verifies, for rounds (a, b) = (1, 1), (1, 3), (3, 3). A pre-label is right
-iff (method.md §8) the outcome is right and no step is called wrong; or the outcome is wrong and every step is called
-wrong; or the outcome is wrong and the first error is located: R_b says c = 1 at t^ and c = 0 at t^+1. A step is called
-wrong below 0.5. The laboratory can also ask the truth instead of R_b, which the paper could not.
+iff (docs/method.md §8) the outcome is right and no step is called wrong; or the outcome is wrong and every step is
+called wrong; or the outcome is wrong and the first error is located: R_b says c = 1 at t^ and c = 0 at t^+1. A step is
+called wrong below 0.5. The laboratory can also ask the truth instead of R_b, which the paper could not.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The evaluation protocols `paper` and `standard` as data: which tasks, which asserts are shown (method, section 9).
+"""The evaluation protocols `paper` and `standard` as data: which tasks, which asserts are shown (docs/method.md §9).
 
 `describe` gives the same as plain data, `conditions` adds what programs were confined by: both are for result files.
 Subsets name asserts by position, 0 to 2.
