@@ -2,7 +2,7 @@
 
 import pytest
 
-from sapo import __main__ as command
+from sapo.cli import main as command
 from sapo.evaluate.simulation import SimulationError
 from sapo.models.loading import LoadingError
 from sapo.records import RecordError
@@ -39,19 +39,19 @@ MENDABLE = [
 def test_a_failure_that_can_be_mended_is_one_line(
     kind: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_: list[str]) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise kind("loss is nan at step 3")
 
-    monkeypatch.setattr(command, "_dispatch", fail)
+    monkeypatch.setattr(command.sapo, "main", fail)
     assert command.main(["start"]) == 2
     assert capsys.readouterr().err == "error: loss is nan at step 3\n"
 
 
 @pytest.mark.parametrize("kind", [ValueError, RuntimeError, KeyError])
 def test_a_bug_is_not_hidden(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: list[str]) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise kind("a bug")
 
-    monkeypatch.setattr(command, "_dispatch", fail)
+    monkeypatch.setattr(command.sapo, "main", fail)
     with pytest.raises(kind, match="a bug"):
         command.main(["start"])

@@ -12,7 +12,7 @@ import torch
 from tiny_models import byte_level, tiny_model, tiny_reasoner
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from sapo import __main__ as command
+from sapo.cli import main as command
 from sapo.models.loading import LoadingError, load_reasoner, save_reasoner
 from sapo.records import BadInput
 from sapo.runtime.workspace import StageArguments, Workspace

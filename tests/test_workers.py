@@ -12,7 +12,7 @@ import psutil
 import pytest
 from memory_group import little_memory
 
-from sapo import __main__ as command
+from sapo.cli import main as command
 from sapo.records import BadInput
 from sapo.runtime.process_pool import Work, WorkerDied, share
 
@@ -78,7 +78,7 @@ def test_a_process_that_the_system_kills_for_memory_is_one_line(
     with little_memory(32 << 20) as group:
         works = [Work("finished", leave, (tmp_path, "0"))]
         works += [Work("too large", take_more_than_there_is, (group, tmp_path, "1"))]
-        monkeypatch.setattr(command, "_dispatch", lambda _: share(works, 2))
+        monkeypatch.setattr(command.sapo, "main", lambda *_, **__: share(works, 2))
         assert command.main(["methods"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("error: too large ended by SIGKILL. ")
