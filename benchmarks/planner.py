@@ -80,6 +80,9 @@ class EndsTask:
     def normalise(self, text: str) -> str:
         return text
 
+    def unparsable_kind(self, completion: str) -> str:
+        return ""
+
 
 def wrong_items(count: int) -> list[LabelItem]:
     """Trajectories unlike each other in every step, eight of a question; all positions are detected equally often."""

@@ -16,8 +16,8 @@ from sapo.sampling.protocol import Request
 from sapo.settings import DpoSettings, FitSettings, GrpoSettings, OrpoSettings, VerifierSettings, load_settings
 from sapo.settings.configure import PARAMS
 from sapo.train.fit import RunContext
-from sapo.train.grpo import RlTask
 from sapo.train.launch import Job, run
+from sapo.train.rl_task import RlTask
 from sapo.train.verifier import VerifierExample
 
 ROOT = Path(__file__).parents[2]

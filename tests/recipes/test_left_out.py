@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 from fakes import LineTask, ScriptedSampler, question
-from test_supervision import FourLines, labelled_examples, small
+from test_supervision import FourLines, given, labelled_examples, small
 from tiny_models import tiny_reasoner
 
 from sapo.labelling.labellers import LabelItem, Labelled
 from sapo.models.loading import save_reasoner
 from sapo.recipes.experiment import Experiment, read_costs
+from sapo.recipes.inputs import Folder, Tools
 from sapo.recipes.label_step import LEFT_OUT, fit_verifier
-from sapo.recipes.sample_step import sampled
+from sapo.recipes.sample_step import SampleInputs, sampled
 from sapo.recipes.self_improvement import sample_statistics
 from sapo.records import Question, RecordError, StepLabels, Trajectory, read_json, read_records
 from sapo.runtime.workspace import Workspace
@@ -51,7 +52,7 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
 
 def test_gold_rationales_that_do_not_fit_are_no_gold(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [q.id for q in experiment.gold_rationales()] == ["q0", "q1", "q2"]
-    assert [q.id for q in experiment.gold_questions()] == ["q0", "q2"]
+    assert [q.id for q in experiment.gold_questions().items] == ["q0", "q2"]
     monkeypatch.setattr(Golden, "load", lambda *_: [dataclasses.replace(question(), solution=LONG)] * 4)
     with pytest.raises(RecordError, match=r"lines: gold rationales: none of 4 can be learned from: has \d+ tokens"):
         experiment.gold_questions()
@@ -69,11 +70,12 @@ def test_samples_that_cannot_be_scored_are_counted(
     def said(request: Request) -> str:
         return reply.get(request.prompt.removeprefix("Prompt of ").removesuffix(".\n"), "win\n")
 
-    monkeypatch.setattr(Experiment, "sampler", lambda *_: ScriptedSampler(said))
-    folder = sampled(experiment, 1, experiment.base)
+    monkeypatch.setattr(Tools, "sampler", lambda *_: ScriptedSampler(said))
+    read = Folder.of(experiment.base), experiment.train_questions(), experiment.draw, experiment.settings.sampling
+    folder = sampled(SampleInputs(experiment.case, 1, *read), experiment.tools)
     own = read_records(folder / "sampled.jsonl", Trajectory)
     assert {t.question_id for t in own} == {"q0", "q2", "q3"} and len(own) == 24
-    found = sample_statistics(experiment, own, read_costs(folder)["sampling"])
+    found = sample_statistics(experiment.task, own, read_costs(folder)["sampling"])
     assert (found["trajectories"], found["left_out"]) == (24, 8)
 
 
@@ -83,7 +85,8 @@ def test_a_verifier_learns_from_the_others(experiment: Experiment, tmp_path: Pat
     unusable = [
         Labelled(LabelItem(question("q0"), t), StepLabels(t.id, (1, 0), (), "bisection"), {}) for t in (long, merged)
     ]
-    fit_verifier(experiment, 1, experiment.base, [unusable[0], *labelled_examples(), unusable[1]], tmp_path / "made")
+    inputs, tools = given(experiment, "omega", [], experiment.base, number=1)
+    fit_verifier(inputs, tools, [unusable[0], *labelled_examples(), unusable[1]], tmp_path / "made")
     assert read_json(tmp_path / "made" / LEFT_OUT) == {"labelled": 2}
     seen = read_records(tmp_path / "made" / "labelled.jsonl", Trajectory)
     assert [t.id for t in seen] == ["w", "r", "w/after2/0"]

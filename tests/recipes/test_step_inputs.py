@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import shutil
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,6 +118,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         monkeypatch.setattr(TASKS[task], "load", functools.cache(TASKS[task].load))
     made = Workspace(tmp_path, "test")
     made.data.symlink_to(ROOT / "assets")
+    shutil.copytree(ROOT / "assets" / "models" / MODEL, made.base(MODEL))
     monkeypatch.chdir(tmp_path)
     write_text(made.base(MODEL) / "weights", "base")
     question = Experiment(NANO, made, MODEL, TASK).train_questions().items[0]

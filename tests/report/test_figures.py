@@ -14,6 +14,7 @@ from matplotlib.transforms import Bbox
 
 from sapo.report.figures.ablations import ablations
 from sapo.report.figures.accuracy import accuracy_by_round
+from sapo.report.figures.all_figures import FIGURES
 from sapo.report.figures.drawing import Drawn, Rows
 from sapo.report.figures.flops import accuracy_by_flops
 from sapo.report.figures.reasoning import flawed_reasoning
@@ -23,7 +24,6 @@ from sapo.report.figures.sweeps import sweeps
 from sapo.report.figures.training import log_probabilities
 from sapo.report.run_records import Checkpoint, Stopped
 from sapo.report.style import save
-from sapo.stages.report import FIGURES
 
 
 def drawn(made: Drawn | None) -> Drawn:

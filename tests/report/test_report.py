@@ -14,6 +14,7 @@ from sapo.records import write_json
 from sapo.report.accuracies import Column, measure
 from sapo.report.claims.catalog import read_claims
 from sapo.report.costs import cost_rows
+from sapo.report.figures.all_figures import FIGURES, LABELLING
 from sapo.report.load_run import read_results
 from sapo.report.names import KNOWN, checkpoint_name, in_order, method_name
 from sapo.report.readme import HEADLINE
@@ -24,7 +25,7 @@ from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import Settings
 from sapo.stages import report
 
-DRAWN = [*report.FIGURES, report.LABELLING]
+DRAWN = [*FIGURES, LABELLING]
 RESULTS = [*(f"{n}.json" for n in ("claims", "environment", "metrics", "paper", "tables")), "claims.md", "table.md"]
 
 

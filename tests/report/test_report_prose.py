@@ -20,6 +20,7 @@ DECIMAL = re.compile(r"(?<![\w/.-])(?:\d+)?\.\d+(?![\w.])")
 
 ALLOWED = {
     "README.md": {
+        "3.11": "the oldest Python",
         "4.0": "the version of a licence",
     },
     "CONTRIBUTING.md": {},

@@ -16,7 +16,6 @@ from sapo.report.load_run import read_results, uses_scores
 from sapo.report.run_records import (
     COT,
     Checkpoint,
-    FilterReport,
     Labelled,
     Rewards,
     RoundResults,
@@ -27,6 +26,7 @@ from sapo.report.run_records import (
 from sapo.runtime.workspace import Workspace
 from sapo.settings import CellSettings, GroupSettings
 from sapo.train.fit import StepLog
+from sapo.train.sft import FilterReport
 
 
 @pytest.fixture

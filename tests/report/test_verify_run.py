@@ -240,7 +240,8 @@ def environments(then: tuple[str, str], now: tuple[str, str]) -> list[Run]:
 def test_bytes_are_compared_where_they_are_promised(
     then: tuple[str, str], now: tuple[str, str], by_verdicts: bool
 ) -> None:
-    assert verify.compared_by_verdicts(*environments(then, now), Path("r")) == by_verdicts
+    first, second = environments(then, now)
+    assert verify.compared_by_verdicts(first, second, Path("r")) == by_verdicts
 
 
 def judged(*verdicts: str, low: float = 1.0) -> dict[str, Any]:

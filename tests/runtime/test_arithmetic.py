@@ -114,7 +114,8 @@ def test_the_environment_names_arithmetic_and_builds() -> None:
 @lru_cache
 def digests(pinned: bool, threads: int = 1, emulated: str = "") -> dict[str, str]:
     """Of `arithmetic_steps.py`, on this processor or an emulated one."""
-    environment = {name: value for name, value in os.environ.items() if name not in PINS} | (PINS if pinned else {})
+    environment = {name: value for name, value in os.environ.items() if name not in PINS}
+    environment |= PINS if pinned else {}
     command = ["qemu-x86_64", "-cpu", emulated] if emulated else []
     command += [sys.executable, str(STEPS), str(threads)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from sapo.evaluate.accuracy import unparsable_kinds
+from sapo.evaluate.interval import Interval
 from sapo.records import Outcome
 from sapo.report.accuracies import Accuracy, Column
 from sapo.report.run_records import COT
-from sapo.report.stats import Interval
 from sapo.report.tables.method_tables import notes
 from sapo.tasks.benchmarks import gsm8k
 from sapo.tasks.math_grading.final_answer import answered, final_answer, unparsable_kind

@@ -31,8 +31,9 @@ from sapo.train import checkpoints as module
 from sapo.train.checkpoints import Checkpoints
 from sapo.train.dpo import train_dpo
 from sapo.train.fit import RunContext, StepLog, fit
-from sapo.train.grpo import RlTask, train_grpo
+from sapo.train.grpo import train_grpo
 from sapo.train.orpo import train_orpo
+from sapo.train.rl_task import RlTask
 from sapo.train.sft import train_sft
 from sapo.train.verifier import VerifierExample, train_verifier
 

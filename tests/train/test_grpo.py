@@ -14,7 +14,8 @@ from sapo.records import BadInput, Question, Verdict
 from sapo.settings import GrpoSettings
 from sapo.tasks.math_grading.grading import GraderErrors
 from sapo.train.fit import RunContext, TrainingDiverged
-from sapo.train.grpo import Judge, RlTask, train_grpo
+from sapo.train.grpo import train_grpo
+from sapo.train.rl_task import Judge, RlTask
 
 GRPO = GrpoSettings(beta=0.04, group=8, temperature=1.0, steps=20, questions_per_step=4, lr=2e-2)
 

@@ -20,9 +20,10 @@ from sapo.tasks.catalog import TASKS
 from sapo.tasks.nano import nano_code
 from sapo.train import launch
 from sapo.train.fit import RunContext
-from sapo.train.grpo import RlTask, share_of
+from sapo.train.grpo import share_of
 from sapo.train.launch import Job
 from sapo.train.launch import run as run_job
+from sapo.train.rl_task import RlTask
 
 # Nine completions a process: the second question's group is in both.
 THREE_SIXES = GrpoSettings(beta=0.04, group=6, temperature=1.0, steps=6, questions_per_step=3, lr=1e-3)

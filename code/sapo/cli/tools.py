@@ -139,7 +139,7 @@ def simulate(reasoner: str | None, out: Path, **given: Any) -> None:
 def annotate(endpoint: str, model: str, key_variable: str, no_key: bool, dry_run: bool, **given: Any) -> None:
     """A language model votes on first wrong steps, over HTTP.
 
-    FILE holds process items or trajectories of our questions. The same command goes on where it was stopped.
+    FILE holds process items or trajectories of our questions; docs/commands.md says more.
     """
     from sapo.evaluate.process.annotate_file import Annotation
     from sapo.evaluate.process.llm_annotator import LlmSettings
