@@ -9,6 +9,7 @@ import pytest
 import torch
 from resealing import change
 
+from sapo.evaluate import rerank_step
 from sapo.evaluate.process.items import read_items
 from sapo.records import RecordError, StepScores, read_records
 from sapo.report.figures import process_figures
@@ -144,9 +145,9 @@ def test_a_killed_stage_goes_on_where_it_was(run: tuple[Settings, Workspace], mo
     output = workspace.verifiers(place.model, place.task)
     before, aside = digest(output), workspace.root / "aside"
     workspace.scratch.rename(aside)
-    for dies in ("_judge", "_rerank"):
+    for module, dies in ((verifiers, "_judge"), (rerank_step, "_rerank")):
         with monkeypatch.context() as patch:
-            patch.setattr(verifiers, dies, die)
+            patch.setattr(module, dies, die)
             if dies == "_judge":
                 with pytest.raises(Killed):
                     verifiers.run(settings, workspace, place)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS_OF_DOCUMENTS = ("", "docs", "docs/nano_full", "results", "benchmarks", "tests/attacks")
+FOLDERS_OF_DOCUMENTS = ("", "docs", "results", "benchmarks", "tests/attacks")
 MARKDOWN = [path for folder in FOLDERS_OF_DOCUMENTS for path in (ROOT / folder).glob("*.md")]
 DOCUMENTS = sorted([*MARKDOWN, *(ROOT / "notebooks").glob("*.ipynb")])
 FOLDERS = "assets|benchmarks|code|docs|figures|notebooks|paper|results|tests|\\.ci"  # of files in git, that prose names

@@ -72,7 +72,9 @@ def tiny_settings() -> Settings:
         labels=replace(settings.labels, by="saps"),
         detect=replace(settings.detect, by="scores"),
         process_benchmarks={},
-        report=replace(settings.report, resamples=50, results="results", figures="figures", readme=True),
+        report=replace(
+            settings.report, profile="tiny", resamples=50, results="results", figures="figures", readme=True
+        ),
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sapo.settings import DataSettings, SettingsError
-from sapo.tasks.catalog import EMBEDDED, TASKS, find_task, source_of
-from sapo.tasks.task import DataSource, EmbeddedTask, Task
+from sapo.tasks.catalog import EMBEDDED, PROGRAMS, TASKS, find_task, source_of
+from sapo.tasks.task import CodeTask, DataSource, EmbeddedTask, Task
 
 TEXTS = [
     "",
@@ -31,7 +31,7 @@ def parameters(function: object) -> list[str]:
 def test_a_task_has_the_functions_of_the_protocol_with_its_parameters(name: str) -> None:
     task = TASKS[name]
     assert name == task.NAME
-    protocol = EmbeddedTask if name in EMBEDDED else Task
+    protocol = EmbeddedTask if name in EMBEDDED else CodeTask if name in PROGRAMS else Task
     functions = [f for f in dir(protocol) if not f.startswith("_") and f != "NAME"]
     assert {"load", "split", "grade", "normalise"} <= set(functions)
     for function in functions:
