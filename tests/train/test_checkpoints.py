@@ -86,10 +86,8 @@ def grpo(place: Path, arm: Arm) -> Run:
     model, encoder = tiny_reasoner()
     arm(model)
     questions = [Question(f"q{n}", f"Say {n}:\n", "a", tests=("assert True",)) for n in range(4)]
-    settings = GrpoSettings(0.04, 4, 1.0, 5, 2, 1e-2)
-    _, log, cost = train_grpo(
-        model, encoder, [RlTask(LetterTask(), questions, 3)], settings, 1, RunContext(None, place)
-    )
+    given = [RlTask(LetterTask(), questions, 3)], GrpoSettings(0.04, 4, 1.0, 5, 2, 1e-2)
+    _, log, cost = train_grpo(model, encoder, *given, 1, RunContext(None, place))
     return model, log, (cost.rollouts, cost.prompt_tokens, cost.generated_tokens, cost.flops, cost.programs)
 
 
