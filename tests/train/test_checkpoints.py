@@ -57,9 +57,8 @@ class LetterTask(LineTask):
 
 
 def sft(place: Path, arm: Arm, settings: FitSettings = FIT) -> Run:
-    model, encoder = tiny_reasoner()
-    arm(model)
-    return model, train_sft(model, encoder, TEXTS, settings, 2**40 + 1, RunContext(None, place)).log, None
+    arm((loaded := tiny_reasoner())[0])
+    return loaded[0], train_sft(*loaded, TEXTS, settings, 2**40 + 1, RunContext(None, place)).log, None
 
 
 def dpo(place: Path, arm: Arm) -> Run:
