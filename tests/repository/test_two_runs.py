@@ -89,7 +89,7 @@ def switches(folder: Path, first: int, old: bool) -> bool:
 def test_no_switch_between_two_runs_shows_half_an_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bool
 ) -> None:
-    monkeypatch.setattr(workspace, "PATIENCE", -1.0)
+    monkeypatch.setattr(workspace, "LOCK_TIMEOUT_SECONDS", -1.0)
     first = 1
     while switches(tmp_path, first, old):
         first += 1

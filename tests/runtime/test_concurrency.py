@@ -26,7 +26,7 @@ def test_the_folder_that_another_process_is_making_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first one ends as if alone; the second is told who is in its way, and may run when that is done."""
-    monkeypatch.setattr(workspace, "PATIENCE", 0.2)
+    monkeypatch.setattr(workspace, "LOCK_TIMEOUT_SECONDS", 0.2)
     final, begun, go_on = tmp_path / "start", FORK.Event(), FORK.Event()
     first = FORK.Process(target=make, args=(final, begun, go_on))
     first.start()

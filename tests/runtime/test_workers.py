@@ -103,14 +103,14 @@ def end(folder: Path, name: str) -> None:
 SLEEPERS = """
 import sys, time, os
 from pathlib import Path
-from sapo.runtime.process_pool import Work, share
+from sapo.runtime.process_pool import Work, run_all
 
 def sleep(folder):
     (folder / str(os.getpid())).touch()
     time.sleep(300)
 
 folder = Path(sys.argv[1])
-share([Work(f"work {n}", sleep, (folder,)) for n in range(4)], 2)
+run_all([Work(f"work {n}", sleep, (folder,)) for n in range(4)], 2)
 """
 
 

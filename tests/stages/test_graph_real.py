@@ -38,7 +38,7 @@ UNKNOWN = {"truth.jsonl", "held_out_truth.jsonl"}  # no real task has an oracle 
 def small_settings(real_data: Path) -> Settings:
     """Profile real_smoke with one model and less of everything."""
     overrides = [f"tasks.{task}.{key}={value}" for task in TASKS for key, value in SMALLER.items()]
-    shape = ["scratch.vocabulary=600", "scratch.hidden=32", "scratch.epochs=1"]
+    shape = ["scratch.vocabulary=600", "scratch.hidden=32", "scratch.epochs=2"]
     counts = ["process.questions=6", "process.rerank_questions=2"]
     counts += [f"labels.{name}_trajectories=8" for name in ("bootstrap", "round")]
     _, settings = compose(ROOT, ["profile=real_smoke", "workers=1", *overrides, *shape, *counts])

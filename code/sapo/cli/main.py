@@ -4,6 +4,7 @@
 in one line `error: …`. 130: interrupted. Anything else is a bug and shows its trace.
 """
 
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -53,6 +54,8 @@ def sapo() -> None: ...
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default that of `sys.argv`; the exit code, as the module's docstring lists them."""
     apply(chosen(PARAMS))  # before anything imports torch or numpy
+    for library in ("httpx2", "httpcore2"):  # they log what servers send, where a key may come back
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         return sapo.main(arguments, prog_name="sapo", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
