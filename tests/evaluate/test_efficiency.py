@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from efficiency_settings import small_efficiency_settings
 from fakes import LineTask, ScriptedSampler, question, trajectory, wins_unless_bad
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,24 +24,16 @@ from sapo.report.figures.labelling_cost import UNKNOWN, UNMEASURED, figure6
 from sapo.report.tables.labelling_tables import agreement_table
 from sapo.runtime.workspace import StageArguments, Workspace, WorkspaceError, digest
 from sapo.settings import (
-    CellSettings,
     DetectSettings,
-    FitSettings,
-    GroupSettings,
     LabelSettings,
     RolloutSettings,
     SapsSettings,
     Settings,
-    TaskSettings,
-    VerifierSettings,
-    load_settings,
 )
-from sapo.settings.configure import PARAMS
 from sapo.stages import efficiency as stage
 from sapo.tasks.catalog import EMBEDDED, TASKS
 from sapo.tasks.task import DataSource, Split
 
-ROOT = Path(__file__).parents[2]
 PLACE = StageArguments("tiny", "lines")
 LONG = ("ok", "ok", "bad", "x", "y", "lose")
 SHORT = ("ok", "bad", "lose")
@@ -168,20 +161,7 @@ def test_the_compared_labellers_differ_only_in_what_their_names_say() -> None:
 
 @pytest.fixture
 def settings() -> Settings:
-    """Two rollouts a position; verifiers are trained for two epochs."""
-    nano, fit = load_settings(ROOT / PARAMS), FitSettings(1e-2, 2, 4, 0.1)
-    return dataclasses.replace(
-        nano,
-        profile="test",
-        workers=1,
-        groups={"headline": GroupSettings(("sapo",), (1,))},
-        cells={name: CellSettings("tiny", name, "headline") for name in ("lines", "nano_math")},
-        models={"tiny": nano.models["qwen2_nano"]},
-        tasks={"lines": TaskSettings("lines", 4, 4, 1, 1, 6)},
-        rollouts=dataclasses.replace(nano.rollouts, per_position=2),
-        verifier=VerifierSettings("mse", fit),
-        report=dataclasses.replace(nano.report, resamples=200),
-    )
+    return small_efficiency_settings()
 
 
 @pytest.fixture

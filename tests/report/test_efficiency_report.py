@@ -1,9 +1,9 @@
 """The report of what labels cost and how true they are, on files whose numbers are worked by hand."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
+from efficiency_settings import small_efficiency_settings
 from fakes import trajectory
 
 from sapo.evaluate.efficiency import LABELLERS, LabelRow, TruthRow
@@ -13,17 +13,9 @@ from sapo.report.figures.labelling_cost import UNKNOWN, UNMEASURED, figure6
 from sapo.report.tables.labelling_tables import cost_table, efficiency_metrics, targets_table
 from sapo.runtime.workspace import StageArguments, Workspace
 from sapo.settings import (
-    CellSettings,
-    FitSettings,
-    GroupSettings,
     Settings,
-    TaskSettings,
-    VerifierSettings,
-    load_settings,
 )
-from sapo.settings.configure import PARAMS
 
-ROOT = Path(__file__).parents[2]
 PLACE = StageArguments("tiny", "lines")
 LONG = ("ok", "ok", "bad", "x", "y", "lose")
 SHORT = ("ok", "bad", "lose")
@@ -31,20 +23,7 @@ SHORT = ("ok", "bad", "lose")
 
 @pytest.fixture
 def settings() -> Settings:
-    """Two rollouts a position; verifiers are trained for two epochs."""
-    nano, fit = load_settings(ROOT / PARAMS), FitSettings(1e-2, 2, 4, 0.1)
-    return dataclasses.replace(
-        nano,
-        profile="test",
-        workers=1,
-        groups={"headline": GroupSettings(("sapo",), (1,))},
-        cells={name: CellSettings("tiny", name, "headline") for name in ("lines", "nano_math")},
-        models={"tiny": nano.models["qwen2_nano"]},
-        tasks={"lines": TaskSettings("lines", 4, 4, 1, 1, 6)},
-        rollouts=dataclasses.replace(nano.rollouts, per_position=2),
-        verifier=VerifierSettings("mse", fit),
-        report=dataclasses.replace(nano.report, resamples=200),
-    )
+    return small_efficiency_settings()
 
 
 def cost(rollouts: int, flops: float) -> dict[str, float]:
